@@ -1,0 +1,321 @@
+//! The command line: one verb per thing a user wants, the same few options for all of them.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::device::Choice;
+use crate::errors::UsageError;
+
+/// Learn from recorded robot episodes what would have happened had the robot acted otherwise; improve its policy
+/// in that imagination, and judge it before the hardware moves.
+#[derive(Debug, Parser)]
+#[command(name = "rehearsal", version, arg_required_else_help = true, subcommand_required = true)]
+#[command(after_help = "First steps:\n  rehearsal demo --quick                   the whole loop on an embedded simulated robot\n  rehearsal inspect DATASET                what is in a LeRobot dataset\n  rehearsal run --data DATASET --out DIR   the same loop on your data\n\nCtrl-C writes a checkpoint; the same command continues.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+    /// Options that every verb takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options that every verb takes; a verb ignores those that have no meaning for it.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options for every verb")]
+pub struct Common {
+    /// Where to compute: auto, cpu, wgpu, wgpu:discrete:N, cuda:N.
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
+    pub device: String,
+    /// Run directory: where everything is written, and what the same command continues.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Answer as JSON on stdout.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Seed of everything random (short for --set seed=N).
+    #[arg(long, global = true, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Plan training for this many minutes and end well.
+    #[arg(long, global = true, value_name = "M", value_parser = minutes)]
+    pub minutes: Option<f64>,
+    /// Override a key of the run file, e.g. --set world_model.horizon=8; repeatable.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Dataset to learn from (short for --set data.path=PATH).
+    #[arg(long, global = true, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// Delete what the run directory holds and start over.
+    #[arg(long, global = true)]
+    pub fresh: bool,
+}
+
+impl Common {
+    /// `--device` as a choice.
+    ///
+    /// # Errors
+    /// A word that names no kind of device.
+    pub fn device(&self) -> Result<Choice, UsageError> {
+        self.device.parse()
+    }
+
+    /// Every `--set`, with `--data` and `--seed` written out as such.
+    pub fn sets(&self) -> Vec<String> {
+        let mut sets = Vec::new();
+        if let Some(path) = &self.data {
+            sets.push(format!("data.path={}", toml::Value::String(path.display().to_string())));
+        }
+        sets.extend(self.seed.map(|seed| format!("seed={seed}")));
+        sets.extend(self.sets.iter().cloned());
+        sets
+    }
+}
+
+/// What rehearsal can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Verb {
+    /// The whole loop on an embedded simulated robot, checked against the truth: no data, no GPU, no network.
+    Demo {
+        /// Small enough for CI: minutes instead of a quarter of an hour, and results to match.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// The whole loop on recorded episodes: world model, policy, values, improvement, judgement, recording.
+    Run {
+        /// Run file; without one the defaults are chosen from what the dataset holds.
+        #[arg(value_name = "CONFIG.toml")]
+        config: Option<PathBuf>,
+        /// The smallest run that goes through every stage.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// What is in a dataset: features, cameras, lengths, success, and what is broken.
+    Inspect {
+        /// LeRobot dataset directory (v2.1 or v3.0).
+        path: PathBuf,
+    },
+    /// One stage of training on its own, in the run directory --out.
+    Train {
+        /// Which stage.
+        #[arg(value_enum)]
+        what: Stage,
+        /// Run file; without one that of the run directory, or defaults chosen from the dataset.
+        #[arg(value_name = "CONFIG.toml")]
+        config: Option<PathBuf>,
+    },
+    /// Improve the cloned policy of a run in imagination.
+    Improve {
+        /// Run directory with a trained world model, policy and values.
+        run: PathBuf,
+    },
+    /// Fork a recorded episode: act otherwise from one step on, see and score what would have happened.
+    Branch {
+        /// Run directory with a trained world model.
+        run: PathBuf,
+        /// Episode to fork, by its index in the dataset.
+        #[arg(long, value_name = "N")]
+        episode: usize,
+        /// Step at which to fork.
+        #[arg(long, value_name = "T")]
+        step: usize,
+        /// What to do instead, comma-separated: logged, cloned, improved, scaled:FACTOR, hold, file:PATH.
+        #[arg(long, value_delimiter = ',', default_value = "logged,cloned,improved,scaled:0.5,hold")]
+        arms: Vec<Arm>,
+        /// Steps to imagine.
+        #[arg(long, value_name = "H", default_value_t = 20)]
+        horizon: usize,
+    },
+    /// Judge policies without the robot: imagined return and success with intervals, and a verdict.
+    Evaluate {
+        /// Run directory with a trained world model and policies.
+        run: PathBuf,
+        /// Policies to judge, comma-separated; all of the run's without it.
+        #[arg(long, value_delimiter = ',', value_name = "A,B")]
+        policies: Vec<String>,
+    },
+    /// Open a run's recording in the rerun viewer, or say how to.
+    View {
+        /// Run directory, or a recording.rrd.
+        run: PathBuf,
+    },
+    /// Serve a policy to robot clients over the openpi websocket protocol.
+    Serve {
+        /// Run directory, or a policy bundle.
+        #[arg(value_name = "RUN_OR_BUNDLE")]
+        from: PathBuf,
+        /// Policy of the run: cloned or improved.
+        #[arg(long, value_name = "NAME", value_parser = ["cloned", "improved"], default_value = "improved")]
+        policy: String,
+        /// Port to listen on.
+        #[arg(long, default_value_t = 8000)]
+        port: u16,
+        /// Address to listen on; 0.0.0.0 admits other machines.
+        #[arg(long, default_value = "127.0.0.1")]
+        host: String,
+        /// Key that clients must send as "Authorization: Api-Key KEY".
+        #[arg(long, value_name = "KEY", env = "REHEARSAL_API_KEY", hide_env_values = true)]
+        api_key: Option<String>,
+    },
+    /// What works on this machine, what does not, and what to do about it.
+    Doctor,
+}
+
+/// A stage that `train` runs on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Stage {
+    /// The model of what happens next.
+    WorldModel,
+    /// The cloned policy.
+    Policy,
+    /// The values.
+    Value,
+}
+
+/// What a branch does instead of what was recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arm {
+    /// The recorded actions.
+    Logged,
+    /// The cloned policy.
+    Cloned,
+    /// The improved policy.
+    Improved,
+    /// The recorded actions times a factor, about the action's mean.
+    Scaled(f32),
+    /// The action recorded at the fork, held.
+    Hold,
+    /// Actions from a file: one row per step, comma-separated, raw units.
+    File(PathBuf),
+}
+
+impl FromStr for Arm {
+    type Err = UsageError;
+
+    fn from_str(text: &str) -> Result<Self, UsageError> {
+        let wrong = |why: &str| {
+            UsageError(format!("{why}; expected logged, cloned, improved, scaled:FACTOR, hold or file:PATH"))
+        };
+        match text.split_once(':') {
+            None => match text {
+                "logged" => Ok(Arm::Logged),
+                "cloned" => Ok(Arm::Cloned),
+                "improved" => Ok(Arm::Improved),
+                "hold" => Ok(Arm::Hold),
+                _ => Err(wrong(&format!("no arm '{text}'"))),
+            },
+            Some(("scaled", factor)) => match factor.parse::<f32>() {
+                Ok(factor) if factor.is_finite() => Ok(Arm::Scaled(factor)),
+                _ => Err(wrong(&format!("'{factor}' is no factor"))),
+            },
+            Some(("file", path)) if !path.is_empty() => Ok(Arm::File(path.into())),
+            Some(_) => Err(wrong(&format!("no arm '{text}'"))),
+        }
+    }
+}
+
+impl std::fmt::Display for Arm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Arm::Logged => f.write_str("logged"),
+            Arm::Cloned => f.write_str("cloned"),
+            Arm::Improved => f.write_str("improved"),
+            Arm::Scaled(factor) => write!(f, "scaled:{factor}"),
+            Arm::Hold => f.write_str("hold"),
+            Arm::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(minutes) if minutes > 0.0 && minutes.is_finite() => Ok(minutes),
+        _ => Err("expected a number of minutes above zero".to_owned()),
+    }
+}
+
+/// clap's words about a wrong command line on one line, without the `error: ` in front.
+pub fn usage_words(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let mut words = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if line.starts_with("Usage:") || line.starts_with("For more information") {
+            break;
+        }
+        let line = line.strip_prefix("error: ").unwrap_or(line);
+        let line = line.strip_prefix("tip: ").unwrap_or(line);
+        words.push_str(match words.chars().last() {
+            None => "",
+            Some(':' | ',') => " ",
+            Some(_) => "; ",
+        });
+        words.push_str(line);
+    }
+    format!("{words} (see rehearsal --help)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> String {
+        let error = Cli::try_parse_from(line.split_whitespace()).expect_err("this command line is wrong");
+        usage_words(&error)
+    }
+
+    #[test]
+    fn the_command_line_holds_together() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn short_options_become_sets_and_a_later_set_wins() -> Result<(), clap::Error> {
+        let cli = Cli::try_parse_from([
+            "rehearsal",
+            "run",
+            "--data",
+            "my \"data\"",
+            "--seed",
+            "3",
+            "--set",
+            "seed=4",
+        ])?;
+        assert_eq!(cli.common.sets(), ["data.path='my \"data\"'", "seed=3", "seed=4"]);
+        Ok(())
+    }
+
+    #[test]
+    fn arms_read_back_as_they_are_written() -> Result<(), UsageError> {
+        for text in ["logged", "cloned", "improved", "scaled:0.5", "scaled:-1", "hold", "file:a/b.csv"] {
+            assert_eq!(text.parse::<Arm>()?.to_string(), text);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_one_sentence() {
+        assert_eq!(
+            words("rehearsal inspct x"),
+            "unrecognized subcommand 'inspct'; a similar subcommand exists: 'inspect' (see rehearsal --help)"
+        );
+        assert_eq!(
+            words("rehearsal inspect"),
+            "the following required arguments were not provided: <PATH> (see rehearsal --help)"
+        );
+        assert_eq!(
+            words("rehearsal demo --minutes -3"),
+            "unexpected argument '-3' found (see rehearsal --help)"
+        );
+        assert_eq!(
+            words("rehearsal demo --minutes=0"),
+            "invalid value '0' for '--minutes <M>': expected a number of minutes above zero (see rehearsal --help)"
+        );
+        assert_eq!(
+            words("rehearsal branch r --episode 1 --step 2 --arms logged,scaled:x"),
+            "invalid value 'scaled:x' for '--arms <ARMS>': 'x' is no factor; expected logged, cloned, improved, \
+             scaled:FACTOR, hold or file:PATH (see rehearsal --help)"
+        );
+    }
+}

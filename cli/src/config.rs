@@ -1,0 +1,118 @@
+//! The run file: one section per stage; a missing key takes its default, an unknown one is an error.
+
+use std::path::PathBuf;
+
+use episodes::{DatasetSpec, RewardRule};
+use policy::FlowConfig;
+use rl::evaluate::EvaluateConfig;
+use rl::{CriticConfig, ImproveConfig};
+use serde::{Deserialize, Serialize};
+use world_model::WorldModelConfig;
+use world_model::quality::QualityConfig;
+
+/// What to read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// LeRobot dataset directory.
+    pub path: PathBuf,
+    /// Height and width of the pictures the model sees, pixels; a multiple of 16.
+    pub image_size: usize,
+    /// Columns that make up the state; empty for `observation.state`.
+    pub state_keys: Vec<String>,
+    /// The action column.
+    pub action_key: String,
+    /// Cameras to use; `["all"]` for every colour camera, an empty list for none.
+    pub cameras: Vec<String>,
+    /// Refuse a dataset of which anything would have to be left out.
+    pub strict: bool,
+    /// How rewards and success are read: `auto`, `column`, `success`, `end_of_demonstration`.
+    pub reward: RewardRule,
+    /// Share of episodes kept out of all training.
+    pub held_out: f64,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            image_size: 64,
+            state_keys: Vec::new(),
+            action_key: "action".into(),
+            cameras: vec!["all".into()],
+            strict: false,
+            reward: RewardRule::Auto,
+            held_out: 0.15,
+        }
+    }
+}
+
+/// The embedded robot of `demo`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DemoConfig {
+    /// Simulated robot.
+    pub sim: sim::SimConfig,
+    /// Episodes the demonstrator records.
+    pub episodes: usize,
+    /// Episodes driven in the true simulator by each policy, to check the judgement.
+    pub truth_episodes: usize,
+}
+
+/// A complete run file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// What to read.
+    pub data: DataConfig,
+    /// The embedded robot; only `demo` uses it.
+    pub demo: DemoConfig,
+    /// World model.
+    pub world_model: WorldModelConfig,
+    /// Quality report of the world model.
+    pub quality: QualityConfig,
+    /// Cloned policy; the improved one has the same sizes.
+    pub policy: FlowConfig,
+    /// Values.
+    pub value: CriticConfig,
+    /// Improvement.
+    pub improve: ImproveConfig,
+    /// Judgement.
+    pub evaluate: EvaluateConfig,
+}
+
+impl RunConfig {
+    /// Defaults that fit a dataset: chunks of 0.8 s, values that look some 5 s ahead.
+    pub fn for_dataset(spec: &DatasetSpec) -> Self {
+        let rate = spec.control_rate_hz.max(1.0);
+        let mut config = Self::default();
+        config.policy.chunk = ((0.8 * rate).round() as usize).clamp(4, 24);
+        config.policy.execute = (config.policy.chunk / 2).max(1);
+        config.value.gamma = (1.0 - 1.0 / (5.0 * rate)) as f32;
+        config
+    }
+
+    /// The smallest run that goes through every stage.
+    pub fn quick(mut self) -> Self {
+        let w = &mut self.world_model;
+        w.representation.updates = w.representation.updates.min(300);
+        w.representation.batch = w.representation.batch.min(64);
+        w.updates = w.updates.min(250);
+        w.batch = w.batch.min(32);
+        self.policy.updates = self.policy.updates.min(600);
+        self.value.updates = self.value.updates.min(200);
+        self.improve.updates = self.improve.updates.min(80);
+        self.improve.judge_every = self.improve.judge_every.min(40);
+        self.demo.episodes = self.demo.episodes.min(100);
+        self.demo.truth_episodes = self.demo.truth_episodes.min(30);
+        self.evaluate.samples = self.evaluate.samples.min(2);
+        self
+    }
+
+    /// Cameras as the reader wants them.
+    pub fn cameras(&self) -> Option<Vec<String>> {
+        (self.data.cameras != ["all"]).then(|| self.data.cameras.clone())
+    }
+}

@@ -1,0 +1,36 @@
+//! Ctrl-C and SIGTERM: the first asks for a checkpoint and a clean end, the second ends at once.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::errors::Interrupted;
+
+static SIGNALS: AtomicUsize = AtomicUsize::new(0);
+
+/// Begins to catch signals; for commands that checkpoint. Others keep the system's immediate end.
+///
+/// # Errors
+/// The system refuses the handler.
+pub fn install() -> anyhow::Result<()> {
+    ctrlc::set_handler(|| {
+        if SIGNALS.fetch_add(1, Ordering::SeqCst) > 0 {
+            std::process::exit(130);
+        }
+        crate::output::tell(
+            "\nstopping after this step; a checkpoint is written. Press Ctrl-C again to quit at once",
+        );
+    })
+    .map_err(|error| anyhow::anyhow!("cannot catch Ctrl-C: {error}"))
+}
+
+/// Whether the user asked to stop.
+pub fn requested() -> bool {
+    SIGNALS.load(Ordering::SeqCst) > 0
+}
+
+/// `Err(Interrupted)` once the user asked to stop: for loops that have nothing to save.
+///
+/// # Errors
+/// [`Interrupted`], which ends the program with exit code 130.
+pub fn check() -> Result<(), Interrupted> {
+    if requested() { Err(Interrupted) } else { Ok(()) }
+}

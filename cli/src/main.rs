@@ -1,0 +1,93 @@
+//! The `rehearsal` binary: run files, devices, loops, run directories.
+//!
+//! Architecture invariant: only this crate knows clap, anyhow and toml, prints, and catches signals. Exit codes: 0
+//! done, 2 a wrong command line or run file, 130 stopped by Ctrl-C, 1 everything else; every error is one line.
+
+mod args;
+mod clock;
+mod config;
+mod config_file;
+mod crash;
+mod device;
+mod doctor;
+mod errors;
+mod inspect;
+mod interrupt;
+mod memory;
+mod output;
+mod progress;
+mod report;
+mod run_dir;
+mod stages;
+mod tools;
+mod view;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use args::{Cli, Verb};
+use clap::Parser;
+use clap::error::ErrorKind;
+
+fn main() -> ExitCode {
+    crash::install_hook();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(words) => return command_line(&words),
+    };
+    // A panic has said its line through the hook; what is left is the exit code.
+    match std::panic::catch_unwind(|| dispatch(&cli)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            output::complain(&format!("error: {}", errors::one_line(&error)));
+            ExitCode::from(errors::exit_code(&error))
+        }
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<()> {
+    let common = &cli.common;
+    common.device()?; // a misspelt device is a usage error whatever the verb
+    match &cli.verb {
+        Verb::Demo { quick } => stages::demo(*quick, common),
+        Verb::Run { config, quick } => stages::run(config.as_deref(), *quick, common),
+        Verb::Inspect { path } => inspect::inspect(path, common.json),
+        Verb::Train { what, config } => stages::train(*what, config.as_deref(), common),
+        Verb::Improve { run } => stages::improve(run, common),
+        Verb::Branch { run, episode, step, arms, horizon } => {
+            stages::branch(run, *episode, *step, arms, *horizon, common)
+        }
+        Verb::Evaluate { run, policies } => stages::evaluate(run, policies, common),
+        Verb::View { run } => view::view(run, common.json),
+        Verb::Serve { from, policy, port, host, api_key } => {
+            stages::serve(from, policy, (host, *port), api_key.as_deref(), common)
+        }
+        Verb::Doctor => {
+            let doctor = doctor::examine();
+            if common.json {
+                return output::answer_json(&doctor);
+            }
+            output::answer(&doctor.to_string());
+            Ok(())
+        }
+    }
+}
+
+/// Help and version as clap prints them; a mistake as one line.
+fn command_line(words: &clap::Error) -> ExitCode {
+    match words.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            output::answer(&words.render().to_string());
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            output::complain(&words.render().to_string());
+            ExitCode::from(2)
+        }
+        _ => {
+            output::complain(&format!("error: {}", args::usage_words(words)));
+            ExitCode::from(2)
+        }
+    }
+}

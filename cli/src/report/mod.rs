@@ -1,0 +1,220 @@
+//! What a run came to: `report.json` for programs, `report.md` for people.
+
+mod markdown;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use anyhow::Result;
+use episodes::Skipped;
+use serde::{Deserialize, Serialize};
+
+use crate::run_dir::write_atomic;
+
+/// The content of `report.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The verb, e.g. `demo`.
+    pub command: String,
+    /// Version of the program.
+    pub rehearsal_version: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Device in words.
+    pub device: String,
+    /// GO, NO-GO or ABSTAIN, and why.
+    pub verdict: Verdict,
+    /// Named policies, judged in imagination and, where there is a simulator, in truth.
+    pub policies: Vec<PolicyReport>,
+    /// Paired differences between policies: the same starts, the same noise.
+    pub comparisons: Vec<Comparison>,
+    /// How well the model foresees held-out episodes.
+    pub world_model: WorldModelReport,
+    /// What was learned from.
+    pub dataset: DatasetReport,
+    /// How rewards and success were read, one sentence.
+    pub reward_rule: String,
+    /// Stages in order.
+    pub stages: Vec<StageReport>,
+    /// Anything a reader should know before believing the numbers.
+    pub notes: Vec<String>,
+    /// The complete configuration.
+    pub config: serde_json::Value,
+}
+
+/// May the improved policy go to the robot?
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The answer.
+    pub decision: Decision,
+    /// The reason, one sentence.
+    pub why: String,
+}
+
+/// The three answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decision {
+    /// The improvement is believed.
+    #[serde(rename = "GO")]
+    Go,
+    /// There is no improvement to believe.
+    #[serde(rename = "NO-GO")]
+    NoGo,
+    /// The estimates do not allow an answer.
+    #[serde(rename = "ABSTAIN")]
+    Abstain,
+}
+
+/// One policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PolicyReport {
+    /// `random`, `behaviour`, `cloned`, `improved`, or a name of the user's.
+    pub name: String,
+    /// In the world model, from starts of held-out episodes.
+    pub imagined: ImaginedScore,
+    /// In the simulator; `None` where there is none.
+    pub truth: Option<TrueScore>,
+}
+
+/// Mean return and success with 95 % intervals, imagined.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImaginedScore {
+    /// Mean return.
+    #[serde(rename = "return")]
+    pub return_: f64,
+    /// Its 95 % interval.
+    pub return_ci95: [f64; 2],
+    /// Share of successes, 0 to 1.
+    pub success: f64,
+    /// Its 95 % interval.
+    pub success_ci95: [f64; 2],
+}
+
+/// Mean return and success with 95 % intervals, as they really came out.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrueScore {
+    /// Mean return.
+    #[serde(rename = "return")]
+    pub return_: f64,
+    /// Its 95 % interval.
+    pub return_ci95: [f64; 2],
+    /// Share of successes, 0 to 1.
+    pub success: f64,
+    /// Its 95 % interval.
+    pub success_ci95: [f64; 2],
+    /// Episodes driven.
+    pub episodes: usize,
+}
+
+/// One policy against another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The policy that should be better.
+    pub policy: String,
+    /// The one it is compared with.
+    pub baseline: String,
+    /// Difference of imagined return.
+    pub imagined_return: Difference,
+    /// Difference of imagined success, -1 to 1.
+    pub imagined_success: Difference,
+    /// Difference of true success, -1 to 1; `None` without a simulator.
+    pub true_success: Option<Difference>,
+}
+
+/// A paired difference.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Mean.
+    pub mean: f64,
+    /// Its 95 % interval.
+    pub ci95: [f64; 2],
+}
+
+/// How well the model foresees.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorldModelReport {
+    /// Errors on held-out episodes, by modality and horizon.
+    pub error_by_horizon: Vec<HorizonError>,
+}
+
+/// Mean squared errors in normalised units, open loop, `h` control steps ahead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HorizonError {
+    /// `state` or a camera's name.
+    pub modality: String,
+    /// Control steps ahead.
+    pub h: usize,
+    /// Of the model.
+    pub model: f64,
+    /// Of saying that nothing changes (first floor).
+    pub copy_last: f64,
+    /// Of the same model fed the actions of other moments (second floor).
+    pub shuffled_actions: f64,
+}
+
+impl HorizonError {
+    /// Whether the model beats both floors.
+    pub fn beats_both_floors(&self) -> bool {
+        self.model < self.copy_last && self.model < self.shuffled_actions
+    }
+}
+
+/// What was learned from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatasetReport {
+    /// Where it came from.
+    pub source: String,
+    /// Sound episodes.
+    pub episodes: usize,
+    /// Of these, held out from training.
+    pub held_out_episodes: usize,
+    /// Steps in the sound episodes.
+    pub frames: usize,
+    /// What was left out, and why.
+    pub skipped: Vec<Skipped>,
+}
+
+/// One stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageReport {
+    /// Its name.
+    pub name: String,
+    /// Time over all its starts, seconds.
+    pub wall_s: f64,
+    /// Highest memory, MB; `None` where the system does not say.
+    pub peak_rss_mb: Option<f64>,
+}
+
+impl From<&crate::run_dir::StageRecord> for StageReport {
+    fn from(record: &crate::run_dir::StageRecord) -> Self {
+        StageReport { name: record.name.clone(), wall_s: record.wall_s, peak_rss_mb: record.peak_rss_mb }
+    }
+}
+
+impl Report {
+    /// The report for people.
+    pub fn to_markdown(&self) -> String {
+        markdown::write(self)
+    }
+
+    /// Writes `report.json` and `report.md` into `dir`.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        write_atomic(&dir.join("report.json"), &serde_json::to_vec_pretty(self)?)?;
+        write_atomic(&dir.join("report.md"), self.to_markdown().as_bytes())
+    }
+
+    /// Reads `report.json` from `dir`.
+    ///
+    /// # Errors
+    /// It is not there, or not as this version writes it.
+    pub fn load(dir: &Path) -> Result<Report> {
+        use anyhow::Context;
+        let file = dir.join("report.json");
+        let text = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is damaged", file.display()))
+    }
+}

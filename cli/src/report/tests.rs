@@ -1,0 +1,157 @@
+//! The report as a reader sees it, and the fields that programs rely on.
+
+use serde_json::json;
+
+use super::*;
+
+fn skipped(what: &str, why: &str) -> Skipped {
+    Skipped { what: what.into(), why: why.into() }
+}
+
+fn policy(name: &str, imagined: f64, truth: Option<f64>) -> PolicyReport {
+    PolicyReport {
+        name: name.into(),
+        imagined: ImaginedScore {
+            return_: 10.0 * imagined,
+            return_ci95: [10.0 * imagined - 1.0, 10.0 * imagined + 1.0],
+            success: imagined,
+            success_ci95: [imagined - 0.06, imagined + 0.06],
+        },
+        truth: truth.map(|t| TrueScore {
+            return_: 10.0 * t,
+            return_ci95: [10.0 * t - 1.5, 10.0 * t + 1.5],
+            success: t,
+            success_ci95: [t - 0.09, t + 0.09],
+            episodes: 100,
+        }),
+    }
+}
+
+fn error(modality: &str, h: usize, model: f64, copy_last: f64, shuffled_actions: f64) -> HorizonError {
+    HorizonError { modality: modality.into(), h, model, copy_last, shuffled_actions }
+}
+
+fn demo() -> Report {
+    Report {
+        command: "demo".into(),
+        rehearsal_version: "0.1.0".into(),
+        seed: 0,
+        device: "cpu".into(),
+        verdict: Verdict {
+            decision: Decision::Go,
+            why: "improved beats cloned by 12.0 points of imagined success, lower bound 3.1".into(),
+        },
+        policies: vec![
+            policy("random", 0.06, Some(0.09)),
+            policy("behaviour", 0.31, Some(0.33)),
+            policy("cloned", 0.40, Some(0.38)),
+            policy("improved", 0.52, Some(0.50)),
+        ],
+        comparisons: vec![Comparison {
+            policy: "improved".into(),
+            baseline: "cloned".into(),
+            imagined_return: Difference { mean: 1.2, ci95: [0.4, 2.0] },
+            imagined_success: Difference { mean: 0.12, ci95: [0.031, 0.209] },
+            true_success: Some(Difference { mean: 0.12, ci95: [0.01, 0.23] }),
+        }],
+        world_model: WorldModelReport {
+            error_by_horizon: vec![
+                error("state", 2, 0.0123, 0.0456, 0.05),
+                error("state", 20, 0.31, 1.24, 0.9),
+                error("observation.images.top", 2, 0.0021, 0.0019, 0.002),
+                error("observation.images.top", 20, 0.00042, 0.03, 0.02),
+            ],
+        },
+        dataset: DatasetReport {
+            source: "runs/demo/episodes".into(),
+            episodes: 298,
+            held_out_episodes: 30,
+            frames: 23456,
+            skipped: vec![skipped("episode 7", "NaN in action at step 12"), skipped("episode 9", "no data file")],
+        },
+        reward_rule: "Reward is the column next.reward.".into(),
+        stages: vec![
+            StageReport { name: "collect".into(), wall_s: 21.4, peak_rss_mb: Some(310.0) },
+            StageReport { name: "world model".into(), wall_s: 401.0, peak_rss_mb: Some(1234.5) },
+        ],
+        notes: vec!["The demonstrator succeeds in a third of its episodes.".into()],
+        config: json!({ "seed": 0 }),
+    }
+}
+
+#[test]
+fn the_markdown_is_what_it_was() {
+    let text = demo().to_markdown();
+    // After a change that is meant: UPDATE_SNAPSHOTS=1 cargo test -p rehearsal, then read the difference.
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/report/snapshot.md");
+        std::fs::write(file, &text).expect("the snapshot can be written");
+    } else {
+        assert_eq!(text, include_str!("snapshot.md"));
+    }
+}
+
+#[test]
+fn a_report_without_simulator_or_policies_stays_honest() {
+    let mut report = demo();
+    report.policies = vec![policy("cloned", 0.4, None)];
+    report.comparisons.clear();
+    report.dataset.skipped.clear();
+    let text = report.to_markdown();
+    assert!(text.contains("nothing here was checked against the truth"), "{text}");
+    assert!(text.contains("| cloned | 40 % [34, 46] | 4.00 [3.00, 5.00] |\n"), "{text}");
+    assert!(text.contains("Nothing was left out."), "{text}");
+    report.policies.clear();
+    assert!(!report.to_markdown().contains("## Policies"));
+}
+
+#[test]
+fn a_wrong_order_and_a_useless_model_are_said() {
+    let mut report = demo();
+    report.policies[3].truth = policy("", 0.0, Some(0.2)).truth;
+    report.world_model.error_by_horizon = vec![error("state", 5, 2.0, 1.0, 1.5)];
+    let text = report.to_markdown();
+    let expected = "Imagination orders them improved > cloned > behaviour > random; the truth is cloned > behaviour > \
+                    improved > random.";
+    assert!(text.contains(expected), "{text}");
+    let expected = "- **state**: does not beat both floors at any horizon (h = 5): do not trust it; 100 % more error \
+                    than copying at h = 5; at h = 5 it hardly listens to the actions";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn programs_find_the_promised_fields() -> Result<()> {
+    let report = demo();
+    let value = serde_json::to_value(&report)?;
+    for pointer in [
+        "/stages/0/name",
+        "/stages/0/wall_s",
+        "/stages/0/peak_rss_mb",
+        "/dataset/episodes",
+        "/dataset/frames",
+        "/dataset/skipped/0/what",
+        "/dataset/skipped/0/why",
+        "/world_model/error_by_horizon/0/modality",
+        "/world_model/error_by_horizon/0/h",
+        "/world_model/error_by_horizon/0/model",
+        "/world_model/error_by_horizon/0/copy_last",
+        "/world_model/error_by_horizon/0/shuffled_actions",
+        "/policies/0/name",
+        "/policies/0/imagined/return",
+        "/policies/0/imagined/return_ci95/1",
+        "/policies/0/imagined/success",
+        "/policies/0/imagined/success_ci95/1",
+        "/policies/0/truth/return",
+        "/policies/0/truth/episodes",
+        "/verdict/why",
+    ] {
+        assert!(value.pointer(pointer).is_some(), "{pointer} is missing");
+    }
+    assert_eq!(value.pointer("/verdict/decision"), Some(&json!("GO")));
+    assert_eq!(serde_json::to_value(Decision::NoGo)?, json!("NO-GO"));
+
+    let temp = tempfile::tempdir()?;
+    report.save(temp.path())?;
+    assert_eq!(Report::load(temp.path())?.to_markdown(), report.to_markdown());
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! The stages that train: representation, dynamics, policy, value, improve.
+
+use anyhow::Result;
+use policy::{CloneLearner, FlowPolicy};
+use rl::evaluate::{self, PerStart};
+use rl::improve::Prior;
+use rl::{CriticLearner, ImproveLearner};
+use world_model::train::{DynamicsLearner, RepresentationLearner};
+use world_model::{Embeddings, WorldModel, quality};
+
+use super::training::{Hands, Stage, restore_module, restore_trainee, save_module, save_trainee, train};
+use super::workshop::Workshop;
+
+/// Shares of the training time when a run is planned by minutes.
+const SHARES: [(&str, f64); 5] = [("representation", 0.30), ("dynamics", 0.25), ("policy", 0.10), ("value", 0.05), ("improve", 0.30)];
+
+impl Workshop {
+    /// The budget of one stage out of several; a verb that trains one stage gives it everything.
+    fn budget(&self, stage: &str, among: &[&str]) -> Option<f64> {
+        let share = |name: &str| SHARES.iter().find(|(n, _)| *n == name).map_or(0.0, |s| s.1);
+        let total: f64 = among.iter().map(|n| share(n)).sum();
+        self.budget_s.map(|b| b * share(stage) / total.max(1e-9))
+    }
+
+    /// Observation to embedding.
+    ///
+    /// # Errors
+    /// As [`train`].
+    pub fn train_representation(&mut self, among: &[&str]) -> Result<()> {
+        let (config, seed) = (self.config.world_model, self.config.seed);
+        let representation = self.fresh_model(&self.device)?.representation;
+        // Without cameras the embedding is the state: there is nothing to learn.
+        let updates = if self.dataset.spec.cameras.is_empty() { 0 } else { config.representation.updates };
+        let budget_s = if updates == 0 { None } else { self.budget("representation", among) };
+        let stage = Stage { name: "representation", updates, budget_s, learning_rate_key: "world_model.representation.learning_rate" };
+        let mut learner = RepresentationLearner::new(representation, &config, (&self.dataset, &self.corpus), &self.device, seed);
+        train(
+            &mut self.run,
+            &stage,
+            &mut learner,
+            Hands {
+                update: &mut |l, i, n| l.update(i, n),
+                judge: &mut |_, _| Vec::new(),
+                judge_every: 500,
+                save: &|l, dir| save_trainee(&l.trainee, dir, "representation"),
+                restore: &|l, dir| restore_trainee(&mut l.trainee, dir, "representation"),
+            },
+        )
+    }
+
+    /// How the embedding goes on.
+    ///
+    /// # Errors
+    /// As [`train`].
+    pub fn train_dynamics(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
+        let (config, seed) = (self.config.world_model, self.config.seed);
+        let dynamics = self.fresh_model(&self.device)?.dynamics;
+        let stage = Stage {
+            name: "dynamics",
+            updates: config.updates,
+            budget_s: self.budget("dynamics", among),
+            learning_rate_key: "world_model.learning_rate",
+        };
+        let mut learner = DynamicsLearner::new(dynamics, &config, (&self.corpus, embeddings), &self.device, seed);
+        train(
+            &mut self.run,
+            &stage,
+            &mut learner,
+            Hands {
+                update: &mut |l, i, n| l.update(i, n),
+                judge: &mut |l, i| l.held_out(i).unwrap_or_default().into_iter().map(|(name, v)| (held_out_name(name), v)).collect(),
+                judge_every: 500,
+                save: &|l, dir| save_trainee(&l.trainee, dir, "dynamics"),
+                restore: &|l, dir| restore_trainee(&mut l.trainee, dir, "dynamics"),
+            },
+        )
+    }
+
+    /// Behaviour cloning.
+    ///
+    /// # Errors
+    /// As [`train`].
+    pub fn train_policy(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
+        let (config, seed, shards) = (self.config.policy, self.config.seed, self.config.world_model.shards);
+        let policy = self.fresh_policy(&self.device);
+        let stage = Stage { name: "policy", updates: config.updates, budget_s: self.budget("policy", among), learning_rate_key: "policy.learning_rate" };
+        let mut learner = CloneLearner::new(policy, &config, (&self.corpus, embeddings), shards, &self.device, seed);
+        train(
+            &mut self.run,
+            &stage,
+            &mut learner,
+            Hands {
+                update: &mut |l, i, n| l.update(i, n),
+                judge: &mut |l, i| l.held_out(i).map(|v| ("held_out_loss", v)).into_iter().collect(),
+                judge_every: 1000,
+                save: &|l, dir| save_trainee(&l.trainee, dir, "policy"),
+                restore: &|l, dir| restore_trainee(&mut l.trainee, dir, "policy"),
+            },
+        )
+    }
+
+    /// Values of the recorded behaviour.
+    ///
+    /// # Errors
+    /// As [`train`].
+    pub fn train_value(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
+        let (config, seed) = (self.config.value, self.config.seed);
+        let critic = self.fresh_critic(&self.device);
+        let stage = Stage { name: "value", updates: config.updates, budget_s: self.budget("value", among), learning_rate_key: "value.learning_rate" };
+        let mut learner = CriticLearner::new(critic, &config, (&self.corpus, embeddings), &self.device, seed);
+        train(
+            &mut self.run,
+            &stage,
+            &mut learner,
+            Hands {
+                update: &mut |l, i, n| l.update(i, n),
+                judge: &mut |_, _| Vec::new(),
+                judge_every: 1000,
+                save: &|l, dir| {
+                    save_trainee(&l.trainee, dir, "critic")?;
+                    save_module(&l.slow, dir, "slow")
+                },
+                restore: &|l, dir| {
+                    restore_trainee(&mut l.trainee, dir, "critic")?;
+                    l.slow = restore_module(l.slow.clone(), dir, "slow")?;
+                    Ok(())
+                },
+            },
+        )
+    }
+
+    /// 95th percentile of disagreement on held-out data: beyond it the model is guessing.
+    pub fn disagreement_limit(&self, model: &WorldModel, embeddings: &Embeddings) -> f32 {
+        quality::held_out_disagreement(model, (&self.corpus, embeddings), &self.config.quality, self.config.seed, &self.inner())
+    }
+
+    /// Imagines a policy from the first steps of held-out episodes.
+    pub fn judge(&self, model: &WorldModel, embeddings: &Embeddings, policy: &FlowPolicy, limit: f32) -> PerStart {
+        judge_policy(self, model, embeddings, policy, limit, &self.config.evaluate)
+    }
+
+    /// Steps to imagine when judging: configured, or the longest recorded episode, at most 300.
+    pub fn judge_horizon(&self) -> usize {
+        match self.config.evaluate.horizon {
+            0 => self.corpus.tracks.iter().map(|t| t.len).max().unwrap_or(1).min(300),
+            horizon => horizon,
+        }
+    }
+
+    /// Improvement in imagination; keeps the copy that its offline judgements say is best.
+    ///
+    /// # Errors
+    /// As [`train`].
+    pub fn improve(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
+        let config = self.config.clone();
+        let inner = self.inner();
+        let model = self.model()?;
+        let clone = self.policy("cloned")?;
+        let value_dir = self.run.last_checkpoint("value")?.map(|c| c.dir);
+        let limit = self.disagreement_limit(&model, embeddings);
+        // The actor starts as the clone, the critic as the behaviour's values.
+        let policy_dir = self.run.last_checkpoint("policy")?.map(|c| c.dir);
+        let mut actor = self.fresh_policy(&self.device);
+        let mut critic = self.fresh_critic(&self.device);
+        if let (Some(policy), Some(value)) = (&policy_dir, &value_dir) {
+            actor = restore_module(actor, policy, "policy")?;
+            critic = restore_module(critic, value, "critic")?;
+        }
+        let stage = Stage {
+            name: "improve",
+            updates: config.improve.updates,
+            budget_s: self.budget("improve", among),
+            learning_rate_key: "improve.learning_rate",
+        };
+        let judging = Judging { starts: evaluate::starts(&self.corpus, config.evaluate.starts), horizon: self.judge_horizon() };
+        let base = judging.judge(self, &model, embeddings, &clone, limit);
+        let Workshop { run, corpus, device, .. } = self;
+        let corpus = &*corpus;
+        let prior = Prior { model: &model, clone: &clone, disagreement_95: limit };
+        let learner = ImproveLearner::new(
+            (actor, critic),
+            prior,
+            (corpus, embeddings),
+            (&config.improve, &config.value, &config.policy),
+            config.world_model.shards,
+            (device, config.seed),
+        );
+        let mut state = Best { learner, best: clone.clone(), gain: 0.0 };
+        train(
+            run,
+            &stage,
+            &mut state,
+            Hands {
+                update: &mut |s, i, n| s.learner.update(i, n),
+                judge: &mut |s, _| {
+                    let actor = s.learner.actor.frozen();
+                    let judged = judging.outcome(&model, (corpus, embeddings), &actor, &config, limit, &inner);
+                    let gains: Vec<f32> = judged.value.iter().zip(&base.value).map(|(a, b)| a - b).collect();
+                    let (mean, [low, _]) = evaluate::interval(&gains, 500, config.seed);
+                    // The lower bound, not the mean: a copy must be better for sure to be preferred.
+                    if low as f32 > s.gain {
+                        s.gain = low as f32;
+                        s.best = actor;
+                    }
+                    let success = judged.success.iter().sum::<f32>() / judged.success.len().max(1) as f32;
+                    vec![("imagined_success", success), ("imagined_gain", mean as f32), ("imagined_gain_low", low as f32)]
+                },
+                judge_every: config.improve.judge_every,
+                save: &|s, dir| {
+                    save_trainee(&s.learner.actor, dir, "actor")?;
+                    save_trainee(&s.learner.critic, dir, "critic")?;
+                    save_module(&s.learner.slow, dir, "slow")?;
+                    save_module(&s.best, dir, "best")?;
+                    crate::run_dir::write_atomic(&dir.join("gain"), s.gain.to_string().as_bytes())
+                },
+                restore: &|s, dir| {
+                    restore_trainee(&mut s.learner.actor, dir, "actor")?;
+                    restore_trainee(&mut s.learner.critic, dir, "critic")?;
+                    s.learner.slow = restore_module(s.learner.slow.clone(), dir, "slow")?;
+                    s.best = restore_module(s.best.clone(), dir, "best")?;
+                    s.gain = std::fs::read_to_string(dir.join("gain"))?.trim().parse()?;
+                    Ok(())
+                },
+            },
+        )
+    }
+}
+
+/// The learner and the best copy so far; without evidence that is the clone itself.
+struct Best<'a> {
+    learner: ImproveLearner<'a>,
+    best: FlowPolicy,
+    gain: f32,
+}
+
+struct Judging {
+    starts: Vec<(usize, usize)>,
+    horizon: usize,
+}
+
+impl Judging {
+    fn outcome(
+        &self,
+        model: &WorldModel,
+        data: (&world_model::Corpus, &Embeddings),
+        policy: &FlowPolicy,
+        config: &crate::config::RunConfig,
+        limit: f32,
+        device: &burn::tensor::Device,
+    ) -> PerStart {
+        let mut judge = config.evaluate;
+        judge.horizon = self.horizon;
+        let act = |e: &burn::Tensor<2>, rng: &mut rand::rngs::StdRng| {
+            let noise = world_model::noise::normal([e.dims()[0], policy.noise_len()], rng, &e.device());
+            policy.act(e.clone(), noise)
+        };
+        evaluate::imagine_policy(model, data, (&act, config.policy.execute.clamp(1, config.policy.chunk)), (&judge, limit), &self.starts, (config.seed, device))
+    }
+
+    fn judge(&self, workshop: &Workshop, model: &WorldModel, embeddings: &Embeddings, policy: &FlowPolicy, limit: f32) -> PerStart {
+        self.outcome(model, (&workshop.corpus, embeddings), policy, &workshop.config, limit, &workshop.inner())
+    }
+}
+
+fn judge_policy(w: &Workshop, model: &WorldModel, embeddings: &Embeddings, policy: &FlowPolicy, limit: f32, config: &evaluate::EvaluateConfig) -> PerStart {
+    let judging = Judging { starts: evaluate::starts(&w.corpus, config.starts), horizon: w.judge_horizon() };
+    judging.judge(w, model, embeddings, policy, limit)
+}
+
+/// Names of the held-out metrics; static, as metrics are.
+fn held_out_name(name: &'static str) -> &'static str {
+    match name {
+        "loss" => "held_out_loss",
+        "one_step" => "held_out_one_step",
+        "many_step" => "held_out_many_step",
+        "kl" => "held_out_kl",
+        "nll" => "held_out_nll",
+        "reward" => "held_out_reward",
+        "success" => "held_out_success",
+        "failure" => "held_out_failure",
+        other => other,
+    }
+}

@@ -1,0 +1,347 @@
+//! What the verbs do beyond looking: training, rehearsing, judging, serving.
+
+mod judge;
+mod learn;
+mod record;
+mod serving;
+mod training;
+mod workshop;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use burn::tensor::Device;
+use rollouts::branch::ForkOptions;
+
+use crate::args::{Arm, Common, Stage};
+use crate::config::RunConfig;
+use crate::errors::UsageError;
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::run_dir::{OpenRun, RunDir};
+use crate::{config_file, interrupt, output};
+
+pub use serving::serve;
+use workshop::{Workshop, open_data};
+
+/// The run file of `demo`; every figure about the demo comes from it.
+const DEMO_TOML: &str = include_str!("../../../configs/demo.toml");
+
+const ALL: [&str; 5] = ["representation", "dynamics", "policy", "value", "improve"];
+
+/// The whole loop on the embedded robot.
+///
+/// # Errors
+/// An unwritable run directory, Ctrl-C, a bad `--set`.
+pub fn demo(quick: bool, common: &Common) -> Result<()> {
+    let base: RunConfig = config_file::load_text(RunConfig::default(), Some(("configs/demo.toml", DEMO_TOML)), &[])?;
+    let base = if quick { base.quick() } else { base };
+    let mut config: RunConfig = config_file::load_over(base, None, &common.sets())?;
+    let dir = out_dir(common, if quick { "demo-quick" } else { "demo" });
+    config.data.path = dir.join("episodes");
+    config.data.image_size = config.demo.sim.image_size;
+    let (mut run, device, words) = begin(&dir, &config, "demo", common)?;
+    collect(&mut run, &config)?;
+    let dataset = open_data(&config)?;
+    let mut workshop = Workshop::new(run, config, dataset, &device, common.minutes)?;
+    let names = ["random", "behaviour", "cloned", "improved"];
+    loop_through(&mut workshop, "demo", &words, &names, true, common)
+}
+
+/// Records the demonstrator's episodes as a LeRobot dataset; the loop reads them back like anybody's.
+fn collect(run: &mut RunDir, config: &RunConfig) -> Result<()> {
+    if run.is_complete("collect") {
+        return Ok(());
+    }
+    run.begin("collect")?;
+    let target = config.data.path.clone();
+    if target.exists() {
+        std::fs::remove_dir_all(&target)?;
+    }
+    let episodes = config.demo.episodes;
+    let mut progress = Progress::stage("collect", episodes as u64, "episodes");
+    let recorded = sim::collect(&config.demo.sim, episodes, config.seed, &mut |done| progress.set(done as u64, ""));
+    let mut writer = episodes::LeRobotWriter::create(&target, &sim::spec(&config.demo.sim))?;
+    for episode in &recorded {
+        interrupt::check()?;
+        writer.push(episode)?;
+    }
+    writer.finish()?;
+    progress.set(recorded.len() as u64, "");
+    progress.finish();
+    run.complete()
+}
+
+/// The whole loop on recorded episodes.
+///
+/// # Errors
+/// A dataset that cannot be read, a bad run file, an unwritable run directory, Ctrl-C.
+pub fn run(file: Option<&Path>, quick: bool, common: &Common) -> Result<()> {
+    let config = configure(file, quick, common)?;
+    let dir = out_dir(common, &name_of(&config));
+    let mut workshop = open_workshop(&dir, config, "run", common)?.0;
+    let words = workshop.run.manifest().device.clone();
+    loop_through(&mut workshop, "run", &words, &["random", "behaviour", "cloned", "improved"], false, common)
+}
+
+/// Every stage in order, the report, the recording.
+fn loop_through(w: &mut Workshop, command: &str, device: &str, names: &[&str], truth: bool, common: &Common) -> Result<()> {
+    if w.run.is_complete("report") {
+        output::tell(&format!("{} is complete; --fresh starts over", w.run.root().display()));
+        return answer(&Report::load(w.run.root())?, w.run.root(), common);
+    }
+    w.train_representation(&ALL)?;
+    let embeddings = w.embeddings()?;
+    w.train_dynamics(&embeddings, &ALL)?;
+    w.train_policy(&embeddings, &ALL)?;
+    w.train_value(&embeddings, &ALL)?;
+    w.improve(&embeddings, &ALL)?;
+    let names: Vec<String> = names.iter().map(|&n| n.to_owned()).collect();
+    judge_and_report(w, &embeddings, (command, device), &names, truth, common)
+}
+
+fn judge_and_report(w: &mut Workshop, embeddings: &world_model::Embeddings, (command, device): (&str, &str), names: &[String], truth: bool, common: &Common) -> Result<()> {
+    let minds = w.minds()?;
+    w.run.begin("evaluate")?;
+    let mut judged = w.imagine_all(&minds.model, embeddings, names)?;
+    let errors = w.quality(&minds.model, embeddings);
+    w.run.complete()?;
+    if truth {
+        w.run.begin("truth")?;
+        w.drive_all(&minds.model, &mut judged)?;
+        w.run.complete()?;
+    }
+    w.run.begin("report")?;
+    w.write_bundle(&minds.model)?;
+    let report = w.report(command, device, &judged, errors.clone())?;
+    w.record(&minds, embeddings, &report.to_markdown())?;
+    w.run.complete()?;
+    // Once more, so that the report counts the time of its own stage.
+    let report = w.report(command, device, &judged, errors)?;
+    report.save(w.run.root())?;
+    w.run.finish()?;
+    answer(&report, w.run.root(), common)
+}
+
+fn answer(report: &Report, root: &Path, common: &Common) -> Result<()> {
+    if common.json {
+        return output::answer_json(report);
+    }
+    output::answer(&report.to_markdown());
+    output::tell(&format!(
+        "report     {}\nrecording  {}  (rehearsal view {})\npictures   {}\nbundle     {}  (rehearsal serve {})",
+        root.join("report.md").display(),
+        root.join("recording.rrd").display(),
+        root.display(),
+        root.join("contact_sheet.png").display(),
+        root.join("bundle").display(),
+        root.display()
+    ));
+    Ok(())
+}
+
+/// One stage of training.
+///
+/// # Errors
+/// As [`run`]; a stage that needs another one first.
+pub fn train(what: Stage, file: Option<&Path>, common: &Common) -> Result<()> {
+    let existing = common.out.as_deref().filter(|dir| dir.join("manifest.json").exists() && !common.fresh && file.is_none());
+    let mut w = match existing {
+        Some(dir) => reopen(dir, common)?,
+        None => {
+            let config = configure(file, false, common)?;
+            let dir = out_dir(common, &name_of(&config));
+            open_workshop(&dir, config, "train", common)?.0
+        }
+    };
+    match what {
+        Stage::WorldModel => {
+            let among = ["representation", "dynamics"];
+            w.train_representation(&among)?;
+            let embeddings = w.embeddings()?;
+            w.train_dynamics(&embeddings, &among)?;
+            let model = w.model()?;
+            let errors = w.quality(&model, &embeddings);
+            let beaten = errors.iter().filter(|e| e.beats_both_floors()).count();
+            if common.json {
+                return output::answer_json(&serde_json::json!({ "out": w.run.root(), "error_by_horizon": errors }));
+            }
+            output::answer(&format!("world model in {}: beats both floors at {beaten} of {} (modality, horizon) pairs", w.run.root().display(), errors.len()));
+        }
+        Stage::Policy | Stage::Value => {
+            let embeddings = w.embeddings()?;
+            let name = if what == Stage::Policy { "policy" } else { "value" };
+            match what {
+                Stage::Policy => w.train_policy(&embeddings, &[name])?,
+                _ => w.train_value(&embeddings, &[name])?,
+            }
+            if common.json {
+                return output::answer_json(&serde_json::json!({ "out": w.run.root(), "stage": name }));
+            }
+            output::answer(&format!("{name} in {}", w.run.root().display()));
+        }
+    }
+    Ok(())
+}
+
+/// Improvement in imagination, then the judgement of what came out.
+///
+/// # Errors
+/// A run without world model, policy or values; Ctrl-C.
+pub fn improve(dir: &Path, common: &Common) -> Result<()> {
+    let mut w = reopen(dir, common)?;
+    let embeddings = w.embeddings()?;
+    w.improve(&embeddings, &["improve"])?;
+    let device = w.run.manifest().device.clone();
+    let names = ["random", "behaviour", "cloned", "improved"].map(str::to_owned);
+    judge_and_report(&mut w, &embeddings, ("improve", &device), &names, false, common)
+}
+
+/// Judgement of named policies; all of the run's where none is named.
+///
+/// # Errors
+/// A run without world model, a policy that is not there.
+pub fn evaluate(dir: &Path, policies: &[String], common: &Common) -> Result<()> {
+    let w = reopen(dir, common)?;
+    let known = ["random", "behaviour", "cloned", "improved"];
+    if let Some(unknown) = policies.iter().find(|p| !known.contains(&p.as_str())) {
+        return Err(UsageError(format!("no policy '{unknown}'; expected some of: {}", known.join(", "))).into());
+    }
+    let names: Vec<String> = match policies {
+        [] => known.iter().filter(|n| **n != "improved" || w.run.is_complete("improve")).map(|&n| n.to_owned()).collect(),
+        some => some.to_vec(),
+    };
+    let embeddings = w.embeddings()?;
+    let model = w.model()?;
+    let judged = w.imagine_all(&model, &embeddings, &names)?;
+    let errors = w.quality(&model, &embeddings);
+    let report = w.report("evaluate", &w.run.manifest().device, &judged, errors)?;
+    if common.json {
+        return output::answer_json(&report);
+    }
+    output::answer(&report.to_markdown());
+    Ok(())
+}
+
+/// Counterfactuals of one recorded episode.
+///
+/// # Errors
+/// No such episode or step, a run without world model, an arm that is not there.
+pub fn branch(dir: &Path, episode: usize, step: usize, arms: &[Arm], horizon: usize, common: &Common) -> Result<()> {
+    const SAMPLES: usize = 16;
+    let w = reopen(dir, common)?;
+    let Some(track) = w.corpus.tracks.iter().position(|t| w.dataset.episodes[t.episode].index == episode) else {
+        let (first, last) = (w.dataset.episodes.first().map_or(0, |e| e.index), w.dataset.episodes.last().map_or(0, |e| e.index));
+        return Err(UsageError(format!("no episode {episode} among the {} that were read; expected one between {first} and {last} (holes excepted)", w.dataset.episodes.len())).into());
+    };
+    let len = w.corpus.tracks[track].len;
+    if step >= len || horizon == 0 {
+        return Err(UsageError(format!("episode {episode} has {len} steps; expected --step below {len} and --horizon above 0, got {step} and {horizon}")).into());
+    }
+    let embeddings = w.embeddings()?;
+    let minds = w.minds()?;
+    let usable: Vec<Arm> = arms
+        .iter()
+        .filter(|a| !matches!(a, Arm::Cloned | Arm::Improved) || minds.policies.contains_key(&a.to_string()) || arms.len() == 1)
+        .cloned()
+        .collect();
+    let options = ForkOptions { track, step, horizon, samples: SAMPLES, context: w.config.quality.context, seed: w.config.seed };
+    let (view, branches) = w.branch_view(&minds, &embeddings, &usable, &options)?;
+    let limit = w.disagreement_limit(&minds.model, &embeddings);
+    let reference = branches.first().map(rollouts::Branch::values).unwrap_or_default();
+    let mut rows = Vec::new();
+    for (arm, branch) in view.arms.iter().zip(&branches) {
+        let values = branch.values();
+        let gains: Vec<f32> = values.iter().zip(&reference).map(|(a, b)| a - b).collect();
+        let (gain, gain_ci95) = rl::evaluate::interval(&gains, 1000, w.config.seed);
+        let beyond = arm.disagreement.iter().filter(|d| **d > limit).count();
+        rows.push(serde_json::json!({
+            "arm": arm.name,
+            "return": arm.return_mean,
+            "success_within_horizon": arm.success_probability.last().copied().unwrap_or(0.0),
+            "gain_over_first_arm": gain,
+            "gain_ci95": gain_ci95,
+            "steps_beyond_known_ground": beyond,
+            "believable": beyond * 4 <= horizon,
+        }));
+    }
+    let mut text = format!("# {}: {horizon} imagined steps, {SAMPLES} draws of shared noise\n\n| arm | return | success | gain over {} | 95 % | beyond known ground |\n|---|---|---|---|---|---|\n", view.name, usable.first().map_or_else(String::new, ToString::to_string));
+    for row in &rows {
+        let number = |k: &str| row[k].as_f64().unwrap_or(0.0);
+        let ci = |i: usize| row["gain_ci95"][i].as_f64().unwrap_or(0.0);
+        text.push_str(&format!(
+            "| {} | {:.3} | {:.2} | {:+.3} | {:+.3} … {:+.3} | {} of {horizon} steps{} |\n",
+            row["arm"].as_str().unwrap_or(""),
+            number("return"),
+            number("success_within_horizon"),
+            number("gain_over_first_arm"),
+            ci(0),
+            ci(1),
+            row["steps_beyond_known_ground"],
+            if row["believable"].as_bool() == Some(true) { "" } else { ": do not believe it" }
+        ));
+    }
+    let stem = w.run.path(&format!("branches/episode_{episode:06}_step_{step:05}"));
+    if let Some(parent) = stem.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    w.save_branch(&view, &options, &stem, &text)?;
+    if common.json {
+        let files = [stem.with_extension("rrd"), stem.with_extension("png")];
+        return output::answer_json(&serde_json::json!({ "episode": episode, "step": step, "horizon": horizon, "arms": rows, "files": files }));
+    }
+    output::answer(&text);
+    output::tell(&format!("recording  {}", stem.with_extension("rrd").display()));
+    Ok(())
+}
+
+/// Configuration of `run` and `train`: the file over defaults, or defaults chosen from the dataset.
+fn configure(file: Option<&Path>, quick: bool, common: &Common) -> Result<RunConfig> {
+    let sets = common.sets();
+    let mut config: RunConfig = config_file::load(file, &sets)?;
+    if config.data.path.as_os_str().is_empty() {
+        return Err(UsageError("no dataset; name one with --data PATH (or data.path in the run file)".into()).into());
+    }
+    if file.is_none() {
+        let spec = episodes::probe(&config.data.path)?;
+        config = config_file::load_over(RunConfig::for_dataset(&spec), None, &sets)?;
+    }
+    if quick {
+        config = config_file::load_over(config.quick(), None, &sets)?;
+    }
+    Ok(config)
+}
+
+fn name_of(config: &RunConfig) -> String {
+    config.data.path.file_name().map_or_else(|| "run".to_owned(), |n| n.to_string_lossy().into_owned())
+}
+
+fn out_dir(common: &Common, name: &str) -> PathBuf {
+    common.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(name))
+}
+
+fn begin(dir: &Path, config: &RunConfig, command: &str, common: &Common) -> Result<(RunDir, Device, String)> {
+    interrupt::install()?;
+    let (device, choice) = common.device()?.open()?;
+    let words = choice.to_string();
+    let text = config_file::to_toml(config)?;
+    let run = RunDir::open(&OpenRun { dir, config_toml: &text, command, device: &words, fresh: common.fresh })?;
+    Ok((run, device, words))
+}
+
+fn open_workshop(dir: &Path, config: RunConfig, command: &str, common: &Common) -> Result<(Workshop, String)> {
+    // The data first: a path that is no dataset must not leave a run directory behind.
+    episodes::probe(&config.data.path)?;
+    let (run, device, words) = begin(dir, &config, command, common)?;
+    let dataset = open_data(&config)?;
+    Ok((Workshop::new(run, config, dataset, &device, common.minutes)?, words))
+}
+
+fn reopen(dir: &Path, common: &Common) -> Result<Workshop> {
+    interrupt::install()?;
+    let run = RunDir::reopen(dir)?;
+    let config: RunConfig = config_file::load_text(RunConfig::default(), Some((&run.path("run.toml").display().to_string(), run.config_toml())), &[])?;
+    let (device, _) = common.device()?.open()?;
+    let dataset = open_data(&config)?;
+    Workshop::new(run, config, dataset, &device, common.minutes)
+}

@@ -1,0 +1,299 @@
+//! The recording: real against imagined video, branches, values, disagreement, training curves; and a contact sheet.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use burn::tensor::Tensor;
+use policy::FlowPolicy;
+use rl::Critic;
+use rollouts::branch::{Arm, Branch, ForkOptions, fork};
+use rollouts::imagine::split_chunk;
+use viz::{ArmView, BranchView, Curve, EpisodeView, Frame, ImaginedView, Recorder, SheetRow};
+use world_model::vision::{floats, to_blocks, to_frames};
+use world_model::{Embeddings, WorldModel, noise};
+
+use super::workshop::Workshop;
+use crate::args;
+
+/// Networks that a branch may ask.
+pub struct Minds {
+    /// World model.
+    pub model: WorldModel,
+    /// Values.
+    pub critic: Critic,
+    /// Policies by name.
+    pub policies: BTreeMap<String, FlowPolicy>,
+}
+
+impl Workshop {
+    /// Everything that is trained.
+    ///
+    /// # Errors
+    /// The world model or the values are not trained.
+    pub fn minds(&self) -> Result<Minds> {
+        let mut policies = BTreeMap::new();
+        for (name, stage) in [("cloned", "policy"), ("improved", "improve")] {
+            if self.run.is_complete(stage) {
+                policies.insert(name.to_owned(), self.policy(name)?);
+            }
+        }
+        Ok(Minds { model: self.model()?, critic: self.critic()?, policies })
+    }
+
+    /// Shows embeddings `[N, E]` as pictures of one camera, repainting the picture recorded at (track, step).
+    fn shown(&self, model: &WorldModel, camera: usize, e: &Tensor<2>, reference: (usize, usize), embeddings: &Embeddings) -> Vec<Frame> {
+        let device = self.inner();
+        let size = self.dataset.spec.cameras[camera].model_size;
+        let [n, width] = e.dims();
+        let picture = self.dataset.frame(camera, self.corpus.tracks[reference.0].episode, reference.1);
+        let blocks = to_blocks([picture].into_iter(), size, &device);
+        let [_, m, v] = blocks.dims();
+        let e_reference = embeddings.gather(&[reference], &device).expand([n, width]);
+        let painted = model.representation.decode(camera, e.clone(), e_reference, blocks.expand([n, m, v]));
+        to_frames(painted, size).into_iter().map(|rgb| Frame { size, rgb }).collect()
+    }
+
+    fn real_frames(&self, camera: usize, track: usize, steps: std::ops::Range<usize>) -> Vec<Frame> {
+        let size = self.dataset.spec.cameras[camera].model_size;
+        let episode = self.corpus.tracks[track].episode;
+        steps.map(|t| Frame { size, rgb: self.dataset.frame(camera, episode, t).to_vec() }).collect()
+    }
+
+    fn state_names(&self) -> Vec<String> {
+        self.dataset.spec.state.iter().flat_map(|f| f.names.clone()).collect()
+    }
+
+    fn state_rows(&self, e: &Tensor<2>) -> Vec<Vec<f32>> {
+        let (dim, s) = (e.dims()[1], self.corpus.state_len);
+        floats(e.clone())
+            .chunks_exact(dim)
+            .map(|row| {
+                let mut raw = vec![0.0; s];
+                self.corpus.state_normaliser.denormalise(&row[dim - s..], &mut raw);
+                raw
+            })
+            .collect()
+    }
+
+    /// Imagines one arm of a comparison.
+    ///
+    /// # Errors
+    /// A policy that is not there, a file of actions that does not fit.
+    pub fn imagine_arm(&self, minds: &Minds, embeddings: &Embeddings, arm: &args::Arm, options: &ForkOptions) -> Result<Branch> {
+        let (a, execute) = (self.corpus.action_len, self.config.policy.execute.clamp(1, self.config.policy.chunk));
+        let value = |e: &Tensor<2>| minds.critic.cautious(e);
+        let device = self.inner();
+        let go = |arm: &Arm<'_>| fork(&minds.model, (&self.corpus, embeddings), arm, options, &value, &device);
+        Ok(match arm {
+            args::Arm::Logged => go(&Arm::Logged),
+            args::Arm::Scaled(factor) => go(&Arm::Scaled(*factor)),
+            args::Arm::Hold => go(&Arm::Hold),
+            args::Arm::File(path) => go(&Arm::Given(self.actions_from(path)?)),
+            args::Arm::Cloned | args::Arm::Improved => {
+                let name = arm.to_string();
+                let Some(policy) = minds.policies.get(&name) else {
+                    let root = self.run.root().display();
+                    return Err(crate::errors::UsageError(format!("{root} has no {name} policy yet; leave the arm '{name}' out, or train it first")).into());
+                };
+                let act = |e: &Tensor<2>, rng: &mut rand::rngs::StdRng| {
+                    let noise = noise::normal([e.dims()[0], policy.noise_len()], rng, &e.device());
+                    split_chunk(&policy.act(e.clone(), noise), a, execute)
+                };
+                go(&Arm::Policy(&act))
+            }
+        })
+    }
+
+    fn actions_from(&self, path: &std::path::Path) -> Result<Vec<f32>> {
+        let a = self.corpus.action_len;
+        let wrong = |found: String| crate::errors::UsageError(format!("{}: {found}; expected rows of {a} comma-separated numbers, raw units, one row per step", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+        let mut out = Vec::new();
+        for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#')) {
+            let row: Result<Vec<f32>, _> = line.split(',').map(|v| v.trim().parse::<f32>()).collect();
+            let row = row.map_err(|e| wrong(format!("line {}: {e}", i + 1)))?;
+            if row.len() != a || row.iter().any(|v| !v.is_finite()) {
+                return Err(wrong(format!("line {} has {} numbers", i + 1, row.len())).into());
+            }
+            let start = out.len();
+            out.resize(start + a, 0.0);
+            self.corpus.action_normaliser.normalise(&row, &mut out[start..]);
+        }
+        if out.is_empty() {
+            return Err(wrong("no rows".into()).into());
+        }
+        Ok(out)
+    }
+
+    /// Forks (track, step) into the arms, as something to show; with the mean return and success of each.
+    ///
+    /// # Errors
+    /// As [`Self::imagine_arm`].
+    pub fn branch_view(&self, minds: &Minds, embeddings: &Embeddings, arms: &[args::Arm], options: &ForkOptions) -> Result<(BranchView, Vec<Branch>)> {
+        let mut views = Vec::new();
+        let mut branches = Vec::new();
+        for arm in arms {
+            let branch = self.imagine_arm(minds, embeddings, arm, options)?;
+            let first: Vec<Tensor<2>> = branch.imagined.latents.iter().map(|l| l.e.clone().narrow(0, 0, 1)).collect();
+            let path = Tensor::cat(first, 0);
+            let cameras = (0..self.dataset.spec.cameras.len())
+                .map(|c| (self.dataset.spec.cameras[c].key.clone(), self.shown(&minds.model, c, &path, (options.track, options.step), embeddings)))
+                .collect();
+            let mut reached = 0.0;
+            let mut going = 1.0;
+            let success_probability = branch
+                .series(|p| &p.success)
+                .into_iter()
+                .map(|p| {
+                    reached += going * p;
+                    going *= 1.0 - p;
+                    reached
+                })
+                .collect();
+            views.push(ArmView {
+                name: arm.to_string(),
+                cameras,
+                value: branch.imagined.latents.iter().map(|l| minds.critic.mean(&l.e).mean().into_scalar()).collect(),
+                success_probability,
+                disagreement: branch.series(|p| &p.disagreement),
+                reward: branch.series(|p| &p.reward),
+                return_mean: branch.outcome.value.clone().mean().into_scalar(),
+            });
+            branches.push(branch);
+        }
+        let episode = self.dataset.episodes[self.corpus.tracks[options.track].episode].index;
+        let name = format!("episode {episode} at step {}", options.step);
+        Ok((BranchView { name, fps: self.dataset.spec.control_rate_hz, fork_step: options.step, arms: views }, branches))
+    }
+
+    /// A recorded episode with its values.
+    fn episode_view(&self, minds: &Minds, embeddings: &Embeddings, track: usize) -> EpisodeView {
+        let t = &self.corpus.tracks[track];
+        let episode = &self.dataset.episodes[t.episode];
+        let (s, a) = (self.corpus.state_len, self.corpus.action_len);
+        let at: Vec<(usize, usize)> = (0..t.len).map(|i| (track, i)).collect();
+        EpisodeView {
+            name: format!("episode {}", episode.index),
+            fps: self.dataset.spec.control_rate_hz,
+            cameras: (0..self.dataset.spec.cameras.len())
+                .map(|c| (self.dataset.spec.cameras[c].key.clone(), self.real_frames(c, track, 0..t.len)))
+                .collect(),
+            state: (0..t.len).map(|i| episode.state_at(i, s).to_vec()).collect(),
+            state_names: self.state_names(),
+            action: (0..t.len).map(|i| episode.action_at(i, a).to_vec()).collect(),
+            action_names: self.dataset.spec.action.names.clone(),
+            reward: t.reward.clone(),
+            value: floats(minds.critic.mean(&embeddings.gather(&at, &self.inner()))),
+        }
+    }
+
+    /// Real against imagined from (track, step), with the recorded actions.
+    fn imagined_view(&self, minds: &Minds, embeddings: &Embeddings, options: &ForkOptions) -> Result<ImaginedView> {
+        let branch = self.imagine_arm(minds, embeddings, &args::Arm::Logged, options)?;
+        let (track, step, h) = (options.track, options.step, options.horizon);
+        let path = Tensor::cat(branch.imagined.latents.iter().map(|l| l.e.clone().narrow(0, 0, 1)).collect(), 0);
+        let episode = &self.dataset.episodes[self.corpus.tracks[track].episode];
+        let real = step + 1..step + h + 1;
+        Ok(ImaginedView {
+            name: format!("episode {} from step {step}", episode.index),
+            fps: self.dataset.spec.control_rate_hz,
+            cameras: (0..self.dataset.spec.cameras.len())
+                .map(|c| {
+                    let imagined = self.shown(&minds.model, c, &path, (track, step), embeddings);
+                    (self.dataset.spec.cameras[c].key.clone(), self.real_frames(c, track, real.clone()), imagined)
+                })
+                .collect(),
+            state_real: real.map(|t| episode.state_at(t, self.corpus.state_len).to_vec()).collect(),
+            state_imagined: self.state_rows(&path),
+            state_names: self.state_names(),
+            disagreement: branch.series(|p| &p.disagreement),
+        })
+    }
+
+    /// Training curves from `metrics.jsonl`.
+    fn curves(&self) -> Vec<Curve> {
+        let mut curves: BTreeMap<String, Vec<(u64, f64)>> = BTreeMap::new();
+        let text = std::fs::read_to_string(self.run.path("metrics.jsonl")).unwrap_or_default();
+        for line in text.lines() {
+            let Ok(serde_json::Value::Object(map)) = serde_json::from_str(line) else { continue };
+            let (Some(stage), Some(step)) = (map.get("stage").and_then(|s| s.as_str()), map.get("step").and_then(|s| s.as_u64())) else { continue };
+            for (key, value) in &map {
+                if let (false, Some(value)) = (key == "stage" || key == "step", value.as_f64()) {
+                    curves.entry(format!("{stage}/{key}")).or_default().push((step, value));
+                }
+            }
+        }
+        curves.into_iter().map(|(name, points)| Curve { name, unit: String::new(), points }).collect()
+    }
+
+    /// Writes `recording.rrd` and `contact_sheet.png`.
+    ///
+    /// # Errors
+    /// The run directory cannot be written.
+    pub fn record(&self, minds: &Minds, embeddings: &Embeddings, report: &str) -> Result<()> {
+        let mut recorder = Recorder::create(&self.run.path("recording.rrd"), "rehearsal", &self.run.root().display().to_string())?;
+        let shown = if self.corpus.held_out.is_empty() { &self.corpus.train } else { &self.corpus.held_out };
+        let mut rows = Vec::new();
+        for (i, &track) in shown.iter().filter(|&&t| self.corpus.tracks[t].len > 4).take(3).enumerate() {
+            let len = self.corpus.tracks[track].len;
+            let horizon = self.config.quality.horizon.min(len.saturating_sub(2)).max(1);
+            let step = (len.saturating_sub(horizon + 1)) / 2;
+            let options = ForkOptions { track, step, horizon, samples: 4, context: self.config.quality.context, seed: self.config.seed };
+            let imagined = self.imagined_view(minds, embeddings, &options)?;
+            let mut arms = vec![args::Arm::Logged, args::Arm::Scaled(0.5), args::Arm::Hold];
+            arms.extend(minds.policies.keys().filter_map(|n| n.parse().ok()));
+            let (branches, _) = self.branch_view(minds, embeddings, &arms, &options)?;
+            // The sheet shows the first camera at eight moments: recorded, imagined, the arms.
+            let few = |frames: &[Frame]| -> Vec<Frame> { (0..8).map(|k| frames[(k * (frames.len() - 1)) / 7].clone()).collect() };
+            if let Some((_, real, model)) = imagined.cameras.first() {
+                rows.push(SheetRow { label: format!("{} recorded", imagined.name), frames: few(real) });
+                rows.push(SheetRow { label: "  imagined".into(), frames: few(model) });
+                for arm in &branches.arms {
+                    if let (Some((_, frames)), true) = (arm.cameras.first(), arm.name != "logged") {
+                        rows.push(SheetRow { label: format!("  {}  return {:.2}", arm.name, arm.return_mean), frames: few(frames) });
+                    }
+                }
+            }
+            if i == 0 {
+                recorder.episode(&self.episode_view(minds, embeddings, track))?;
+            }
+            recorder.imagined(&imagined)?;
+            recorder.branches(&branches)?;
+        }
+        recorder.curves(&self.curves())?;
+        recorder.text("report", report)?;
+        recorder.finish()?;
+        if !rows.is_empty() {
+            viz::save_sheet(&self.run.path("contact_sheet.png"), &rows, 2)?;
+        }
+        Ok(())
+    }
+
+    /// A fork's pictures at the recorded steps, for `branch`: the recorded future beside the imagined ones.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
+    pub fn save_branch(&self, view: &BranchView, options: &ForkOptions, stem: &std::path::Path, markdown: &str) -> Result<()> {
+        let mut recorder = Recorder::create(&stem.with_extension("rrd"), "rehearsal", &view.name)?;
+        recorder.branches(view)?;
+        recorder.text("branch", markdown)?;
+        recorder.finish()?;
+        if self.dataset.spec.cameras.is_empty() {
+            return Ok(());
+        }
+        let len = self.corpus.tracks[options.track].len;
+        let end = (options.step + 1 + options.horizon).min(len);
+        let real = self.real_frames(0, options.track, (options.step + 1).min(end)..end);
+        let few = |frames: &[Frame]| -> Vec<Frame> {
+            let n = frames.len();
+            (0..8).filter(|_| n > 0).map(|k| frames[(k * options.horizon / 8).min(n - 1)].clone()).collect()
+        };
+        let mut rows = vec![SheetRow { label: "recorded".into(), frames: few(&real) }];
+        rows.extend(view.arms.iter().filter_map(|arm| {
+            let (_, frames) = arm.cameras.first()?;
+            Some(SheetRow { label: format!("{}  return {:.2}", arm.name, arm.return_mean), frames: few(frames) })
+        }));
+        rows.retain(|r| !r.frames.is_empty());
+        Ok(viz::save_sheet(&stem.with_extension("png"), &rows, 2)?)
+    }
+}

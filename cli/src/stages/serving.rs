@@ -1,0 +1,96 @@
+//! `serve`: a bundle behind the openpi websocket protocol.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use episodes::video::resize_rgb;
+use policy::Bundle;
+use serve::{Observation, Options, Reply, Server};
+use world_model::noise;
+
+use crate::args::Common;
+use crate::{interrupt, output};
+
+/// Serves one policy of a run directory or bundle until Ctrl-C.
+///
+/// # Errors
+/// There is no such bundle or policy, or the address cannot be listened on.
+pub fn serve(from: &Path, policy: &str, (host, port): (&str, u16), api_key: Option<&str>, common: &Common) -> Result<()> {
+    let (device, _) = common.device()?.open()?;
+    let directory: PathBuf = if from.join("bundle").is_dir() { from.join("bundle") } else { from.to_owned() };
+    let bundle = Bundle::load(&directory, policy, &device)?;
+    let spec = &bundle.spec.dataset;
+    let metadata = serde_json::json!({
+        "policy": policy,
+        "rehearsal_version": env!("CARGO_PKG_VERSION"),
+        "control_rate_hz": spec.control_rate_hz,
+        "action_names": spec.action.names,
+        "actions_per_reply": bundle.spec.flow.execute,
+        "observation_state": spec.state.iter().map(|f| f.key.clone()).collect::<Vec<_>>(),
+        "observation_cameras": spec.cameras.iter().map(|c| c.key.clone()).collect::<Vec<_>>(),
+    });
+    let options = Options { host: host.into(), port, metadata, api_key: api_key.map(str::to_owned) };
+    let server = Server::bind(&options)?;
+    interrupt::install()?;
+    output::tell(&format!("serving '{policy}' of {} on ws://{}  (Ctrl-C ends it)", directory.display(), server.local_addr()));
+    let stop = AtomicBool::new(false);
+    let rng = Mutex::new(noise::generator(common.seed.unwrap_or(0), "serve", 0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !interrupt::requested() && !stop.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        let result = server.run(&stop, &|observation| infer(&bundle, observation, &rng));
+        stop.store(true, Ordering::Relaxed);
+        result
+    })?;
+    Ok(())
+}
+
+fn infer(bundle: &Bundle, observation: &Observation, rng: &Mutex<rand::rngs::StdRng>) -> Result<Reply, String> {
+    let spec = &bundle.spec.dataset;
+    let mut state = Vec::with_capacity(spec.state_len());
+    for feature in &spec.state {
+        let found = find(&observation.vectors, &feature.key);
+        let values = found.ok_or_else(|| missing(&feature.key, &format!("a vector of {}", feature.len), observation))?;
+        if values.len() != feature.len {
+            return Err(format!("'{}' has {} numbers; this policy expects {}", feature.key, values.len(), feature.len));
+        }
+        state.extend_from_slice(values);
+    }
+    let mut pictures = Vec::new();
+    for camera in &spec.cameras {
+        let found = find(&observation.images, &camera.key);
+        let picture = found.ok_or_else(|| missing(&camera.key, "a uint8 picture [height, width, 3]", observation))?;
+        let mut out = vec![0; camera.model_size * camera.model_size * 3];
+        resize_rgb(&picture.rgb, picture.width, picture.height, camera.model_size, &mut out);
+        pictures.push(out);
+    }
+    let views: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
+    // One generator for all clients: draws must differ between calls; a poisoned lock still holds a sound generator.
+    let mut rng = rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let actions = bundle.act(&views, &state, &mut rng).map_err(|e| e.to_string())?;
+    let action_len = spec.action_len();
+    Ok(Reply { horizon: actions.len() / action_len, actions, action_len, extra: BTreeMap::new() })
+}
+
+/// The entry under the key, or under its last parts as other clients write it (`observation/state`, `state`).
+fn find<'a, T>(map: &'a BTreeMap<String, T>, key: &str) -> Option<&'a T> {
+    let slashed = key.replace('.', "/");
+    let last = key.rsplit('.').next().unwrap_or(key);
+    let candidates = [key, &slashed, last];
+    let direct = candidates.iter().find_map(|k| map.get(*k));
+    // A single picture or vector needs no name at all.
+    direct.or_else(|| map.iter().find(|(k, _)| k.ends_with(&format!("/{last}"))).map(|(_, v)| v)).or_else(|| if map.len() == 1 { map.values().next() } else { None })
+}
+
+fn missing(key: &str, what: &str, observation: &Observation) -> String {
+    let has: Vec<&str> = observation.vectors.keys().chain(observation.images.keys()).map(String::as_str).collect();
+    format!("the observation has no '{key}' ({what}); it has: {}", if has.is_empty() { "nothing".to_owned() } else { has.join(", ") })
+}

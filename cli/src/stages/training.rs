@@ -1,0 +1,177 @@
+//! The one training loop: plan, resume, update, log, checkpoint, stop on Ctrl-C.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use burn::module::Module;
+use burn::tensor::Bytes;
+use world_model::optimise::{Metrics, Trainee};
+
+use crate::errors::Interrupted;
+use crate::interrupt;
+use crate::progress::Progress;
+use crate::run_dir::{RunDir, write_atomic};
+
+/// One stage of training.
+pub struct Stage<'a> {
+    /// Name in the run directory.
+    pub name: &'static str,
+    /// Updates by configuration.
+    pub updates: usize,
+    /// Seconds to plan for instead.
+    pub budget_s: Option<f64>,
+    /// Configuration key of the learning rate, for the message when training diverges.
+    pub learning_rate_key: &'a str,
+}
+
+/// What the loop does with a learner.
+pub struct Hands<'a, L> {
+    /// One update: (learner, update, planned updates).
+    pub update: &'a mut dyn FnMut(&mut L, usize, usize) -> Metrics,
+    /// Something to say every `judge_every` updates and at the end, e.g. held-out losses.
+    pub judge: &'a mut dyn FnMut(&mut L, usize) -> Metrics,
+    /// Updates between judgements.
+    pub judge_every: usize,
+    /// Writes the learner into a directory.
+    pub save: &'a dyn Fn(&L, &Path) -> Result<()>,
+    /// Reads it back.
+    pub restore: &'a dyn Fn(&mut L, &Path) -> Result<()>,
+}
+
+/// Updates after which a plan by time is made; inside warm-up, so that the schedule before it hardly depends on the plan.
+const PLAN_AFTER: usize = 40;
+/// Updates at the beginning that are not timed.
+const PLAN_FROM: usize = 10;
+
+/// Runs the stage to its end, or restores it if it has already been run. A killed stage continues from its last
+/// checkpoint to the same numbers: noise and data of an update depend on its number alone, and a plan by time is kept.
+///
+/// # Errors
+/// Diverged training, an unwritable run directory, a request to stop.
+pub fn train<L>(run: &mut RunDir, stage: &Stage<'_>, learner: &mut L, hands: Hands<'_, L>) -> Result<()> {
+    if run.is_complete(stage.name) {
+        let checkpoint = run.last_checkpoint(stage.name)?.with_context(|| format!("{}: complete, but its checkpoint is gone", stage.name))?;
+        return (hands.restore)(learner, &checkpoint.dir);
+    }
+    let mut first = 0;
+    if let Some(checkpoint) = run.begin(stage.name)? {
+        (hands.restore)(learner, &checkpoint.dir)?;
+        first = checkpoint.resume.step as usize;
+    }
+    let plan_path = run.path(&format!("checkpoints/{}.plan", stage.name));
+    let planned = || -> Option<usize> { std::fs::read_to_string(&plan_path).ok()?.trim().parse().ok() };
+    let mut updates = if stage.budget_s.is_some() { planned().unwrap_or(usize::MAX) } else { stage.updates };
+    let mut progress = Progress::stage(stage.name, if updates == usize::MAX { 0 } else { updates as u64 }, "updates");
+    let began = Instant::now();
+    let mut timed_from = Instant::now();
+    let mut last_save = Instant::now();
+    let mut update = first;
+    while update < updates {
+        let metrics = (hands.update)(learner, update, updates);
+        let loss = metrics.first().map_or(f32::NAN, |m| m.1);
+        if !loss.is_finite() {
+            bail!(
+                "{}: the loss became {loss} at update {update}; lower {} with --set, or look for outliers with `rehearsal inspect`. \
+                 The last checkpoint is kept",
+                stage.name,
+                stage.learning_rate_key
+            );
+        }
+        update += 1;
+        if let (Some(budget), usize::MAX) = (stage.budget_s, updates) {
+            if update == first + PLAN_FROM {
+                timed_from = Instant::now();
+            }
+            if update >= first + PLAN_AFTER {
+                let rate = (PLAN_AFTER - PLAN_FROM) as f64 / timed_from.elapsed().as_secs_f64().max(1e-6);
+                let left = (budget - began.elapsed().as_secs_f64()).max(0.0);
+                updates = (update + (left * rate) as usize).max(2 * PLAN_AFTER);
+                write_atomic(&plan_path, updates.to_string().as_bytes())?;
+                progress.set_total(updates as u64);
+                run.event(&format!("{}: planned {updates} updates for {budget:.0} s", stage.name))?;
+            }
+        }
+        if update % 20 == 0 || update == updates {
+            run.metric(stage.name, update as u64, &named(&metrics))?;
+        }
+        let mut words = format!("loss {loss:.4}");
+        if update % hands.judge_every == 0 || update == updates {
+            let judged = (hands.judge)(learner, update);
+            if !judged.is_empty() {
+                run.metric(stage.name, update as u64, &named(&judged))?;
+                words = format!("{words}  {} {:.4}", judged[0].0, judged[0].1);
+                progress.say(&format!("{:<14} update {update}: {}", stage.name, in_words(&metrics, &judged)));
+            }
+        }
+        progress.set(update as u64, &words);
+        let stop = interrupt::requested();
+        if stop || update == updates || last_save.elapsed().as_secs() >= 20 {
+            run.checkpoint(update as u64, |dir| (hands.save)(learner, dir))?;
+            last_save = Instant::now();
+        }
+        if stop && update < updates {
+            run.pause()?;
+            progress.finish();
+            return Err(Interrupted.into());
+        }
+    }
+    if first >= updates {
+        run.checkpoint(update as u64, |dir| (hands.save)(learner, dir))?;
+    }
+    progress.finish();
+    run.complete()
+}
+
+fn named(metrics: &Metrics) -> std::collections::BTreeMap<&'static str, f32> {
+    metrics.iter().copied().collect()
+}
+
+fn in_words(metrics: &Metrics, judged: &Metrics) -> String {
+    metrics.iter().chain(judged).map(|(name, value)| format!("{name} {value:.4}")).collect::<Vec<_>>().join("  ")
+}
+
+/// Writes network and optimiser of a trainee as `NAME.bpk` and `NAME.optimiser`.
+///
+/// # Errors
+/// The directory cannot be written.
+pub fn save_trainee<M: Module + Sync>(trainee: &Trainee<M>, dir: &Path, name: &str) -> Result<()> {
+    save_module(&trainee.frozen(), dir, name)?;
+    let bytes = trainee.optimiser_bytes().map_err(anyhow::Error::msg)?;
+    write_atomic(&dir.join(format!("{name}.optimiser")), &bytes)
+}
+
+/// Writes a network as `NAME.bpk`.
+///
+/// # Errors
+/// The directory cannot be written.
+pub fn save_module<M: Module>(module: &M, dir: &Path, name: &str) -> Result<()> {
+    let bytes = module.clone().into_record().into_bytes().map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
+    write_atomic(&dir.join(format!("{name}.bpk")), &bytes)
+}
+
+/// Reads what [`save_trainee`] wrote.
+///
+/// # Errors
+/// The checkpoint is missing, broken, or of a network of other sizes.
+pub fn restore_trainee<M: Module + Sync>(trainee: &mut Trainee<M>, dir: &Path, name: &str) -> Result<()> {
+    trainee.network = restore_module(trainee.network.clone(), dir, name)?;
+    let path = dir.join(format!("{name}.optimiser"));
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    trainee.restore_optimiser(bytes).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
+}
+
+/// Reads what [`save_module`] wrote into a network of the same sizes.
+///
+/// # Errors
+/// The checkpoint is missing, broken, or of a network of another kind or other sizes.
+pub fn restore_module<M: Module>(module: M, dir: &Path, name: &str) -> Result<M> {
+    let path = dir.join(format!("{name}.bpk"));
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let misfit = |e: String| {
+        let few: Vec<&str> = e.lines().map(str::trim).filter(|l| !l.is_empty()).take(3).collect();
+        anyhow::anyhow!("{}: the checkpoint does not fit this configuration ({}); expected weights of the kind and sizes in run.toml", path.display(), few.join("; "))
+    };
+    let record = burn::store::ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|e| misfit(e.to_string()))?;
+    module.try_load_record(record).map_err(|e| misfit(e.to_string()))
+}

@@ -1,0 +1,175 @@
+//! What every stage works with: the run directory, the data, and the networks as far as they are trained.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use burn::module::Module;
+use burn::tensor::Device;
+use episodes::{Dataset, OpenOptions};
+use policy::FlowPolicy;
+use rl::Critic;
+use world_model::{Corpus, Embeddings, WorldModel, noise};
+
+use crate::config::RunConfig;
+use crate::run_dir::{RunDir, write_atomic};
+use crate::{inspect, tools};
+
+use super::training::restore_module;
+
+/// The open run with its data.
+pub struct Workshop {
+    /// Run directory.
+    pub run: RunDir,
+    /// Complete configuration.
+    pub config: RunConfig,
+    /// Recorded episodes.
+    pub dataset: Dataset,
+    /// The same, as learners see them.
+    pub corpus: Corpus,
+    /// Device for training.
+    pub device: Device,
+    /// Seconds to spend on all training; `None` for the configured updates.
+    pub budget_s: Option<f64>,
+}
+
+/// Reads the dataset of a configuration.
+///
+/// # Errors
+/// As [`Dataset::open`].
+pub fn open_data(config: &RunConfig) -> Result<Dataset> {
+    inspect::open(&OpenOptions {
+        path: config.data.path.clone(),
+        image_size: config.data.image_size,
+        cache_dir: tools::cache_dir(),
+        state_keys: config.data.state_keys.clone(),
+        action_key: config.data.action_key.clone(),
+        cameras: config.cameras(),
+        strict: config.data.strict,
+        max_episodes: None,
+    })
+}
+
+impl Workshop {
+    /// Puts data and configuration together.
+    ///
+    /// # Errors
+    /// The run was begun on other data.
+    pub fn new(mut run: RunDir, config: RunConfig, dataset: Dataset, device: &Device, minutes: Option<f64>) -> Result<Self> {
+        run.set_dataset(&dataset.content_id)?;
+        let split = episodes::split::split(dataset.episodes.len(), config.data.held_out, config.seed);
+        let corpus = Corpus::new(&dataset, config.data.reward, &split, config.value.gamma);
+        // Parameter initialisation is the one user of the device's own generator.
+        device.seed(config.seed);
+        Ok(Self { run, config, dataset, corpus, device: device.clone().autodiff(), budget_s: minutes.map(|m| m * 60.0) })
+    }
+
+    /// Device for inference.
+    pub fn inner(&self) -> Device {
+        self.device.clone().inner()
+    }
+
+    /// Picture sizes of the cameras, pixels.
+    pub fn camera_sizes(&self) -> Vec<usize> {
+        self.dataset.spec.cameras.iter().map(|c| c.model_size).collect()
+    }
+
+    /// Elements of an embedding.
+    pub fn embedding_len(&self) -> usize {
+        self.dataset.spec.cameras.len() * self.config.world_model.representation.vision.embedding + self.corpus.state_len
+    }
+
+    /// A fresh world model; initialisation depends on the seed alone, not on what was initialised before.
+    ///
+    /// # Errors
+    /// A picture size that the networks cannot take.
+    pub fn fresh_model(&self, device: &Device) -> Result<WorldModel> {
+        device.seed(self.config.seed);
+        Ok(WorldModel::new(&self.config.world_model, &self.camera_sizes(), self.corpus.state_len, self.corpus.action_len, device)?)
+    }
+
+    /// A fresh policy.
+    pub fn fresh_policy(&self, device: &Device) -> FlowPolicy {
+        device.seed(self.config.seed.wrapping_add(1));
+        FlowPolicy::new(&self.config.policy, self.embedding_len(), self.corpus.action_len, device)
+    }
+
+    /// A fresh value ensemble.
+    pub fn fresh_critic(&self, device: &Device) -> Critic {
+        device.seed(self.config.seed.wrapping_add(2));
+        Critic::new(&self.config.value, self.embedding_len(), &self.corpus.returns, device)
+    }
+
+    fn finished(&self, stage: &str, verb: &str) -> Result<PathBuf> {
+        if !self.run.is_complete(stage) {
+            return Err(crate::errors::UsageError(format!(
+                "{}: stage '{stage}' has not been trained; run `rehearsal {verb}` with --out {} first",
+                self.run.root().display(),
+                self.run.root().display()
+            ))
+            .into());
+        }
+        let checkpoint = self.run.last_checkpoint(stage)?.with_context(|| format!("{stage}: its checkpoint is gone"))?;
+        Ok(checkpoint.dir)
+    }
+
+    /// The trained world model, for inference.
+    ///
+    /// # Errors
+    /// It is not trained, or its checkpoint does not fit.
+    pub fn model(&self) -> Result<WorldModel> {
+        let mut model = self.fresh_model(&self.inner())?;
+        model.representation = restore_module(model.representation, &self.finished("representation", "train world-model")?, "representation")?;
+        model.dynamics = restore_module(model.dynamics, &self.finished("dynamics", "train world-model")?, "dynamics")?;
+        Ok(model)
+    }
+
+    /// The trained `cloned` or `improved` policy, for inference.
+    ///
+    /// # Errors
+    /// It is not trained, or its checkpoint does not fit.
+    pub fn policy(&self, name: &str) -> Result<FlowPolicy> {
+        let (stage, verb, file) = match name {
+            "improved" => ("improve", "improve", "best"),
+            _ => ("policy", "train policy", "policy"),
+        };
+        restore_module(self.fresh_policy(&self.inner()), &self.finished(stage, verb)?, file)
+    }
+
+    /// The values: after improvement those of the improved policy, before it those of the recorded behaviour.
+    ///
+    /// # Errors
+    /// They are not trained, or their checkpoint does not fit.
+    pub fn critic(&self) -> Result<Critic> {
+        let (stage, file) = if self.run.is_complete("improve") { ("improve", "slow") } else { ("value", "slow") };
+        restore_module(self.fresh_critic(&self.inner()), &self.finished(stage, "train value")?, file)
+    }
+
+    /// Embeddings of every recorded step, computed once per run and kept in `embeddings.bin`.
+    ///
+    /// # Errors
+    /// The representation is not trained, or the run directory cannot be written.
+    pub fn embeddings(&self) -> Result<Embeddings> {
+        let dim = self.embedding_len();
+        let path = self.run.path("embeddings.bin");
+        let total: usize = self.corpus.tracks.iter().map(|t| t.len * dim).sum();
+        if let Ok(bytes) = std::fs::read(&path)
+            && bytes.len() == total * 4
+        {
+            let mut values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            let rows = self.corpus.tracks.iter().map(|t| values.by_ref().take(t.len * dim).collect()).collect();
+            return Ok(Embeddings { dim, rows });
+        }
+        let device = self.inner();
+        let model = self.fresh_model(&device)?;
+        let representation = restore_module(model.representation, &self.finished("representation", "train world-model")?, "representation")?;
+        let embeddings = world_model::representation::embed_all(&representation.encoder.valid(), &self.dataset, &self.corpus, &device);
+        let bytes: Vec<u8> = embeddings.rows.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+        write_atomic(&path, &bytes)?;
+        Ok(embeddings)
+    }
+
+    /// Generator for something outside training.
+    pub fn rng(&self, what: &str) -> rand::rngs::StdRng {
+        noise::generator(self.config.seed, what, 0)
+    }
+}

@@ -1,0 +1,102 @@
+//! The pictures of the sound episodes: every camera ends up in one frame store, in the order of the episodes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::check::Sound;
+use super::holes::Why;
+use super::images::Pictures;
+use crate::error::Error;
+use crate::frames::{FrameStore, Segment, VideoJob, ingest_videos};
+use crate::spec::DatasetSpec;
+
+/// Episodes without usable pictures of one camera: position among the sound ones, and why.
+pub(crate) type Unseen = BTreeMap<usize, Why>;
+
+/// What all cameras have in common.
+pub(crate) struct Cameras<'a> {
+    /// The dataset.
+    pub root: &'a Path,
+    /// Its shapes and names.
+    pub spec: &'a DatasetSpec,
+    /// The camera keys that are videos, in the order of [`Sound::videos`].
+    pub video_keys: &'a [&'a str],
+    /// The episodes whose pictures are wanted.
+    pub sound: &'a [Sound],
+    /// What [`super::rows::Source::file`] counts.
+    pub data_files: &'a [std::path::PathBuf],
+    /// Where frame stores are kept.
+    pub cache_dir: &'a Path,
+}
+
+impl Cameras<'_> {
+    /// Frames of one camera (position in the spec), episode after episode; what cannot be read is black and named.
+    pub fn ingest(
+        &self,
+        camera: usize,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(FrameStore, Unseen), Error> {
+        let camera = &self.spec.cameras[camera];
+        match self.video_keys.iter().position(|key| *key == camera.key) {
+            Some(video) => self.ingest_videos(video, camera.model_size, progress),
+            None => {
+                let pictures = Pictures::new(self.root, &camera.key, self.sound, self.data_files);
+                pictures.ingest(camera.model_size, self.cache_dir, progress)
+            }
+        }
+    }
+
+    fn ingest_videos(
+        &self,
+        video: usize,
+        size: usize,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(FrameStore, Unseen), Error> {
+        let key = self.video_keys[video];
+        let jobs = self.jobs(video);
+        let (store, failures) = ingest_videos(key, &jobs, size, self.cache_dir, progress)?;
+        let place = |index: usize| {
+            self.sound
+                .binary_search_by_key(&index, |sound| sound.episode.index)
+                .ok()
+        };
+        let unseen = failures.into_iter().filter_map(|failure| {
+            let position = place(failure.episode)?;
+            let file = &self.sound[position].videos[video].file;
+            Some((
+                position,
+                Why::in_file(
+                    format!("video of camera {key} is unusable ({})", failure.why),
+                    file,
+                ),
+            ))
+        });
+        let unseen = unseen.collect();
+        Ok((store, unseen))
+    }
+
+    /// Videos to decode such that the frames come out in episode order.
+    ///
+    /// Neighbours in one file share a job; a file that is returned to later is simply opened again.
+    fn jobs(&self, video: usize) -> Vec<VideoJob> {
+        let mut jobs: Vec<VideoJob> = Vec::new();
+        for sound in self.sound {
+            let place = &sound.videos[video];
+            let path = self.root.join(&place.file);
+            let segment = Segment {
+                episode: sound.episode.index,
+                from_s: place.from_s,
+                len: sound.episode.len,
+            };
+            match jobs.last_mut() {
+                Some(job) if job.path == path => job.segments.push(segment),
+                _ => jobs.push(VideoJob {
+                    path,
+                    fps: self.spec.control_rate_hz,
+                    segments: vec![segment],
+                }),
+            }
+        }
+        jobs
+    }
+}

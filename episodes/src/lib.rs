@@ -1,0 +1,32 @@
+//! Recorded robot episodes, in and out.
+//!
+//! Data enters here once: [`dataset::Dataset::open`] reads a LeRobot dataset (v2.1 or v3.0), decodes every
+//! camera into a memory-mapped cache at model resolution, leaves out what is broken and says exactly what it
+//! left out. Everything downstream sees plain vectors and pixels.
+//!
+//! Architecture invariant: no tensors, no models, no printing.
+
+pub mod episode;
+pub mod spec;
+pub mod dataset;
+mod error;
+pub mod frames;
+pub mod inspect;
+pub mod lerobot;
+pub mod normaliser;
+pub mod outcome;
+pub mod split;
+pub mod video;
+pub mod window;
+pub mod writer;
+
+pub use dataset::{Dataset, OpenOptions, Progress, probe};
+pub use episode::{Episode, RecordedEpisode};
+pub use error::Error;
+pub use inspect::{Inspection, inspect};
+pub use normaliser::Normaliser;
+pub use outcome::{Outcome, RewardRule};
+pub use spec::{CameraFeature, DatasetSpec, Skipped, VectorFeature};
+pub use split::Split;
+pub use window::{Window, WindowSampler};
+pub use writer::LeRobotWriter;

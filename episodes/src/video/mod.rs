@@ -1,0 +1,248 @@
+//! Recorded video: finds the wanted frames in an mp4 file and decodes AV1 or H.264 into RGB, one frame at a time.
+//!
+//! Which coded frame belongs to which moment is settled from the container's sample table before anything is
+//! decoded ([`match_times`]). Decoding then starts at the last keyframe before the first wanted frame, runs
+//! strictly forward and keeps no frame. Broken files are reasons ([`DecodeError::Video`]), never panics.
+
+mod av1;
+mod color;
+mod h264;
+mod matching;
+mod patience;
+mod resize;
+mod sps;
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use color::Planes;
+pub use matching::match_times;
+use patience::PatientReader;
+use re_mp4::{Mp4, StsdBoxContent, TrackKind};
+pub use resize::resize_rgb;
+
+/// Why frames could not be handed on.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The file is missing, broken or of a kind that is not read; the reason in a few words.
+    #[error("{0}")]
+    Video(String),
+    /// The receiver of the frames failed, e.g. because the disk is full.
+    #[error("cannot pass the decoded frame on: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// One coded frame. `position` counts frames in the order in which they are shown.
+struct Sample {
+    offset_bytes: u64,
+    len_bytes: u64,
+    position: usize,
+    is_sync: bool,
+}
+
+/// One coded frame with its content, on the way to a decoder.
+struct Packet {
+    position: usize,
+    is_sync: bool,
+    bytes: Vec<u8>,
+}
+
+/// What a decoder calls with the position of a shown frame and its planes.
+type Sink<'a> = dyn FnMut(usize, &Planes<'_>) -> Result<(), DecodeError> + 'a;
+
+enum Codec {
+    Av1,
+    H264(h264::Config),
+}
+
+/// The video track of one mp4 file, demultiplexed but not decoded.
+pub struct Video {
+    path: PathBuf,
+    codec: Codec,
+    /// In decoding order.
+    samples: Vec<Sample>,
+    /// `decode_order[p]` is the index in `samples` of the `p`-th frame shown.
+    decode_order: Vec<usize>,
+    times_s: Vec<f64>,
+}
+
+impl Video {
+    /// Reads the tables of the first video track of the mp4 file at `path`.
+    ///
+    /// # Errors
+    /// The reason in a few words: no file, not an mp4, truncated, or a codec that is not read.
+    pub fn open(path: &Path) -> Result<Video, String> {
+        catch_unwind(AssertUnwindSafe(|| Video::open_unguarded(path)))
+            .unwrap_or_else(|_| Err("the tables of the mp4 file are corrupt".to_owned()))
+    }
+
+    fn open_unguarded(path: &Path) -> Result<Video, String> {
+        let file = File::open(path).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => format!("{} is missing", path.display()),
+            _ => format!("cannot open {}: {e}", path.display()),
+        })?;
+        let len_bytes = file
+            .metadata()
+            .map_err(|e| format!("cannot read {}: {e}", path.display()))?
+            .len();
+        let mp4 = Mp4::read(PatientReader::new(BufReader::new(file), len_bytes), len_bytes)
+            .map_err(|e| format!("{} is not a complete mp4 file ({e})", path.display()))?;
+        let track = mp4.tracks().values().find(|t| t.kind == Some(TrackKind::Video));
+        let Some(track) = track else {
+            return Err(
+                match mp4.moov.traks.first().map(|t| &t.mdia.minf.stbl.stsd.contents) {
+                    Some(StsdBoxContent::Unknown(code)) => unsupported(&code.to_string()),
+                    _ => "the mp4 file has no video track".to_owned(),
+                },
+            );
+        };
+        let codec = match &track.trak(&mp4).mdia.minf.stbl.stsd.contents {
+            StsdBoxContent::Av01(entry) => match entry.av1c.contents.bit_depth {
+                8 => Codec::Av1,
+                bits => return Err(format!("video has {bits} bits per channel; only 8 are read")),
+            },
+            StsdBoxContent::Avc1(entry) => Codec::H264(h264::Config::new(entry)?),
+            StsdBoxContent::Hvc1(_) | StsdBoxContent::Hev1(_) => return Err(unsupported("hevc")),
+            StsdBoxContent::Vp08(_) => return Err(unsupported("vp8")),
+            StsdBoxContent::Vp09(_) => return Err(unsupported("vp9")),
+            _ => return Err("the mp4 file has no video track".to_owned()),
+        };
+        if track.timescale == 0 {
+            return Err("the mp4 file has no time scale".to_owned());
+        }
+        let shown_at = |i: usize| track.samples[i].composition_timestamp;
+        let mut decode_order: Vec<usize> = (0..track.samples.len()).collect();
+        decode_order.sort_by_key(|&i| shown_at(i));
+        let times_s = decode_order
+            .iter()
+            .map(|&i| shown_at(i) as f64 / track.timescale as f64)
+            .collect();
+        let mut samples: Vec<Sample> = track
+            .samples
+            .iter()
+            .map(|s| Sample {
+                offset_bytes: s.offset,
+                len_bytes: s.size,
+                position: 0,
+                is_sync: s.is_sync,
+            })
+            .collect();
+        for (position, &i) in decode_order.iter().enumerate() {
+            samples[i].position = position;
+        }
+        Ok(Video {
+            path: path.to_path_buf(),
+            codec,
+            samples,
+            decode_order,
+            times_s,
+        })
+    }
+
+    /// Presentation times of all frames in the order in which they are shown, seconds from the first.
+    pub fn times_s(&self) -> &[f64] {
+        &self.times_s
+    }
+
+    /// Decodes the frames at `wanted` (ascending positions in [`Video::times_s`]) and hands each, in that order,
+    /// to `on_frame` as RGB `[height, width, 3]` with its width and height.
+    ///
+    /// # Errors
+    /// [`DecodeError::Video`] at the first frame that does not decode, [`DecodeError::Output`] when `on_frame` fails.
+    pub fn decode(
+        &self,
+        wanted: &[usize],
+        on_frame: &mut dyn FnMut(&[u8], usize, usize) -> io::Result<()>,
+    ) -> Result<(), DecodeError> {
+        catch_unwind(AssertUnwindSafe(|| self.decode_unguarded(wanted, on_frame)))
+            .unwrap_or_else(|_| Err(DecodeError::Video("the video stream is corrupt".to_owned())))
+    }
+
+    fn decode_unguarded(
+        &self,
+        wanted: &[usize],
+        on_frame: &mut dyn FnMut(&[u8], usize, usize) -> io::Result<()>,
+    ) -> Result<(), DecodeError> {
+        let coded = || wanted.iter().map(|&p| self.decode_order[p]);
+        let (Some(first), Some(last)) = (coded().min(), coded().max()) else {
+            return Ok(());
+        };
+        let file = File::open(&self.path)
+            .map_err(|e| DecodeError::Video(format!("cannot open {}: {e}", self.path.display())))?;
+        let start = self.last_entry_point(&file, first)?;
+        let mut packets = self.samples[start..=last]
+            .iter()
+            .map(|sample| self.read(&file, sample));
+
+        let mut rgb = Vec::new();
+        let mut found = 0;
+        let mut sink = |position: usize, planes: &Planes<'_>| {
+            if wanted.get(found) == Some(&position) {
+                planes.to_rgb(&mut rgb).map_err(DecodeError::Video)?;
+                on_frame(&rgb, planes.width, planes.height)?;
+                found += 1;
+            }
+            Ok(())
+        };
+        match &self.codec {
+            Codec::Av1 => av1::decode(&mut packets, &mut sink)?,
+            Codec::H264(config) => h264::decode(config, &mut packets, &mut sink)?,
+        }
+        if found < wanted.len() {
+            return Err(DecodeError::Video(format!(
+                "only {found} of {} frames could be decoded",
+                wanted.len()
+            )));
+        }
+        Ok(())
+    }
+
+    /// The last coded frame up to `first` at which decoding can start.
+    fn last_entry_point(&self, file: &File, first: usize) -> Result<usize, DecodeError> {
+        for i in (0..=first).rev().filter(|&i| self.samples[i].is_sync) {
+            let is_entry = match &self.codec {
+                Codec::Av1 => true,
+                Codec::H264(config) => config.is_entry_point(&self.read(file, &self.samples[i])?),
+            };
+            if is_entry {
+                return Ok(i);
+            }
+        }
+        Ok(0)
+    }
+
+    fn read(&self, mut file: &File, sample: &Sample) -> Result<Packet, DecodeError> {
+        let fail = |why: &str| {
+            DecodeError::Video(format!(
+                "{why} at frame {} of {}",
+                sample.position,
+                self.samples.len()
+            ))
+        };
+        let file_len_bytes = file.metadata().map_err(|e| fail(&e.to_string()))?.len();
+        if sample.offset_bytes.saturating_add(sample.len_bytes) > file_len_bytes {
+            return Err(fail("the mp4 file is cut off"));
+        }
+        if sample.len_bytes == 0 {
+            return Err(fail("the mp4 file has an empty sample"));
+        }
+        let mut bytes = vec![0; sample.len_bytes as usize];
+        file.seek(SeekFrom::Start(sample.offset_bytes))
+            .and_then(|_| file.read_exact(&mut bytes))
+            .map_err(|e| fail(&e.to_string()))?;
+        Ok(Packet {
+            position: sample.position,
+            is_sync: sample.is_sync,
+            bytes,
+        })
+    }
+}
+
+fn unsupported(codec: &str) -> String {
+    format!("video codec {codec} is not read; re-encode as av1 or h264")
+}
+
+#[cfg(test)]
+mod tests;

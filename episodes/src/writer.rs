@@ -1,0 +1,244 @@
+//! Recorded episodes out to a LeRobot v3.0 dataset with embedded PNG pictures.
+//!
+//! Everything is written to a hidden sibling directory that takes its final name only in
+//! [`LeRobotWriter::finish`]: an interrupted recording never looks like a dataset.
+
+mod columns;
+mod meta;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+
+use crate::{DatasetSpec, Error, RecordedEpisode};
+use columns::Columns;
+use meta::EpisodeRow;
+
+/// LeRobot's defaults: a new data file after this many bytes, a new directory after this many files.
+const DATA_FILE_MB: usize = 100;
+const CHUNK_FILES: usize = 1000;
+
+/// Writes one dataset, episode by episode (one parquet row group each).
+///
+/// Columns: the state and action vectors and cameras of the spec, `next.terminated`, `next.truncated`,
+/// `next.done` (true at the last step), where the spec says so `next.reward` and `next.success`, where the first
+/// episode has it `intervention`, and LeRobot's `timestamp`, `frame_index`, `episode_index`, `index`,
+/// `task_index`.
+pub struct LeRobotWriter {
+    spec: DatasetSpec,
+    final_dir: PathBuf,
+    partial_dir: PathBuf,
+    columns: Option<Columns>,
+    file: Option<ArrowWriter<File>>,
+    file_number: usize,
+    tasks: Vec<String>,
+    rows: Vec<EpisodeRow>,
+    frames: usize,
+    finished: bool,
+}
+
+impl LeRobotWriter {
+    /// Starts a dataset that will appear at `dir`.
+    ///
+    /// `spec` names the columns; its `source` and `tasks` are not written (task texts come from the episodes) and
+    /// frames are expected at each camera's native size.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] if `dir` already exists or the spec contradicts itself, [`Error::Io`] if the disk
+    /// refuses.
+    pub fn create(dir: impl AsRef<Path>, spec: &DatasetSpec) -> Result<Self, Error> {
+        let final_dir = dir.as_ref().to_path_buf();
+        let bad = |found: String, expected: &str| Error::BadFile {
+            found,
+            expected: expected.to_owned(),
+            path: final_dir.clone(),
+        };
+        if final_dir.exists() {
+            return Err(bad(
+                "already exists".to_owned(),
+                "a path that does not exist yet (choose another output path or remove this one)",
+            ));
+        }
+        let Some(name) = final_dir.file_name() else {
+            return Err(bad(
+                "the path has no last name".to_owned(),
+                "a directory name to create",
+            ));
+        };
+        if let Some(f) = spec
+            .state
+            .iter()
+            .chain([&spec.action])
+            .find(|f| f.names.len() != f.len)
+        {
+            let found = format!(
+                "feature '{}' has {} elements but {} names",
+                f.key,
+                f.len,
+                f.names.len()
+            );
+            return Err(bad(found, "one name per element"));
+        }
+        if !(spec.control_rate_hz.is_finite() && spec.control_rate_hz > 0.0) {
+            return Err(bad(
+                format!("a control rate of {} Hz", spec.control_rate_hz),
+                "a positive rate",
+            ));
+        }
+        let partial_name = format!(".{}.partial-{}", name.to_string_lossy(), std::process::id());
+        let partial_dir = final_dir.with_file_name(partial_name);
+        if partial_dir.exists() {
+            // Left by a process that had the same number and was killed.
+            fs::remove_dir_all(&partial_dir).map_err(io("cannot remove", &partial_dir))?;
+        }
+        fs::create_dir_all(partial_dir.join("meta")).map_err(io("cannot create", &partial_dir))?;
+        Ok(Self {
+            spec: spec.clone(),
+            final_dir,
+            partial_dir,
+            columns: None,
+            file: None,
+            file_number: 0,
+            tasks: Vec::new(),
+            rows: Vec::new(),
+            frames: 0,
+            finished: false,
+        })
+    }
+
+    /// Appends one episode; its `index` and `first_frame` are ignored and assigned in order.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] if the episode does not have the shapes the spec promises, [`Error::Io`] if the disk
+    /// refuses. An episode that was refused leaves the dataset as it was.
+    pub fn push(&mut self, recorded: &RecordedEpisode) -> Result<(), Error> {
+        let episode = &recorded.episode;
+        let columns = match self.columns.take() {
+            Some(columns) => columns,
+            None => Columns::new(&self.spec, episode.intervention.is_some()),
+        };
+        let checked = columns.check(recorded);
+        let columns = self.columns.insert(columns);
+        if let Err((found, expected)) = checked {
+            if self.rows.is_empty() {
+                self.columns = None;
+            }
+            let found = format!("episode {}: {found}", self.rows.len());
+            return Err(Error::BadFile {
+                found,
+                expected,
+                path: self.final_dir.clone(),
+            });
+        }
+        let pictures = columns.encode_pictures(recorded).map_err(|e| {
+            let source = std::io::Error::other(e);
+            Error::Io {
+                doing: "cannot encode a picture for",
+                source,
+                path: self.final_dir.clone(),
+            }
+        })?;
+        let task_index = self
+            .tasks
+            .iter()
+            .position(|t| *t == episode.task)
+            .unwrap_or_else(|| {
+                self.tasks.push(episode.task.clone());
+                self.tasks.len() - 1
+            });
+        let row = EpisodeRow {
+            task: episode.task.clone(),
+            length: episode.len,
+            chunk_index: self.file_number / CHUNK_FILES,
+            file_index: self.file_number % CHUNK_FILES,
+            first_frame: self.frames,
+        };
+        let path = self
+            .partial_dir
+            .join(meta::data_file(row.chunk_index, row.file_index));
+        let batch = columns
+            .batch(episode, pictures, self.rows.len(), self.frames, task_index)
+            .map_err(|e| parquet_error(&path, e))?;
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(open_parquet(&path, batch.schema())?),
+        };
+        file.write(&batch)
+            .and_then(|()| file.flush())
+            .map_err(|e| parquet_error(&path, e))?;
+        columns.count(recorded, self.rows.len(), self.frames, task_index);
+        self.frames += episode.len;
+        self.rows.push(row);
+        if file.bytes_written() >= DATA_FILE_MB << 20 {
+            self.close_file()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the metadata and gives the dataset its final name.
+    ///
+    /// # Errors
+    /// [`Error::NothingLeft`] if no episode was pushed, [`Error::Io`] if the disk refuses.
+    pub fn finish(mut self) -> Result<(), Error> {
+        self.close_file()?;
+        let Some(columns) = self.columns.as_ref().filter(|_| !self.rows.is_empty()) else {
+            return Err(Error::NothingLeft {
+                found: "no episode was recorded".to_owned(),
+                expected: "at least one episode to write a dataset".to_owned(),
+                path: self.final_dir.clone(),
+            });
+        };
+        meta::write(&self.partial_dir, &self.spec, columns, &self.tasks, &self.rows)?;
+        fs::rename(&self.partial_dir, &self.final_dir)
+            .map_err(io("cannot move the finished dataset to", &self.final_dir))?;
+        self.finished = true;
+        Ok(())
+    }
+
+    fn close_file(&mut self) -> Result<(), Error> {
+        if let Some(file) = self.file.take() {
+            file.close().map_err(|e| parquet_error(&self.partial_dir, e))?;
+            self.file_number += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for LeRobotWriter {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Nothing can be reported from here, and a leftover hidden directory harms nobody.
+            let _ = fs::remove_dir_all(&self.partial_dir);
+        }
+    }
+}
+
+fn open_parquet(path: &Path, schema: arrow::datatypes::SchemaRef) -> Result<ArrowWriter<File>, Error> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(io("cannot create", parent))?;
+    }
+    let file = File::create(path).map_err(io("cannot write", path))?;
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .build();
+    ArrowWriter::try_new(file, schema, Some(properties)).map_err(|e| parquet_error(path, e))
+}
+
+fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_path_buf();
+    move |source| Error::Io { doing, source, path }
+}
+
+fn parquet_error(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Io {
+        doing: "cannot write",
+        source: std::io::Error::other(source),
+        path: path.to_path_buf(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

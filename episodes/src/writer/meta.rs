@@ -1,0 +1,129 @@
+//! The `meta` directory of a written dataset: info, statistics, tasks and the list of episodes.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder};
+use arrow::datatypes::{DataType, Field, Schema};
+use serde_json::{Value, json};
+
+use super::columns::Columns;
+use super::{CHUNK_FILES, DATA_FILE_MB, io, open_parquet, parquet_error};
+use crate::{DatasetSpec, Error};
+
+/// One line of the list of episodes.
+pub(super) struct EpisodeRow {
+    pub(super) task: String,
+    pub(super) length: usize,
+    pub(super) chunk_index: usize,
+    pub(super) file_index: usize,
+    pub(super) first_frame: usize,
+}
+
+/// Path of a data file below the dataset's root.
+pub(super) fn data_file(chunk_index: usize, file_index: usize) -> String {
+    format!("data/chunk-{chunk_index:03}/file-{file_index:03}.parquet")
+}
+
+/// Writes all of `meta/`.
+pub(super) fn write(
+    dir: &Path,
+    spec: &DatasetSpec,
+    columns: &Columns,
+    tasks: &[String],
+    rows: &[EpisodeRow],
+) -> Result<(), Error> {
+    let rate_hz = spec.control_rate_hz;
+    let frames: usize = rows.iter().map(|r| r.length).sum();
+    let info = json!({
+        "codebase_version": "v3.0",
+        "robot_type": spec.robot_type,
+        "total_episodes": rows.len(),
+        "total_frames": frames,
+        "total_tasks": tasks.len(),
+        "chunks_size": CHUNK_FILES,
+        "data_files_size_in_mb": DATA_FILE_MB,
+        "video_files_size_in_mb": 200,
+        // LeRobot declares whole numbers here.
+        "fps": if rate_hz.fract() == 0.0 { json!(rate_hz as u64) } else { json!(rate_hz) },
+        "splits": {"train": format!("0:{}", rows.len())},
+        "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
+        "video_path": null,
+        "features": columns.info_features(),
+    });
+    write_json(&dir.join("meta/info.json"), &info)?;
+    write_json(&dir.join("meta/stats.json"), &columns.stats())?;
+    write_tasks(&dir.join("meta/tasks.parquet"), tasks)?;
+    write_episodes(&dir.join("meta/episodes/chunk-000/file-000.parquet"), rows)
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<(), Error> {
+    fs::write(path, format!("{value:#}\n")).map_err(io("cannot write", path))
+}
+
+/// LeRobot looks task texts up in the pandas index, hence the pandas metadata.
+fn write_tasks(path: &Path, tasks: &[String]) -> Result<(), Error> {
+    let column = |name: &str, pandas_type: &str, numpy_type: &str| json!({"name": name, "field_name": name, "pandas_type": pandas_type, "numpy_type": numpy_type, "metadata": null});
+    let pandas = json!({
+        "index_columns": ["task"],
+        "column_indexes": [{"name": null, "field_name": null, "pandas_type": "unicode", "numpy_type": "object", "metadata": {"encoding": "UTF-8"}}],
+        "columns": [column("task_index", "int64", "int64"), column("task", "unicode", "object")],
+        "attributes": {},
+        "pandas_version": "2.2.0",
+    });
+    let schema = Schema::new_with_metadata(
+        vec![
+            Field::new("task_index", DataType::Int64, true),
+            Field::new("task", DataType::Utf8, true),
+        ],
+        [("pandas".to_owned(), pandas.to_string())].into(),
+    );
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(0..tasks.len() as i64)),
+        Arc::new(StringArray::from_iter_values(tasks)),
+    ];
+    write_table(path, schema, columns)
+}
+
+fn write_episodes(path: &Path, rows: &[EpisodeRow]) -> Result<(), Error> {
+    let mut tasks = ListBuilder::new(StringBuilder::new());
+    for r in rows {
+        tasks.values().append_value(&r.task);
+        tasks.append(true);
+    }
+    let tasks: ArrayRef = Arc::new(tasks.finish());
+    let integers = |of: &dyn Fn(usize, &EpisodeRow) -> usize| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(
+            rows.iter().enumerate().map(|(i, r)| of(i, r) as i64),
+        ))
+    };
+    let columns = [
+        ("episode_index", integers(&|i, _| i)),
+        ("tasks", tasks),
+        ("length", integers(&|_, r| r.length)),
+        ("data/chunk_index", integers(&|_, r| r.chunk_index)),
+        ("data/file_index", integers(&|_, r| r.file_index)),
+        ("dataset_from_index", integers(&|_, r| r.first_frame)),
+        ("dataset_to_index", integers(&|_, r| r.first_frame + r.length)),
+        ("meta/episodes/chunk_index", integers(&|_, _| 0)),
+        ("meta/episodes/file_index", integers(&|_, _| 0)),
+    ];
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, a)| Field::new(*name, a.data_type().clone(), true))
+        .collect();
+    write_table(
+        path,
+        Schema::new(fields),
+        columns.into_iter().map(|(_, a)| a).collect(),
+    )
+}
+
+fn write_table(path: &Path, schema: Schema, columns: Vec<ArrayRef>) -> Result<(), Error> {
+    let batch = RecordBatch::try_new(Arc::new(schema), columns).map_err(|e| parquet_error(path, e))?;
+    let mut file = open_parquet(path, batch.schema())?;
+    file.write(&batch).map_err(|e| parquet_error(path, e))?;
+    file.close().map_err(|e| parquet_error(path, e))?;
+    Ok(())
+}

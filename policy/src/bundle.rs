@@ -1,0 +1,200 @@
+//! What a robot loads: the spec of its observations and actions, the normalisers, encoder and policy weights.
+//!
+//! On disk: `bundle.json` (format version, spec, normalisers, sizes) beside `encoder.safetensors` and one `<policy>.safetensors`
+//! per policy. Nothing of training, rollouts or rerun is needed to run it.
+
+use std::path::{Path, PathBuf};
+
+use burn::store::{ModuleSnapshot, SafetensorsStore};
+use burn::tensor::{Device, Tensor, TensorData};
+use episodes::{DatasetSpec, Normaliser};
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use world_model::noise;
+use world_model::representation::Encoder;
+use world_model::vision::{VisionConfig, floats, to_blocks};
+
+use crate::flow::{FlowConfig, FlowPolicy};
+
+/// Version of the layout on disk; a new field bumps it.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Everything about a bundle but the weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleSpec {
+    /// Layout version.
+    pub format_version: u32,
+    /// `flow`.
+    pub kind: String,
+    /// Names, shapes and rates of the observations and the action.
+    pub dataset: DatasetSpec,
+    /// State normalisation.
+    pub state_normaliser: Normaliser,
+    /// Action normalisation; its `min` and `max` also bound every action sent to the robot.
+    pub action_normaliser: Normaliser,
+    /// Picture networks.
+    pub vision: VisionConfig,
+    /// Policy sizes.
+    pub flow: FlowConfig,
+    /// Names of the policies inside.
+    pub policies: Vec<String>,
+}
+
+/// Errors of reading or writing a bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// Not a bundle, or one of another version or kind.
+    #[error("{path}: {found}; expected {expected}")]
+    Unusable {
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+        /// Where.
+        path: PathBuf,
+    },
+    /// Writing failed.
+    #[error("cannot write {path}: {why}")]
+    Write {
+        /// The reason.
+        why: String,
+        /// Where.
+        path: PathBuf,
+    },
+    /// An observation that does not fit the spec.
+    #[error("observation: {found}; expected {expected}")]
+    Observation {
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+}
+
+/// A policy ready to act.
+pub struct Bundle {
+    /// Spec and normalisers.
+    pub spec: BundleSpec,
+    encoder: Encoder,
+    policy: FlowPolicy,
+    device: Device,
+}
+
+/// Saves any module's weights as safetensors, to a temporary name first.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_weights(module: &impl ModuleSnapshot, path: &Path) -> Result<(), BundleError> {
+    let failed = |why: String| BundleError::Write { why, path: path.into() };
+    let temporary = path.with_extension("tmp.safetensors");
+    let mut store = SafetensorsStore::from_file(&temporary).overwrite(true);
+    module.save_into(&mut store).map_err(|e| failed(e.to_string()))?;
+    std::fs::rename(&temporary, path).map_err(|e| failed(e.to_string()))
+}
+
+/// Loads weights written by [`save_weights`].
+///
+/// # Errors
+/// When the file is missing or its tensors do not fit the module.
+pub fn load_weights(module: &mut impl ModuleSnapshot, path: &Path, what: &str) -> Result<(), BundleError> {
+    let unusable = |found: String| BundleError::Unusable { found, expected: format!("safetensors weights of {what}"), path: path.into() };
+    if !path.is_file() {
+        return Err(unusable("no such file".into()));
+    }
+    let mut store = SafetensorsStore::from_file(path);
+    module.load_from(&mut store).map(|_| ()).map_err(|e| unusable(e.to_string().lines().take(3).collect::<Vec<_>>().join(" ")))
+}
+
+impl BundleSpec {
+    /// Writes `bundle.json` and all weights into `directory`.
+    ///
+    /// # Errors
+    /// When something cannot be written.
+    pub fn save(&self, directory: &Path, encoder: &Encoder, policies: &[(&str, &FlowPolicy)]) -> Result<(), BundleError> {
+        let failed = |path: &Path, why: String| BundleError::Write { why, path: path.into() };
+        std::fs::create_dir_all(directory).map_err(|e| failed(directory, e.to_string()))?;
+        save_weights(encoder, &directory.join("encoder.safetensors"))?;
+        for (name, policy) in policies {
+            save_weights(*policy, &directory.join(format!("{name}.safetensors")))?;
+        }
+        let path = directory.join("bundle.json");
+        let temporary = directory.join("bundle.json.tmp");
+        let text = serde_json::to_string_pretty(self).map_err(|e| failed(&path, e.to_string()))?;
+        std::fs::write(&temporary, text).map_err(|e| failed(&path, e.to_string()))?;
+        std::fs::rename(&temporary, &path).map_err(|e| failed(&path, e.to_string()))
+    }
+}
+
+impl Bundle {
+    /// Loads one policy of a bundle.
+    ///
+    /// # Errors
+    /// When the directory is no bundle, is of another version, or has no such policy.
+    pub fn load(directory: &Path, policy: &str, device: &Device) -> Result<Self, BundleError> {
+        let path = directory.join("bundle.json");
+        let unusable = |found: String, expected: &str| BundleError::Unusable { found, expected: expected.into(), path: path.clone() };
+        let text = std::fs::read_to_string(&path).map_err(|e| unusable(e.to_string(), "a policy bundle (bundle.json and weights)"))?;
+        let spec: BundleSpec = serde_json::from_str(&text).map_err(|e| unusable(e.to_string(), "a bundle description of this version"))?;
+        if spec.format_version != FORMAT_VERSION || spec.kind != "flow" {
+            let found = format!("format {} of kind '{}'", spec.format_version, spec.kind);
+            return Err(unusable(found, "format 1 of kind 'flow'"));
+        }
+        if !spec.policies.iter().any(|p| p == policy) {
+            return Err(unusable(format!("no policy '{policy}'"), &format!("one of: {}", spec.policies.join(", "))));
+        }
+        let sizes: Vec<usize> = spec.dataset.cameras.iter().map(|c| c.model_size).collect();
+        let mut encoder = Encoder::new(&spec.vision, &sizes, device).map_err(|e| unusable(e.to_string(), "sound picture sizes"))?;
+        load_weights(&mut encoder, &directory.join("encoder.safetensors"), "this bundle's encoder")?;
+        let embedding = sizes.len() * spec.vision.embedding + spec.dataset.state_len();
+        let mut flow = FlowPolicy::new(&spec.flow, embedding, spec.dataset.action_len(), device);
+        load_weights(&mut flow, &directory.join(format!("{policy}.safetensors")), "a flow policy of this bundle's sizes")?;
+        Ok(Self::new(spec, encoder, flow, device))
+    }
+
+    /// A bundle from networks in memory.
+    pub fn new(spec: BundleSpec, encoder: Encoder, policy: FlowPolicy, device: &Device) -> Self {
+        Self { spec, encoder, policy, device: device.clone() }
+    }
+
+    /// Acts on one observation: pictures `[size, size, 3]` at model resolution in camera order, raw state `[S]`.
+    /// Returns `execute` actions in raw units, row-major `[execute, A]`, inside the range of the recorded actions.
+    ///
+    /// # Errors
+    /// When the observation does not fit the spec.
+    pub fn act(&self, pictures: &[&[u8]], state: &[f32], rng: &mut StdRng) -> Result<Vec<f32>, BundleError> {
+        let cameras = &self.spec.dataset.cameras;
+        let misfit = |found: String, expected: String| BundleError::Observation { found, expected };
+        if pictures.len() != cameras.len() {
+            return Err(misfit(format!("{} pictures", pictures.len()), format!("{}", cameras.len())));
+        }
+        let state_len = self.spec.dataset.state_len();
+        if state.len() != state_len || state.iter().any(|v| !v.is_finite()) {
+            return Err(misfit(format!("a state of {} numbers (or not finite)", state.len()), format!("{state_len} finite numbers")));
+        }
+        let mut blocks = Vec::new();
+        for (picture, camera) in pictures.iter().zip(cameras) {
+            let bytes = camera.model_size * camera.model_size * 3;
+            if picture.len() != bytes {
+                return Err(misfit(format!("{} bytes for {}", picture.len(), camera.key), format!("{bytes}")));
+            }
+            blocks.push(to_blocks([*picture].into_iter(), camera.model_size, &self.device));
+        }
+        let mut normalised = vec![0.0; state_len];
+        self.spec.state_normaliser.normalise(state, &mut normalised);
+        let state = Tensor::from_data(TensorData::new(normalised, [1, state_len]), &self.device);
+        let e = self.encoder.encode(blocks, state);
+        let noise = noise::normal([1, self.policy.noise_len()], rng, &self.device);
+        let chunk = floats(self.policy.act(e, noise));
+        let a = self.spec.dataset.action_len();
+        let normaliser = &self.spec.action_normaliser;
+        let mut actions = vec![0.0; self.spec.flow.execute.clamp(1, self.spec.flow.chunk) * a];
+        for (out, row) in actions.chunks_exact_mut(a).zip(chunk.chunks_exact(a)) {
+            normaliser.denormalise(row, out);
+            for (i, v) in out.iter_mut().enumerate() {
+                *v = v.clamp(normaliser.min[i], normaliser.max[i]);
+            }
+        }
+        Ok(actions)
+    }
+}

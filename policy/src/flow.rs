@@ -1,0 +1,153 @@
+//! Flow-matching action-chunk policy (Lipman et al. 2023; as an action expert: Black et al. 2024, π0, sec. IV).
+//!
+//! With noise `ε`, a recorded chunk `a` and a time `τ` in [0, 1]: `x_τ = (1-τ) ε + τ a`, and a network `v(x_τ, τ, e)` is
+//! fitted to `a - ε`. Acting integrates `dx/dτ = v` from `ε` to `τ = 1` in a few Euler steps. The same noise gives the
+//! same chunk, so two policies can be compared under common noise.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use world_model::layers::Mlp;
+
+/// Sizes and training of the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FlowConfig {
+    /// Actions in a chunk.
+    pub chunk: usize,
+    /// Actions of a chunk that are executed before the next observation is used.
+    pub execute: usize,
+    /// Width of the three hidden layers.
+    pub width: usize,
+    /// Euler steps from noise to chunk.
+    pub flow_steps: usize,
+    /// Updates of behaviour cloning.
+    pub updates: usize,
+    /// Chunks in a batch.
+    pub batch: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+}
+
+impl Default for FlowConfig {
+    fn default() -> Self {
+        Self { chunk: 8, execute: 4, width: 256, flow_steps: 6, updates: 4000, batch: 256, learning_rate: 1e-3 }
+    }
+}
+
+/// Frequencies of the time features.
+const FREQUENCIES: usize = 4;
+
+/// The policy.
+#[derive(Module, Debug)]
+pub struct FlowPolicy {
+    velocity: Mlp,
+    chunk: usize,
+    action_len: usize,
+    flow_steps: usize,
+}
+
+impl FlowPolicy {
+    /// A fresh policy for embeddings of `embedding` elements and actions of `action_len`.
+    pub fn new(config: &FlowConfig, embedding: usize, action_len: usize, device: &Device) -> Self {
+        let flat = config.chunk * action_len;
+        let w = config.width;
+        Self {
+            velocity: Mlp::new(&[flat + 2 * FREQUENCIES + embedding, w, w, w, flat], device).materialize(),
+            chunk: config.chunk,
+            action_len,
+            flow_steps: config.flow_steps,
+        }
+    }
+
+    /// Elements of a flattened chunk, which is also the length of the noise.
+    pub fn noise_len(&self) -> usize {
+        self.chunk * self.action_len
+    }
+
+    /// Actions in a chunk.
+    pub fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// `x_τ [B, chunk*A]`, `τ [B, 1]`, `e [B, E]` to the velocity `[B, chunk*A]`.
+    fn velocity(&self, x: Tensor<2>, tau: Tensor<2>, e: Tensor<2>) -> Tensor<2> {
+        let mut parts = vec![x];
+        for i in 0..FREQUENCIES {
+            let angle = tau.clone() * (std::f64::consts::PI * f64::from(1 << i) / 2.0);
+            parts.extend([angle.clone().sin(), angle.cos()]);
+        }
+        parts.push(e);
+        self.velocity.forward(Tensor::cat(parts, 1))
+    }
+
+    /// Flow-matching loss, weighted per row: `e [B, E]`, recorded chunk `[B, chunk*A]`, `noise` alike, `tau [B, 1]`, `weight [B]`.
+    pub fn loss(&self, e: Tensor<2>, chunk: Tensor<2>, noise: Tensor<2>, tau: Tensor<2>, weight: Tensor<1>) -> Tensor<1> {
+        assert_eq!(chunk.dims(), noise.dims(), "noise has the shape of the chunk [B, chunk*A]");
+        let x = noise.clone() + (chunk.clone() - noise.clone()) * tau.clone();
+        let error = (self.velocity(x, tau, e) - (chunk - noise)).square().mean_dim(1).squeeze_dim::<1>(1);
+        (error * weight.clone()).sum() / weight.sum().clamp_min(1e-6)
+    }
+
+    /// Acts: `e [B, E]` and standard normal noise `[B, chunk*A]` to normalised actions `[B, chunk*A]`.
+    pub fn act(&self, e: Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
+        let [batch, width] = noise.dims();
+        assert_eq!(width, self.noise_len(), "noise is [B, chunk*A]");
+        let step = 1.0 / self.flow_steps as f64;
+        (0..self.flow_steps).fold(noise, |x, i| {
+            let tau = Tensor::full([batch, 1], i as f64 * step, &x.device());
+            let v = self.velocity(x.clone(), tau, e.clone());
+            x + v * step
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::TensorData;
+    use world_model::noise::{generator, normal, uniform};
+    use world_model::optimise::{Schedule, Trainee};
+
+    /// Two modes, -1 and +1, chosen by nothing: a mean regressor would answer 0, a flow must answer one of the two.
+    #[test]
+    fn learns_both_modes_and_not_their_mean() {
+        let device = Device::flex().autodiff();
+        device.seed(1);
+        let config = FlowConfig { chunk: 1, width: 64, ..FlowConfig::default() };
+        let mut trainee = Trainee::new(FlowPolicy::new(&config, 1, 1, &device), 0.0);
+        let schedule = Schedule { learning_rate: 3e-3, updates: 800 };
+        for update in 0..800 {
+            let mut rng = generator(0, "modes", update as u64);
+            let sign = (uniform([128, 1], &mut rng, &device) - 0.5).sign();
+            let (noise, tau) = (normal([128, 1], &mut rng, &device), uniform([128, 1], &mut rng, &device));
+            trainee.update(schedule.at(update), vec![(sign, noise, tau)], &device, |net, (a, noise, tau)| {
+                let e = Tensor::zeros([128, 1], &a.device());
+                (net.loss(e, a, noise, tau, Tensor::ones([128], &device)), Vec::new())
+            });
+        }
+        let inner = Device::flex();
+        let noise = normal([400, 1], &mut generator(0, "modes-test", 0), &inner);
+        let actions = trainee.frozen().act(Tensor::zeros([400, 1], &inner), noise);
+        let values = actions.try_into_vec_as::<f32>().expect("floats");
+        let near = values.iter().filter(|v| (v.abs() - 1.0).abs() < 0.3).count();
+        let positive = values.iter().filter(|v| **v > 0.0).count();
+        assert!(near > 330, "{near} of 400 near a mode");
+        assert!((120..280).contains(&positive), "{positive} of 400 positive");
+    }
+
+    #[test]
+    fn a_weight_of_zero_removes_a_row() {
+        let device = Device::flex();
+        device.seed(2);
+        let policy = FlowPolicy::new(&FlowConfig { chunk: 2, width: 16, ..FlowConfig::default() }, 3, 2, &device);
+        let mut rng = generator(0, "weights", 0);
+        let (e, a) = (normal([2, 3], &mut rng, &device), normal([2, 4], &mut rng, &device));
+        let (noise, tau) = (normal([2, 4], &mut rng, &device), uniform([2, 1], &mut rng, &device));
+        let weights = Tensor::from_data(TensorData::new(vec![1.0f32, 0.0], [2]), &device);
+        let both: f32 = policy.loss(e.clone(), a.clone(), noise.clone(), tau.clone(), weights).into_scalar();
+        let first = |x: Tensor<2>| x.narrow(0, 0, 1);
+        let one: f32 = policy.loss(first(e), first(a), first(noise), first(tau), Tensor::ones([1], &device)).into_scalar();
+        assert!((both - one).abs() < 1e-5);
+    }
+}

@@ -1,0 +1,191 @@
+//! Distributional value ensemble `V_m(e)`, two-hot (DreamerV3, eq. 9-11), from recorded and imagined returns.
+//!
+//! On recorded steps the target is the n-step return
+//! `G_t = Σ_{k<n} γ^k (1-γ) r_{t+k} + γ^n V̄(e_{t+n})`, cut at the end of an episode: a success is worth `R` for ever, a failure 0,
+//! and a cut-off episode bootstraps from its last observation. `V̄` is a slow copy of the network.
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+use policy::cloning::draw_steps;
+use serde::{Deserialize, Serialize};
+use world_model::corpus::ReturnRule;
+use world_model::layers::EnsembleMlp;
+use world_model::optimise::{Metrics, Schedule, Trainee};
+use world_model::two_hot::TwoHot;
+use world_model::vision::floats;
+use world_model::{Corpus, Embeddings, noise};
+
+/// Sizes and training of the values.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CriticConfig {
+    /// Discount per control step γ.
+    pub gamma: f32,
+    /// Members of the ensemble.
+    pub members: usize,
+    /// Width of the two hidden layers.
+    pub width: usize,
+    /// Bins of the two-hot code.
+    pub bins: usize,
+    /// Updates on recorded returns.
+    pub updates: usize,
+    /// States in a batch.
+    pub batch: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Recorded steps before bootstrapping.
+    pub n_step: usize,
+    /// Share of the way the slow copy moves at each update.
+    pub target_rate: f32,
+}
+
+impl Default for CriticConfig {
+    fn default() -> Self {
+        Self { gamma: 0.98, members: 3, width: 192, bins: 41, updates: 1500, batch: 256, learning_rate: 5e-4, n_step: 10, target_rate: 0.02 }
+    }
+}
+
+/// The ensemble.
+#[derive(Module, Debug)]
+pub struct Critic {
+    members: EnsembleMlp,
+    low: f64,
+    high: f64,
+    bins: usize,
+}
+
+impl Critic {
+    /// A fresh ensemble for values between the rule's `low` and `high`.
+    pub fn new(config: &CriticConfig, embedding: usize, rule: &ReturnRule, device: &Device) -> Self {
+        let members = EnsembleMlp::new(config.members, &[embedding, config.width, config.width, config.bins], device);
+        Self { members, low: f64::from(rule.low), high: f64::from(rule.high), bins: config.bins }.materialize()
+    }
+
+    fn code(&self) -> TwoHot {
+        TwoHot { low: self.low as f32, high: self.high as f32, count: self.bins }
+    }
+
+    /// Every member's value of `e [B, E]`: `[M, B]`.
+    pub fn values(&self, e: &Tensor<2>) -> Tensor<2> {
+        self.code().mean(self.members.forward(e.clone()))
+    }
+
+    /// Mean over members `[B]`.
+    pub fn mean(&self, e: &Tensor<2>) -> Tensor<1> {
+        self.values(e).mean_dim(0).squeeze_dim::<1>(0)
+    }
+
+    /// Mean minus the members' standard deviation `[B]`: what is unknown is not hoped for.
+    pub fn cautious(&self, e: &Tensor<2>) -> Tensor<1> {
+        let values = self.values(e);
+        let mean = values.clone().mean_dim(0);
+        let spread = (values - mean.clone()).square().mean_dim(0).sqrt();
+        (mean - spread).squeeze_dim::<1>(0)
+    }
+
+    /// Cross-entropy of every member to `target [B]`, rows weighted by `weight [B]`.
+    pub fn loss(&self, e: Tensor<2>, target: Tensor<1>, weight: Tensor<1>) -> Tensor<1> {
+        let each = self.code().cross_entropy(self.members.forward(e), target);
+        let rows = each.mean_dim(0).squeeze_dim::<1>(0);
+        (rows * weight.clone()).sum() / weight.sum().clamp_min(1e-6)
+    }
+}
+
+struct Blend {
+    towards: std::collections::VecDeque<Vec<f32>>,
+    rate: f32,
+}
+
+impl ModuleMapper for Blend {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let towards = self.towards.pop_front().unwrap_or_default();
+        let rate = self.rate;
+        param.map(|slow| {
+            let (shape, device) = (slow.dims(), slow.device());
+            let fast = Tensor::<D>::from_data(TensorData::new(towards, shape), &device);
+            slow.clone() + (fast - slow) * rate
+        })
+    }
+}
+
+struct Collect(std::collections::VecDeque<Vec<f32>>);
+
+impl burn::module::ModuleVisitor for Collect {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.push_back(floats(param.val().inner()));
+    }
+}
+
+/// Moves `slow` (without gradients) a share `rate` of the way to `fast` (a training network).
+pub fn blend<M: Module>(slow: M, fast: &M, rate: f32) -> M {
+    let mut collect = Collect(Default::default());
+    fast.visit(&mut collect);
+    slow.map(&mut Blend { towards: collect.0, rate })
+}
+
+/// n-step targets of recorded steps: (target without bootstrap, discount of the bootstrap, step to bootstrap from).
+pub fn n_step_target(corpus: &Corpus, track: usize, t: usize, n: usize) -> (f32, f32, usize) {
+    let (rule, track) = (&corpus.returns, &corpus.tracks[track]);
+    let (mut sum, mut discount) = (0.0, 1.0);
+    for k in 0..n {
+        let i = t + k;
+        if i + 1 == track.len {
+            return match (track.success, track.terminated) {
+                (true, _) => (sum + discount * ((1.0 - rule.gamma) * track.reward[i] + rule.gamma * rule.success_reward), 0.0, i),
+                (false, true) => (sum + discount * (1.0 - rule.gamma) * track.reward[i], 0.0, i),
+                // Cut off: the last observation is the latest state with a known embedding.
+                (false, false) => (sum, discount, i),
+            };
+        }
+        sum += discount * (1.0 - rule.gamma) * track.reward[i];
+        discount *= rule.gamma;
+    }
+    (sum, discount, t + n)
+}
+
+/// Trains the values of the recorded behaviour.
+pub struct CriticLearner<'a> {
+    /// Network and optimiser.
+    pub trainee: Trainee<Critic>,
+    /// Slow copy, without gradients.
+    pub slow: Critic,
+    config: CriticConfig,
+    corpus: &'a Corpus,
+    embeddings: &'a Embeddings,
+    device: Device,
+    seed: u64,
+}
+
+impl<'a> CriticLearner<'a> {
+    /// `critic` must live on `device`, an autodiff device.
+    pub fn new(critic: Critic, config: &CriticConfig, data: (&'a Corpus, &'a Embeddings), device: &Device, seed: u64) -> Self {
+        let (corpus, embeddings) = data;
+        let slow = critic.valid();
+        Self { trainee: Trainee::new(critic, 1e-4), slow, config: *config, corpus, embeddings, device: device.clone(), seed }
+    }
+
+    /// Targets `[B]` of (track, step) pairs under the slow copy.
+    pub fn targets(&self, at: &[(usize, usize)], n_step: usize) -> Vec<f32> {
+        let inner = self.device.clone().inner();
+        let parts: Vec<(f32, f32, usize)> = at.iter().map(|&(track, t)| n_step_target(self.corpus, track, t, n_step)).collect();
+        let ends: Vec<(usize, usize)> = at.iter().zip(&parts).map(|(&(track, _), p)| (track, p.2)).collect();
+        let values = floats(self.slow.mean(&self.embeddings.gather(&ends, &inner)));
+        parts.iter().zip(values).map(|((sum, discount, _), v)| sum + discount * v).collect()
+    }
+
+    /// Update number `update` of a planned `updates`, on recorded steps.
+    pub fn update(&mut self, update: usize, updates: usize) -> Metrics {
+        let mut rng = noise::generator(self.seed, "critic", update as u64);
+        let at = draw_steps(self.corpus, &self.corpus.train, self.config.batch, &mut rng);
+        let target = self.targets(&at, self.config.n_step);
+        let e = self.embeddings.gather(&at, &self.device);
+        let target = Tensor::from_data(TensorData::new(target, [at.len()]), &self.device);
+        let schedule = Schedule { learning_rate: self.config.learning_rate, updates };
+        let metrics = self.trainee.update(schedule.at(update), vec![(e, target)], &self.device, |critic, (e, target)| {
+            let weight = target.ones_like();
+            (critic.loss(e, target, weight), Vec::new())
+        });
+        self.slow = blend(self.slow.clone(), &self.trainee.network, self.config.target_rate);
+        metrics
+    }
+}

@@ -1,0 +1,266 @@
+//! Judging policies offline: imagined return and success with bootstrap intervals, and the gate.
+//!
+//! A policy is imagined closed-loop from the first observation of episodes the optimiser never saw. The recorded
+//! behaviour has no network to ask; it is imagined along its own episodes with the recorded actions, set back onto the
+//! recording every few steps, so that what is judged is the model and not the drift of an open loop.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::RngExt;
+use rand::rngs::StdRng;
+use rayon::prelude::*;
+use rollouts::imagine::{imagine, shared_noise, split_chunk};
+use rollouts::outcome;
+use serde::{Deserialize, Serialize};
+use world_model::train::latents_at;
+use world_model::vision::floats;
+use world_model::{Corpus, Embeddings, WorldModel, noise};
+
+/// How policies are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluateConfig {
+    /// Steps imagined from the first observation.
+    pub horizon: usize,
+    /// Noise draws per start.
+    pub samples: usize,
+    /// Most starts used.
+    pub starts: usize,
+    /// Steps after which the behaviour is set back onto its recording.
+    pub anchor_every: usize,
+    /// Bootstrap resamples.
+    pub resamples: usize,
+}
+
+impl Default for EvaluateConfig {
+    fn default() -> Self {
+        Self { horizon: 100, samples: 4, starts: 64, anchor_every: 10, resamples: 2000 }
+    }
+}
+
+/// Return and success with 95 % intervals.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Mean discounted return, units of the reward.
+    pub r#return: f64,
+    /// Interval of the mean return.
+    pub return_ci95: [f64; 2],
+    /// Share of successes.
+    pub success: f64,
+    /// Interval of the success share.
+    pub success_ci95: [f64; 2],
+}
+
+/// Outcome per start.
+#[derive(Clone, Debug, Default)]
+pub struct PerStart {
+    /// Discounted return.
+    pub value: Vec<f32>,
+    /// Probability of success.
+    pub success: Vec<f32>,
+    /// Share of imagined steps beyond the held-out 95th percentile of disagreement.
+    pub unsupported: Vec<f32>,
+}
+
+/// Acts in imagination: `(embedding [B, E], generator)` to chunk `[B, chunk*A]`, of which `execute` actions are used.
+pub type Act<'a> = &'a (dyn Fn(&Tensor<2>, &mut StdRng) -> Tensor<2> + Sync);
+
+/// First steps of the episodes used as starts: held-out ones; training ones where there are none.
+pub fn starts(corpus: &Corpus, most: usize) -> Vec<(usize, usize)> {
+    let tracks = if corpus.held_out.is_empty() { &corpus.train } else { &corpus.held_out };
+    tracks.iter().take(most).map(|&t| (t, 0)).collect()
+}
+
+/// Imagines `act` from each start, `samples` times; every policy judged with the same `seed` meets the same noise.
+pub fn imagine_policy(
+    model: &WorldModel,
+    data: (&Corpus, &Embeddings),
+    (act, execute): (Act<'_>, usize),
+    (config, limit): (&EvaluateConfig, f32),
+    starts: &[(usize, usize)],
+    (seed, device): (u64, &Device),
+) -> PerStart {
+    let (corpus, _) = data;
+    // Two starts-halves on two threads; the split is fixed, so the numbers do not depend on the machine.
+    let parts: Vec<PerStart> = starts
+        .chunks(starts.len().div_ceil(2).max(1))
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .enumerate()
+        .map(|(part, starts)| {
+            let mut rng = noise::generator(seed, "evaluate", part as u64);
+            let mut act_rng = noise::generator(seed, "evaluate-act", part as u64);
+            let rows: Vec<(usize, usize)> = starts.iter().flat_map(|&s| std::iter::repeat_n(s, config.samples)).collect();
+            let latent = latents_at(model, data, &rows, 0, &mut rng, device);
+            let noise = shared_noise(model, (rows.len(), 1), config.horizon, &mut rng, device);
+            let imagined = imagine(model, &latent, &mut |e, _| split_chunk(&act(e, &mut act_rng), corpus.action_len, execute), &noise);
+            per_start(&imagined, corpus, config.samples, limit)
+        })
+        .collect();
+    join(parts)
+}
+
+fn per_start(imagined: &rollouts::Imagined, corpus: &Corpus, samples: usize, limit: f32) -> PerStart {
+    let Some(last) = imagined.predictions.last() else { return PerStart::default() };
+    // Beyond the horizon the last reward is held: the same rule as for a real episode that was cut off.
+    let end = last.reward.clone().clamp(corpus.returns.low, corpus.returns.high);
+    let result = outcome(&imagined.predictions, &corpus.returns, end);
+    let beyond = imagined.predictions.iter().map(|p| p.disagreement.clone().greater_elem(limit).float()).reduce(|a, b| a + b);
+    let beyond = beyond.map_or_else(Vec::new, |b| floats(b / imagined.predictions.len() as f64));
+    let mean = |rows: Vec<f32>| rows.chunks_exact(samples).map(|c| c.iter().sum::<f32>() / samples as f32).collect::<Vec<f32>>();
+    PerStart { value: mean(floats(result.value)), success: mean(floats(result.success)), unsupported: mean(beyond) }
+}
+
+fn join(parts: Vec<PerStart>) -> PerStart {
+    parts.into_iter().fold(PerStart::default(), |mut all, p| {
+        all.value.extend(p.value);
+        all.success.extend(p.success);
+        all.unsupported.extend(p.unsupported);
+        all
+    })
+}
+
+/// The recorded behaviour, imagined along its own episodes in pieces of `anchor_every` steps.
+pub fn imagine_behaviour(model: &WorldModel, data: (&Corpus, &Embeddings), config: &EvaluateConfig, limit: f32, starts: &[(usize, usize)], (seed, device): (u64, &Device)) -> PerStart {
+    let (corpus, embeddings) = data;
+    let rule = &corpus.returns;
+    let piece = config.anchor_every.max(1);
+    let parts: Vec<PerStart> = starts
+        .par_iter()
+        .map(|&(track, _)| {
+            let t = &corpus.tracks[track];
+            let mut rng = noise::generator(seed, "behaviour", track as u64);
+            let anchors: Vec<usize> = (0..t.len).step_by(piece).collect();
+            let at: Vec<(usize, usize)> = anchors.iter().flat_map(|&i| std::iter::repeat_n((track, i), config.samples)).collect();
+            let latent = latents_at(model, (corpus, embeddings), &at, 3, &mut rng, device);
+            let noise = shared_noise(model, (at.len(), 1), piece, &mut rng, device);
+            let mut k = 0;
+            let imagined = imagine(
+                model,
+                &latent,
+                &mut |_, _| {
+                    let mut action = Vec::new();
+                    for &(track, i) in &at {
+                        corpus.action_chunk(track, (i + k).min(t.len - 1), 1, &mut action);
+                    }
+                    k += 1;
+                    vec![Tensor::from_data(TensorData::new(action, [at.len(), corpus.action_len]), device)]
+                },
+                &noise,
+            );
+            let columns: Vec<[Vec<f32>; 4]> = imagined
+                .predictions
+                .iter()
+                .map(|p| [&p.reward, &p.success, &p.failure, &p.disagreement].map(|x| floats(x.clone())))
+                .collect();
+            let (mut values, mut successes, mut beyond) = (0.0, 0.0, 0.0);
+            for sample in 0..config.samples {
+                let (mut going, mut value, mut success, mut discount) = (1.0f32, 0.0f32, 0.0f32, 1.0f32);
+                let mut last = 0.0;
+                for step in 0..t.len {
+                    let row = (step / piece) * config.samples + sample;
+                    let [reward, succeeds, fails, doubt] = &columns[step % piece];
+                    last = reward[row].clamp(rule.low, rule.high);
+                    value += discount * going * ((1.0 - rule.gamma) * last + rule.gamma * succeeds[row] * rule.success_reward);
+                    success += going * succeeds[row];
+                    going *= (1.0 - succeeds[row]) * (1.0 - fails[row]);
+                    discount *= rule.gamma;
+                    beyond += f32::from(u8::from(doubt[row] > limit)) / t.len as f32;
+                }
+                values += value + discount * going * last;
+                successes += success;
+            }
+            let n = config.samples as f32;
+            PerStart { value: vec![values / n], success: vec![successes / n], unsupported: vec![beyond / n] }
+        })
+        .collect();
+    join(parts)
+}
+
+/// Mean and 95 % percentile bootstrap interval over starts.
+pub fn interval(values: &[f32], resamples: usize, seed: u64) -> (f64, [f64; 2]) {
+    let mean = |x: &mut dyn Iterator<Item = f32>| x.map(f64::from).sum::<f64>() / values.len().max(1) as f64;
+    let centre = mean(&mut values.iter().copied());
+    if values.len() < 2 {
+        return (centre, [f64::NEG_INFINITY, f64::INFINITY].map(|x: f64| if values.is_empty() { 0.0 } else { x.clamp(-1e9, 1e9) }));
+    }
+    let mut rng = noise::generator(seed, "bootstrap", values.len() as u64);
+    let mut means: Vec<f64> = (0..resamples.max(1))
+        .map(|_| mean(&mut (0..values.len()).map(|_| values[rng.random_range(0..values.len())])))
+        .collect();
+    means.sort_by(f64::total_cmp);
+    let at = |q: f64| means[((means.len() - 1) as f64 * q).round() as usize];
+    (centre, [at(0.025), at(0.975)])
+}
+
+/// Estimate with intervals over starts.
+pub fn estimate(outcome: &PerStart, resamples: usize, seed: u64) -> Estimate {
+    let (value, return_ci95) = interval(&outcome.value, resamples, seed);
+    let (success, success_ci95) = interval(&outcome.success, resamples, seed);
+    Estimate { r#return: value, return_ci95, success, success_ci95 }
+}
+
+/// What to do with the improved policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// `GO`, `NO-GO` or `ABSTAIN`.
+    pub decision: String,
+    /// Why, in one or two sentences.
+    pub why: String,
+    /// Paired imagined gain of `improved` over `cloned`, units of the reward.
+    pub gain: f64,
+    /// Interval of the gain.
+    pub gain_ci95: [f64; 2],
+}
+
+/// Share of unsupported steps above which nothing is said: five times what held-out data itself has.
+pub const MOST_UNSUPPORTED: f64 = 0.25;
+
+/// The gate: GO only if the lower bound of the paired gain over the clone is above zero and imagination stayed on known ground.
+pub fn gate(improved: &PerStart, cloned: &PerStart, resamples: usize, seed: u64) -> Verdict {
+    let gains: Vec<f32> = improved.value.iter().zip(&cloned.value).map(|(i, c)| i - c).collect();
+    let (gain, gain_ci95) = interval(&gains, resamples, seed);
+    let share = |o: &PerStart| o.unsupported.iter().map(|&x| f64::from(x)).sum::<f64>() / o.unsupported.len().max(1) as f64;
+    let unsupported = share(improved).max(share(cloned));
+    let starts = gains.len();
+    let (decision, why) = if starts < 2 {
+        ("ABSTAIN", format!("{starts} held-out start is too few for an interval; record more episodes."))
+    } else if unsupported > MOST_UNSUPPORTED {
+        let percent = unsupported * 100.0;
+        ("ABSTAIN", format!("{percent:.0} % of the imagined steps disagree more than 95 % of held-out data: the model is guessing there."))
+    } else if gain_ci95[0] > 0.0 {
+        ("GO", format!("In imagination the improved policy beats the cloned one from {starts} held-out starts; the 95 % interval of the gain is above zero."))
+    } else if gain_ci95[1] < 0.0 {
+        ("NO-GO", "In imagination the improved policy is worse than the cloned one; keep the cloned policy.".to_owned())
+    } else {
+        ("ABSTAIN", "The imagined gain over the cloned policy cannot be told from zero.".to_owned())
+    };
+    Verdict { decision: decision.into(), why, gain, gain_ci95 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_covers_the_mean_and_narrows() {
+        let few: Vec<f32> = (0..20).map(|i| (i % 5) as f32).collect();
+        let many: Vec<f32> = (0..2000).map(|i| (i % 5) as f32).collect();
+        let (mean, [low, high]) = interval(&few, 1000, 0);
+        assert!((mean - 2.0).abs() < 1e-9 && low < 2.0 && high > 2.0);
+        let (_, [l, h]) = interval(&many, 500, 0);
+        assert!(h - l < 0.3 * (high - low));
+    }
+
+    #[test]
+    fn the_gate_says_go_only_with_evidence_on_known_ground() {
+        let with = |value: f32, unsupported: f32| PerStart {
+            value: (0..30).map(|i| value + 0.01 * (i % 3) as f32).collect(),
+            success: vec![0.5; 30],
+            unsupported: vec![unsupported; 30],
+        };
+        assert_eq!(gate(&with(0.5, 0.0), &with(0.4, 0.0), 500, 0).decision, "GO");
+        assert_eq!(gate(&with(0.3, 0.0), &with(0.4, 0.0), 500, 0).decision, "NO-GO");
+        assert_eq!(gate(&with(0.5, 0.9), &with(0.4, 0.0), 500, 0).decision, "ABSTAIN");
+        assert_eq!(gate(&with(0.4, 0.0), &with(0.4, 0.0), 500, 0).decision, "ABSTAIN");
+    }
+}

@@ -1,0 +1,339 @@
+//! Rehearsal: offline improvement of a cloned policy by counterfactual comparison in imagination.
+//!
+//! From a recorded state, `N` chunks are drawn, half from the frozen clone, half from its copy, a quarter of all nudged by
+//! a smooth offset. All are imagined under the *same* noise and scored by
+//! ```text
+//! score = Σ_k γ^k m_k [(1-γ) r_k + γ p_k R] + γ^C m_C (V - std V)(ê_C) - κ · disagreement / d95
+//! ```
+//! so the differences within a group are differences between actions. The copy learns, by flow matching, from chunks drawn
+//! with probability `softmax(β · score / spread)`; imagination goes on from where its own chunk leads. The leash is in
+//! the construction: candidates come from the clone and its neighbourhood, and a share of the batch is plain cloning weighted by
+//! recorded advantage. `d95` is the 95th percentile of disagreement on held-out data, so κ needs no tuning per dataset.
+//! Values learn from imagined outcomes of the copy's own chunks, and from recorded steps.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use policy::cloning::draw_steps;
+use policy::{FlowConfig, FlowPolicy};
+use rand::RngExt;
+use rand::rngs::StdRng;
+use rayon::prelude::*;
+use rollouts::imagine::{imagine, shared_noise, split_chunk};
+use rollouts::outcome;
+use serde::{Deserialize, Serialize};
+use world_model::optimise::{Metrics, Schedule, Trainee};
+use world_model::train::latents_at;
+use world_model::vision::floats;
+use world_model::{Corpus, Embeddings, Latent, WorldModel, noise};
+
+use crate::critic::{Critic, CriticConfig, blend, n_step_target};
+
+/// Improvement.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImproveConfig {
+    /// Updates.
+    pub updates: usize,
+    /// Recorded states per update.
+    pub starts: usize,
+    /// Chunks compared from each state, `N`.
+    pub candidates: usize,
+    /// Chunks imagined one after the other from each recorded state.
+    pub segments: usize,
+    /// Sharpness β of the choice between candidates.
+    pub sharpness: f32,
+    /// Weight κ of the disagreement penalty, in units of the spread of scores.
+    pub penalty: f32,
+    /// Size of the smooth offset on nudged candidates, standard deviations of the recorded actions.
+    pub nudge: f32,
+    /// Weight of advantage-weighted cloning of recorded chunks.
+    pub leash: f32,
+    /// Peak learning rate of the policy.
+    pub learning_rate: f64,
+    /// Recorded steps observed before imagination.
+    pub context: usize,
+    /// Updates between two offline judgements of the policy.
+    pub judge_every: usize,
+}
+
+impl Default for ImproveConfig {
+    fn default() -> Self {
+        Self {
+            updates: 1500,
+            starts: 32,
+            candidates: 12,
+            segments: 3,
+            sharpness: 3.0,
+            penalty: 0.5,
+            nudge: 0.15,
+            leash: 0.3,
+            learning_rate: 4e-4,
+            context: 3,
+            judge_every: 250,
+        }
+    }
+}
+
+/// What improvement starts from; all networks without gradients.
+pub struct Prior<'a> {
+    /// World model.
+    pub model: &'a WorldModel,
+    /// Cloned policy.
+    pub clone: &'a FlowPolicy,
+    /// 95th percentile of disagreement on held-out data.
+    pub disagreement_95: f32,
+}
+
+/// Improves a copy of the clone.
+pub struct ImproveLearner<'a> {
+    /// The copy that improves.
+    pub actor: Trainee<FlowPolicy>,
+    /// Its values.
+    pub critic: Trainee<Critic>,
+    /// Slow copy of the values, without gradients.
+    pub slow: Critic,
+    prior: Prior<'a>,
+    corpus: &'a Corpus,
+    embeddings: &'a Embeddings,
+    config: ImproveConfig,
+    critic_config: CriticConfig,
+    flow: FlowConfig,
+    shards: usize,
+    device: Device,
+    seed: u64,
+}
+
+/// What one shard of imagination hands to the learners, plain rows.
+#[derive(Default)]
+struct Rehearsed {
+    e: Vec<f32>,
+    chunk: Vec<f32>,
+    value_e: Vec<f32>,
+    value: Vec<f32>,
+    weight: Vec<f32>,
+    gain: f32,
+    disagreement: f32,
+}
+
+impl<'a> ImproveLearner<'a> {
+    /// `actor` and `critic` must live on `device`, an autodiff device; the actor begins as a copy of the clone.
+    pub fn new(
+        (actor, critic): (FlowPolicy, Critic),
+        prior: Prior<'a>,
+        (corpus, embeddings): (&'a Corpus, &'a Embeddings),
+        (config, critic_config, flow): (&ImproveConfig, &CriticConfig, &FlowConfig),
+        shards: usize,
+        (device, seed): (&Device, u64),
+    ) -> Self {
+        let slow = critic.valid();
+        Self {
+            actor: Trainee::new(actor, 1e-5),
+            critic: Trainee::new(critic, 1e-4),
+            slow,
+            prior,
+            corpus,
+            embeddings,
+            config: *config,
+            critic_config: *critic_config,
+            flow: *flow,
+            shards,
+            device: device.clone(),
+            seed,
+        }
+    }
+
+    /// Update number `update` of a planned `updates`.
+    pub fn update(&mut self, update: usize, updates: usize) -> Metrics {
+        let inner = self.device.clone().inner();
+        let actor = self.actor.frozen();
+        let per_shard = self.config.starts.div_ceil(self.shards);
+        let rehearsed: Vec<Rehearsed> = (0..self.shards)
+            .into_par_iter()
+            .map(|shard| {
+                let mut rng = noise::generator(self.seed, "improve", (update * self.shards + shard) as u64);
+                self.rehearse(&actor, per_shard, &mut rng, &inner)
+            })
+            .collect();
+        let schedule = Schedule { learning_rate: self.config.learning_rate, updates };
+        let mut rng = noise::generator(self.seed, "improve-fit", update as u64);
+        let (recorded, recorded_weight) = self.recorded(&mut rng);
+
+        // Values: imagined outcomes of the copy, and as many recorded one-step targets.
+        let (e_width, chunk_width) = (self.embeddings.dim, self.flow.chunk * self.corpus.action_len);
+        let rows = |values: Vec<f32>, width: usize| {
+            let n = values.len() / width;
+            Tensor::<2>::from_data(TensorData::new(values, [n, width]), &self.device)
+        };
+        let line = |values: Vec<f32>| {
+            let n = values.len();
+            Tensor::<1>::from_data(TensorData::new(values, [n]), &self.device)
+        };
+        let critic_shards: Vec<_> = rehearsed
+            .iter()
+            .map(|r| (rows(r.value_e.clone(), e_width), line(r.value.clone()), line(r.weight.clone())))
+            .chain(std::iter::once(self.recorded_values(&recorded)))
+            .collect();
+        let critic_metrics = self.critic.update(
+            Schedule { learning_rate: self.critic_config.learning_rate, updates }.at(update),
+            critic_shards,
+            &self.device,
+            |critic, (e, target, weight)| (critic.loss(e, target, weight), Vec::new()),
+        );
+        self.slow = blend(self.slow.clone(), &self.critic.network, self.critic_config.target_rate);
+
+        // Policy: chosen chunks, and the leash of recorded chunks weighted by their advantage.
+        let leash = self.config.leash;
+        let mut chunks = Vec::new();
+        for &(track, t) in &recorded {
+            self.corpus.action_chunk(track, t, self.flow.chunk, &mut chunks);
+        }
+        let mut shards = Vec::new();
+        for r in &rehearsed {
+            let n = r.e.len() / e_width;
+            // Each chosen chunk is seen at three points of the flow.
+            let e = rows(r.e.repeat(3), e_width);
+            shards.push((e, rows(r.chunk.repeat(3), chunk_width), line(r.weight.repeat(3)), 1.0, n * 3));
+        }
+        let n = recorded.len();
+        shards.push((self.embeddings.gather(&recorded, &self.device), rows(chunks, chunk_width), line(recorded_weight), leash, n));
+        let shards = shards
+            .into_iter()
+            .map(|(e, chunk, weight, factor, n)| {
+                let noise = noise::normal([n, chunk_width], &mut rng, &self.device);
+                let tau = noise::uniform([n, 1], &mut rng, &self.device);
+                (e, chunk, noise, tau, weight, factor)
+            })
+            .collect();
+        let mut metrics = self.actor.update(schedule.at(update), shards, &self.device, |policy, (e, chunk, noise, tau, weight, factor)| {
+            (policy.loss(e, chunk, noise, tau, weight) * factor, Vec::new())
+        });
+        let count = rehearsed.len().max(1) as f32;
+        metrics.push(("value_loss", critic_metrics.first().map_or(f32::NAN, |m| m.1)));
+        metrics.push(("gain", rehearsed.iter().map(|r| r.gain).sum::<f32>() / count));
+        metrics.push(("disagreement", rehearsed.iter().map(|r| r.disagreement).sum::<f32>() / count));
+        metrics
+    }
+
+    /// Recorded steps and the weight `exp(A / spread)` of cloning them, `A` from n-step returns.
+    fn recorded(&self, rng: &mut StdRng) -> (Vec<(usize, usize)>, Vec<f32>) {
+        let inner = self.device.clone().inner();
+        let at = draw_steps(self.corpus, &self.corpus.train, 2 * self.config.starts, rng);
+        let parts: Vec<_> = at.iter().map(|&(track, t)| n_step_target(self.corpus, track, t, self.flow.chunk)).collect();
+        let ends: Vec<_> = at.iter().zip(&parts).map(|(&(track, _), p)| (track, p.2)).collect();
+        let end = floats(self.slow.mean(&self.embeddings.gather(&ends, &inner)));
+        let begin = floats(self.slow.mean(&self.embeddings.gather(&at, &inner)));
+        let advantage: Vec<f32> = parts.iter().zip(end).zip(begin).map(|((p, v), v0)| p.0 + p.1 * v - v0).collect();
+        let spread = (advantage.iter().map(|a| a * a).sum::<f32>() / advantage.len().max(1) as f32).sqrt().max(1e-4);
+        let weight = advantage.iter().map(|a| (self.config.sharpness * a / spread).clamp(-10.0, 3.0).exp()).collect();
+        (at, weight)
+    }
+
+    fn recorded_values(&self, at: &[(usize, usize)]) -> (Tensor<2>, Tensor<1>, Tensor<1>) {
+        let inner = self.device.clone().inner();
+        let parts: Vec<_> = at.iter().map(|&(track, t)| n_step_target(self.corpus, track, t, 1)).collect();
+        let ends: Vec<_> = at.iter().zip(&parts).map(|(&(track, _), p)| (track, p.2)).collect();
+        let end = floats(self.slow.mean(&self.embeddings.gather(&ends, &inner)));
+        let target: Vec<f32> = parts.iter().zip(end).map(|(p, v)| p.0 + p.1 * v).collect();
+        let n = at.len();
+        let target = Tensor::<1>::from_data(TensorData::new(target, [n]), &self.device);
+        let weight = target.ones_like();
+        (self.embeddings.gather(at, &self.device), target, weight)
+    }
+
+    /// Imagines `starts` recorded states onward, comparing candidates at each segment.
+    fn rehearse(&self, actor: &FlowPolicy, starts: usize, rng: &mut StdRng, device: &Device) -> Rehearsed {
+        let ImproveConfig { candidates: n, segments, context, .. } = self.config;
+        let (model, a, chunk) = (self.prior.model, self.corpus.action_len, self.flow.chunk);
+        let at = draw_steps(self.corpus, &self.corpus.train, starts, rng);
+        let mut latent = latents_at(model, (self.corpus, self.embeddings), &at, context, rng, device);
+        let mut alive = vec![1.0f32; starts];
+        let mut out = Rehearsed::default();
+        let half = n / 2;
+        for _ in 0..segments {
+            let wide = latent.repeat_rows(n);
+            let actions = self.candidates(actor, &latent, n, rng, device);
+            let noise = shared_noise(model, (starts, n), chunk, rng, device);
+            let imagined = imagine(model, &wide, &mut |_, _| split_chunk(&actions, a, chunk), &noise);
+            let Some(end) = imagined.latents.last() else { break };
+            let result = outcome(&imagined.predictions, &self.corpus.returns, self.slow.cautious(&end.e));
+            let (value, doubt) = (floats(result.value), floats(result.disagreement));
+            let e = floats(latent.e.clone());
+            let width = self.embeddings.dim;
+            let flat_actions = floats(actions);
+            let scores = self.scores(&value, &doubt, starts, n);
+            let mut onward = Vec::with_capacity(starts);
+            for s in 0..starts {
+                let group = &scores[s * n..(s + 1) * n];
+                let top = group.iter().copied().fold(f32::MIN, f32::max);
+                let weights: Vec<f32> = group.iter().map(|x| (self.config.sharpness * (x - top)).exp()).collect();
+                let chosen = draw(&weights, rng);
+                let row = s * n + chosen;
+                out.e.extend_from_slice(&e[s * width..(s + 1) * width]);
+                out.chunk.extend_from_slice(&flat_actions[row * chunk * a..(row + 1) * chunk * a]);
+                // Candidates half.. are the copy's own, the last quarter nudged: their plain mean is its value here.
+                let own = &value[s * n + half..s * n + half + (n - half).div_ceil(2)];
+                let own_mean = own.iter().sum::<f32>() / own.len() as f32;
+                out.value_e.extend_from_slice(&e[s * width..(s + 1) * width]);
+                out.value.push(own_mean);
+                out.weight.push(alive[s]);
+                let clones = value[s * n..s * n + half].iter().sum::<f32>() / half.max(1) as f32;
+                out.gain += (own_mean - clones) / (starts * segments) as f32;
+                out.disagreement += doubt[row] / (starts * segments) as f32;
+                // Go on where the copy itself leads, half the time where the chosen chunk does.
+                let next = if rng.random_bool(0.5) { half + rng.random_range(0..(n - half).div_ceil(2)) } else { chosen };
+                onward.push((s * n + next) as i64);
+            }
+            let step = self.flow.execute.clamp(1, chunk);
+            for p in &imagined.predictions[..step] {
+                let ends: Vec<f32> = floats((p.success.clone().neg() + 1.0) * (p.failure.clone().neg() + 1.0));
+                alive.iter_mut().zip(&onward).for_each(|(m, &row)| *m *= ends[row as usize]);
+            }
+            let index = Tensor::<1, burn::tensor::Int>::from_data(TensorData::new(onward, [starts]), device);
+            latent = imagined.latents[step - 1].select(index);
+        }
+        out
+    }
+
+    /// `[starts * n, chunk*A]`: the clone's, the copy's, and the copy's nudged, for every start.
+    fn candidates(&self, actor: &FlowPolicy, latent: &Latent, n: usize, rng: &mut StdRng, device: &Device) -> Tensor<2> {
+        let (starts, width) = (latent.len(), actor.noise_len());
+        let half = n / 2;
+        let nudged = (n - half) / 2;
+        let act = |policy: &FlowPolicy, times: usize, rng: &mut StdRng| {
+            let e = latent.repeat_rows(times).e;
+            policy.act(e, noise::normal([starts * times, width], rng, device)).reshape([starts, times, width])
+        };
+        let from_clone = act(self.prior.clone, half, rng);
+        let own = act(actor, n - half, rng);
+        let a = self.corpus.action_len;
+        let offset = noise::normal([starts, nudged, 1, a], rng, device).expand([starts, nudged, width / a, a]).reshape([starts, nudged, width]);
+        let kept = own.clone().narrow(1, 0, n - half - nudged);
+        let moved = own.narrow(1, n - half - nudged, nudged) + offset * self.config.nudge;
+        Tensor::cat(vec![from_clone, kept, moved], 1).reshape([starts * n, width])
+    }
+
+    /// Scores in units of the spread within groups, pooled over groups, minus the penalty.
+    fn scores(&self, value: &[f32], doubt: &[f32], starts: usize, n: usize) -> Vec<f32> {
+        let mut squares = 0.0;
+        for group in value.chunks_exact(n) {
+            let mean = group.iter().sum::<f32>() / n as f32;
+            squares += group.iter().map(|v| (v - mean).powi(2)).sum::<f32>();
+        }
+        let spread = (squares / (starts * n) as f32).sqrt().max(1e-5);
+        let unit = self.prior.disagreement_95.max(1e-6);
+        value.iter().zip(doubt).map(|(v, d)| v / spread - self.config.penalty * d / unit).collect()
+    }
+}
+
+/// Index drawn with probability proportional to `weights`.
+fn draw(weights: &[f32], rng: &mut StdRng) -> usize {
+    let total: f32 = weights.iter().sum();
+    let mut at = rng.random::<f32>() * total;
+    for (i, w) in weights.iter().enumerate() {
+        if at < *w {
+            return i;
+        }
+        at -= w;
+    }
+    weights.len() - 1
+}

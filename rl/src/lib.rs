@@ -1,0 +1,13 @@
+//! Values, offline improvement, evaluation and the gate.
+//!
+//! [`critic`] says what a state is worth; [`improve`] rehearses: it compares what the cloned policy and its copy could do
+//! from recorded states, under shared noise, and lets the copy learn from the better futures; [`evaluate`] judges
+//! policies in imagination and decides GO, NO-GO or ABSTAIN.
+
+pub mod critic;
+pub mod evaluate;
+pub mod improve;
+
+pub use critic::{Critic, CriticConfig, CriticLearner};
+pub use evaluate::{Estimate, Verdict};
+pub use improve::{ImproveConfig, ImproveLearner};

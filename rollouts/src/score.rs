@@ -1,0 +1,86 @@
+//! Returns and success of imagined steps.
+//!
+//! An imagined future does not end, it fades: with `p_k` the probability that step `k` succeeds and `f_k` that it fails, the
+//! mass still going is `m_{k+1} = m_k (1-p_k)(1-f_k)`, and
+//! `G = Σ_k γ^k m_k [(1-γ) r_k + γ p_k R] + γ^H m_H V`, with `R` the reward a success holds for ever and `V` the value at the end.
+
+use burn::tensor::Tensor;
+use world_model::Prediction;
+use world_model::corpus::ReturnRule;
+
+/// Per row `[B]`.
+pub struct Outcome {
+    /// Discounted return in units of the reward.
+    pub value: Tensor<1>,
+    /// Probability of success within the horizon.
+    pub success: Tensor<1>,
+    /// Probability mass still going at the end.
+    pub going: Tensor<1>,
+    /// Mean disagreement over the steps, weighted by the mass that was still going.
+    pub disagreement: Tensor<1>,
+}
+
+/// Outcome of imagined steps; `end` is the value of the last state `[B]`.
+pub fn outcome(predictions: &[Prediction], rule: &ReturnRule, end: Tensor<1>) -> Outcome {
+    let gamma = f64::from(rule.gamma);
+    let mut going = end.ones_like();
+    let [mut value, mut success, mut disagreement, mut weight] = [(); 4].map(|()| end.zeros_like());
+    for (k, p) in predictions.iter().enumerate() {
+        let discount = gamma.powi(k as i32);
+        let solved = going.clone() * p.success.clone();
+        let reward = p.reward.clone().clamp(rule.low, rule.high) * (1.0 - gamma);
+        value = value + (going.clone() * reward + solved.clone() * (gamma * f64::from(rule.success_reward))) * discount;
+        success = success + solved;
+        disagreement = disagreement + going.clone() * p.disagreement.clone();
+        weight = weight + going.clone();
+        going = going * (p.success.clone().neg() + 1.0) * (p.failure.clone().neg() + 1.0);
+    }
+    value = value + going.clone() * end * gamma.powi(predictions.len() as i32);
+    Outcome { value, success, going, disagreement: disagreement / weight.clamp_min(1e-6) }
+}
+
+/// The same return for what really happened: rewards up to the end, `success` at the last step.
+pub fn real_return(rewards: &[f32], success: bool, terminated: bool, rule: &ReturnRule) -> f32 {
+    let mut g = match (success, terminated) {
+        (true, _) => rule.success_reward,
+        (false, true) => 0.0,
+        (false, false) => rewards.last().copied().unwrap_or(0.0),
+    };
+    for r in rewards.iter().rev() {
+        g = (1.0 - rule.gamma) * r + rule.gamma * g;
+    }
+    g
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    fn prediction(reward: f32, success: f32, failure: f32) -> Prediction {
+        let t = |v: f32| Tensor::<1>::from_floats([v], &Device::flex());
+        Prediction { reward: t(reward), success: t(success), failure: t(failure), disagreement: t(0.5) }
+    }
+
+    const RULE: ReturnRule = ReturnRule { gamma: 0.5, success_reward: 1.0, low: 0.0, high: 1.0 };
+
+    #[test]
+    fn by_hand() {
+        let steps = [prediction(0.4, 0.0, 0.0), prediction(0.8, 0.5, 0.2)];
+        let out = outcome(&steps, &RULE, Tensor::from_floats([0.6], &Device::flex()));
+        // Step 0: 0.5*0.4 = 0.2. Step 1: 0.5*(0.5*0.8 + 0.5*0.5*1) = 0.325. Left: 0.5*0.8 = 0.4 of 0.25*0.6 = 0.06.
+        let value: f32 = out.value.into_scalar();
+        assert!((value - 0.585).abs() < 1e-6, "{value}");
+        let (success, going): (f32, f32) = (out.success.into_scalar(), out.going.into_scalar());
+        assert!((success - 0.5).abs() < 1e-6 && (going - 0.4).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_sure_outcome_is_worth_what_really_happened() {
+        let steps = [prediction(0.4, 0.0, 0.0), prediction(0.9, 1.0, 0.0)];
+        let imagined: f32 = outcome(&steps, &RULE, Tensor::from_floats([0.3], &Device::flex())).value.into_scalar();
+        assert!((imagined - real_return(&[0.4, 0.9], true, true, &RULE)).abs() < 1e-6);
+        // Solving sooner is never worth less: the end of an episode must not teach a policy to avoid success.
+        assert!(real_return(&[0.9], true, true, &RULE) >= real_return(&[0.9, 0.9, 0.9], true, true, &RULE));
+    }
+}

@@ -1,0 +1,77 @@
+//! What to simulate: the task, the size of its pictures, the length of an episode.
+
+use serde::{Deserialize, Serialize};
+
+/// What the robot is asked to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Push a disc onto a round goal; only its position counts.
+    #[default]
+    Disc,
+    /// Push a T-shaped block onto a T-shaped goal; position and angle count.
+    Tee,
+}
+
+impl Task {
+    /// The task in words, as recorded with every episode.
+    pub fn text(self) -> &'static str {
+        match self {
+            Task::Disc => "Push the disc onto the round goal.",
+            Task::Tee => "Push the T-shaped block onto the T-shaped goal.",
+        }
+    }
+}
+
+/// Settings of the simulated robot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SimConfig {
+    /// What the robot is asked to do: `disc` or `tee`.
+    pub task: Task,
+    /// Height and width of the camera picture, pixels.
+    pub image_size: usize,
+    /// Steps after which an episode is cut off; 100 suits `disc`, 200 suits `tee`.
+    pub max_steps: usize,
+}
+
+impl Default for SimConfig {
+    fn default() -> Self {
+        Self::new(Task::Disc)
+    }
+}
+
+impl SimConfig {
+    /// The usual settings of a task: 48-pixel pictures, 100 steps for the disc, 200 for the T.
+    pub fn new(task: Task) -> Self {
+        let max_steps = match task {
+            Task::Disc => 100,
+            Task::Tee => 200,
+        };
+        Self {
+            task,
+            image_size: 48,
+            max_steps,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_keys_are_defaults_and_unknown_keys_are_errors() -> Result<(), serde_json::Error> {
+        let config: SimConfig = serde_json::from_str(r#"{"task": "tee", "max_steps": 50}"#)?;
+        assert_eq!(
+            config,
+            SimConfig {
+                task: Task::Tee,
+                image_size: 48,
+                max_steps: 50
+            }
+        );
+        assert!(serde_json::from_str::<SimConfig>(r#"{"imagesize": 96}"#).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! Training curves over updates.
+
+use std::collections::BTreeMap;
+
+use rerun::blueprint::ContainerLike;
+use rerun::{EntityPath, RecordingStream, SeriesLines, TimeColumn};
+
+use crate::layout::{self, Plot};
+use crate::series::{UPDATE, path, send_scalars};
+use crate::{Curve, Error};
+
+/// Sends the curves; returns one titled plot per group.
+pub(crate) fn record(rec: &RecordingStream, curves: &[Curve]) -> Result<Vec<(String, ContainerLike)>, Error> {
+    let mut groups: BTreeMap<(&str, &str), Vec<EntityPath>> = BTreeMap::new();
+    for curve in curves.iter().filter(|curve| !curve.points.is_empty()) {
+        let (plot, line) = split_name(&curve.name);
+        let at = path(&["curves", &curve.name]);
+        let updates = curve
+            .points
+            .iter()
+            .map(|(update, _)| i64::try_from(*update).unwrap_or(i64::MAX));
+        let values = curve.points.iter().map(|(_, value)| *value).collect();
+        send_scalars(
+            rec,
+            &at,
+            [TimeColumn::new_sequence(UPDATE, updates)],
+            values,
+            1,
+            &SeriesLines::new().with_names([line]),
+        )?;
+        groups.entry((plot, curve.unit.as_str())).or_default().push(at);
+    }
+    let titled = groups.into_iter().map(|((plot, unit), lines)| {
+        let title = if unit.is_empty() {
+            plot.to_owned()
+        } else {
+            format!("{plot} [{unit}]")
+        };
+        let view = layout::plot(Plot::new(&title, lines, false));
+        (title, view)
+    });
+    Ok(titled.collect())
+}
+
+/// Plot and line of a curve's name.
+fn split_name(name: &str) -> (&str, &str) {
+    name.rsplit_once('/').unwrap_or((name, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_part_of_a_name_is_the_line() {
+        assert_eq!(
+            split_name("world_model/loss/train"),
+            ("world_model/loss", "train")
+        );
+        assert_eq!(split_name("loss"), ("loss", "loss"));
+    }
+}

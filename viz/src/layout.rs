@@ -1,0 +1,140 @@
+//! The viewer's layout, made from what was added: one tab per kind of result, inside it one per item.
+
+use std::collections::BTreeMap;
+
+use rerun::EntityPath;
+use rerun::blueprint::components::{LoopMode, PanelState};
+use rerun::blueprint::{
+    Blueprint, BlueprintPanel, ContainerLike, Grid, Horizontal, SelectionPanel, Spatial2DView, Tabs,
+    TextDocumentView, TimePanel, TimeSeriesView, Vertical,
+};
+
+use crate::series::{FRAME_INDEX, UPDATE};
+
+/// Kinds of results, in the order of their tabs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Section {
+    Text,
+    Branches,
+    Imagined,
+    Episodes,
+    Curves,
+}
+
+impl Section {
+    fn title(self) -> &'static str {
+        match self {
+            Section::Text => "Report",
+            Section::Branches => "What if",
+            Section::Imagined => "Real and imagined",
+            Section::Episodes => "Episodes",
+            // A plot shows the timeline chosen in the time panel; these have one of their own.
+            Section::Curves => "Training (choose timeline: update)",
+        }
+    }
+}
+
+/// What was added so far.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    sections: BTreeMap<Section, Vec<(String, ContainerLike)>>,
+    fps: Option<f64>,
+}
+
+impl Layout {
+    /// Adds one item; the first rate given becomes the speed of playing.
+    pub(crate) fn add(&mut self, section: Section, name: &str, shown: ContainerLike, fps: Option<f64>) {
+        self.fps = self.fps.or(fps);
+        self.sections
+            .entry(section)
+            .or_default()
+            .push((name.to_owned(), shown));
+    }
+
+    pub(crate) fn into_blueprint(self) -> Blueprint {
+        let time = match self.fps {
+            Some(fps) => TimePanel::new()
+                .with_timeline(FRAME_INDEX)
+                .with_fps(fps)
+                .with_loop_mode(LoopMode::All),
+            None => TimePanel::new().with_timeline(UPDATE),
+        };
+        let tabs = self.sections.into_iter().map(|(section, items)| match section {
+            Section::Curves => Grid::new(items.into_iter().map(|(_, plot)| plot))
+                .with_name(section.title())
+                .into(),
+            _ => Tabs::new(
+                items
+                    .into_iter()
+                    .map(|(name, item)| Vertical::new([item]).with_name(name).into()),
+            )
+            .with_name(section.title())
+            .into(),
+        });
+        Blueprint::new(Tabs::new(tabs))
+            .with_auto_views(false)
+            .with_time_panel(time)
+            .with_blueprint_panel(BlueprintPanel::from_state(PanelState::Collapsed))
+            .with_selection_panel(SelectionPanel::from_state(PanelState::Collapsed))
+    }
+}
+
+/// A plot of several entities.
+pub(crate) struct Plot {
+    title: String,
+    lines: Vec<EntityPath>,
+    is_empty: bool,
+}
+
+impl Plot {
+    pub(crate) fn new(title: &str, lines: Vec<EntityPath>, is_empty: bool) -> Plot {
+        Plot {
+            title: title.to_owned(),
+            lines,
+            is_empty,
+        }
+    }
+}
+
+/// The view of one camera.
+pub(crate) fn picture(title: &str, entity: EntityPath) -> ContainerLike {
+    Spatial2DView::new(title).with_origin(entity).into()
+}
+
+/// The view of a page of text.
+pub(crate) fn page(title: &str, entity: EntityPath) -> ContainerLike {
+    TextDocumentView::new(title).with_origin(entity).into()
+}
+
+/// The view of a plot.
+pub(crate) fn plot(plot: Plot) -> ContainerLike {
+    TimeSeriesView::new(plot.title)
+        .with_contents(plot.lines.iter().map(|line| format!("+ {line}")))
+        .into()
+}
+
+/// Pictures in a grid above plots (and a page) in a row; parts without data are left out.
+pub(crate) fn pictures_over_plots(
+    pictures: Vec<ContainerLike>,
+    columns: Option<usize>,
+    plots: impl IntoIterator<Item = Plot>,
+    page: Option<ContainerLike>,
+) -> ContainerLike {
+    let below: Vec<ContainerLike> = plots
+        .into_iter()
+        .filter(|one| !one.is_empty)
+        .map(plot)
+        .chain(page)
+        .collect();
+    let columns = columns.unwrap_or(pictures.len()).max(1);
+    match (pictures.is_empty(), below.is_empty()) {
+        (true, _) => Grid::new(below).into(),
+        (false, true) => Grid::new(pictures).with_grid_columns(columns as u32).into(),
+        (false, false) => {
+            let above = Grid::new(pictures).with_grid_columns(columns as u32).into();
+            Vertical::new([above, Horizontal::new(below).into()])
+                .with_row_shares(vec![3.0, 2.0])
+                .into()
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Plain results to pictures: one rerun recording to look around in, and contact sheets for everybody else.
+//!
+//! Callers fill structs of numbers and frames ([`EpisodeView`], [`ImaginedView`], [`BranchView`],
+//! [`Curve`]) and hand them to a [`Recorder`]. What lies in the recording:
+//!
+//! ```text
+//! episodes/NAME/observation.images.CAMERA      what was seen      timelines frame_index, timestamp
+//! episodes/NAME/{observation.state, action, next.reward, value}
+//! imagined/NAME/{real, imagined, difference}/observation.images.CAMERA
+//! imagined/NAME/{real, imagined, error}/observation.state
+//! imagined/NAME/{error/observation.images.CAMERA, disagreement}
+//! branches/NAME/ARM/observation.images.CAMERA
+//! branches/NAME/ARM/{value, success_probability, disagreement, next.reward}
+//! branches/NAME/summary                        a table, one row per arm
+//! curves/NAME                                                     timeline update
+//! text/NAME                                    markdown, timeless
+//! ```
+//!
+//! Architecture invariant: no other crate knows rerun, and this one knows nothing but plain results: no
+//! tensors, no models, no data sets.
+
+mod branches;
+mod curves;
+mod episode;
+mod error;
+mod font;
+mod frame;
+mod imagined;
+mod layout;
+mod recorder;
+mod series;
+mod sheet;
+mod viewer;
+mod views;
+
+pub use error::Error;
+pub use frame::Frame;
+pub use recorder::Recorder;
+pub use sheet::{SheetRow, contact_sheet, save_sheet};
+pub use viewer::{RERUN_VERSION, open_viewer};
+pub use views::{ArmView, BranchView, Curve, EpisodeView, ImaginedView};

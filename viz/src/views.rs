@@ -1,0 +1,90 @@
+//! The plain results this crate can draw. Filling one needs nothing but vectors.
+
+use crate::Frame;
+
+/// One lived episode of `T` steps.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EpisodeView {
+    /// Unique among the episodes of a recording, such as `episode 12`.
+    pub name: String,
+    /// Control rate, frames per second.
+    pub fps: f64,
+    /// Per camera its name and frames `[T]`. A name that does not start with `observation.` is shown as
+    /// `observation.images.NAME`.
+    pub cameras: Vec<(String, Vec<Frame>)>,
+    /// `[T, S]`, in the data's units.
+    pub state: Vec<Vec<f32>>,
+    /// `[S]`, or empty for 0, 1, 2, …
+    pub state_names: Vec<String>,
+    /// `[T, A]`, in the data's units.
+    pub action: Vec<Vec<f32>>,
+    /// `[A]`, or empty for 0, 1, 2, …
+    pub action_names: Vec<String>,
+    /// `[T]`, following each action; empty when the data has none.
+    pub reward: Vec<f32>,
+    /// `[T]`, expected discounted return from each step; empty when there is no value function.
+    pub value: Vec<f32>,
+}
+
+/// A stretch of a real episode beside what the world model imagined for the same actions, `H` steps long.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImaginedView {
+    /// Unique among the comparisons of a recording, such as `episode 12 from step 40`.
+    pub name: String,
+    /// Control rate, frames per second.
+    pub fps: f64,
+    /// Per camera its name, the real frames and the imagined frames, `[H]` each.
+    pub cameras: Vec<(String, Vec<Frame>, Vec<Frame>)>,
+    /// `[H, S]`, in the data's units.
+    pub state_real: Vec<Vec<f32>>,
+    /// `[H, S]`, in the data's units.
+    pub state_imagined: Vec<Vec<f32>>,
+    /// `[S]`, or empty for 0, 1, 2, …
+    pub state_names: Vec<String>,
+    /// `[H]`, how far the model's ensemble disagrees with itself; empty when unknown.
+    pub disagreement: Vec<f32>,
+}
+
+/// Several futures imagined from the same moment of an episode.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BranchView {
+    /// Unique among the branches of a recording, such as `episode 12 at step 40`.
+    pub name: String,
+    /// Control rate, frames per second.
+    pub fps: f64,
+    /// Step of the episode at which the futures part; element 0 of every series below is this step.
+    pub fork_step: usize,
+    /// The futures, in the order they are shown.
+    pub arms: Vec<ArmView>,
+}
+
+/// One imagined future of `H` steps.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ArmView {
+    /// Unique within the branch: `recorded`, `policy`, `policy x 1.5`, …
+    pub name: String,
+    /// Per camera its name and the imagined frames `[H]`.
+    pub cameras: Vec<(String, Vec<Frame>)>,
+    /// `[H]`, expected discounted return from each step; may be empty, like all series of an arm.
+    pub value: Vec<f32>,
+    /// `[H]`, probability 0 to 1 that the task succeeds by each step.
+    pub success_probability: Vec<f32>,
+    /// `[H]`, how far the model's ensemble disagrees with itself.
+    pub disagreement: Vec<f32>,
+    /// `[H]`, predicted reward following each action.
+    pub reward: Vec<f32>,
+    /// Score of the whole future: predicted return, mean over noise.
+    pub return_mean: f32,
+}
+
+/// One line of a training plot.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Curve {
+    /// What comes before the last `/` names the plot, what comes after it the line: `loss/train` and
+    /// `loss/held_out` share a plot if they share the unit.
+    pub name: String,
+    /// Unit of `y`, such as `nats` or `pixels`; may be empty.
+    pub unit: String,
+    /// `(update, y)`, updates ascending.
+    pub points: Vec<(u64, f64)>,
+}

@@ -1,0 +1,167 @@
+//! A recording appears complete or not at all, and bad views are refused in words.
+
+use std::fs;
+use std::path::Path;
+
+use viz::{ArmView, BranchView, Curve, EpisodeView, Error, Frame, ImaginedView, Recorder};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn frames(count: usize, size: usize) -> Vec<Frame> {
+    (0..count)
+        .map(|index| Frame {
+            size,
+            rgb: vec![index as u8; size * size * 3],
+        })
+        .collect()
+}
+
+fn episode() -> EpisodeView {
+    EpisodeView {
+        name: "episode/0 with: odd [name]".to_owned(),
+        fps: 10.0,
+        cameras: vec![
+            ("top".to_owned(), frames(300, 16)),
+            ("observation.images.wrist".to_owned(), frames(3, 96)),
+        ],
+        state: vec![vec![0.0, 1.0]; 5],
+        action: vec![vec![f32::NAN]; 5],
+        action_names: vec!["x".to_owned()],
+        reward: vec![0.0; 5],
+        ..EpisodeView::default()
+    }
+}
+
+fn names_in(folder: &Path) -> Result<Vec<String>, std::io::Error> {
+    fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect()
+}
+
+fn contains(haystack: &[u8], needle: &str) -> bool {
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle.as_bytes())
+}
+
+#[test]
+fn a_recording_of_everything_is_complete() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("run/recording.rrd");
+    let mut recorder = Recorder::create(&path, "test", "one")?;
+    recorder.episode(&episode())?;
+    let pair = ("top".to_owned(), frames(4, 16), frames(3, 16));
+    let rows = vec![vec![0.5]; 4];
+    recorder.imagined(&ImaginedView {
+        name: "start 1".to_owned(),
+        fps: 10.0,
+        cameras: vec![pair],
+        state_real: rows.clone(),
+        state_imagined: rows,
+        disagreement: vec![0.1; 4],
+        ..ImaginedView::default()
+    })?;
+    let arm = ArmView {
+        name: "policy".to_owned(),
+        cameras: vec![("top".to_owned(), frames(2, 16))],
+        value: vec![1.0, 2.0],
+        ..ArmView::default()
+    };
+    recorder.branches(&BranchView {
+        name: "fork".to_owned(),
+        fps: 10.0,
+        fork_step: 7,
+        arms: vec![arm, ArmView::default()],
+    })?;
+    recorder.curves(&[
+        Curve {
+            name: "loss/train".to_owned(),
+            unit: "nats".to_owned(),
+            points: vec![(0, 2.0), (10, 1.0)],
+        },
+        Curve::default(),
+    ])?;
+    recorder.text("report", "# Report")?;
+    assert!(!path.exists());
+    assert_eq!(recorder.finish()?, path);
+    assert_eq!(names_in(&folder.path().join("run"))?, ["recording.rrd"]);
+    let bytes = fs::read(&path)?;
+    assert_eq!(&bytes[..4], b"RRF2");
+    for entity in ["observation.images.wrist", "success_probability"] {
+        // An arm without numbers leaves no entity behind.
+        assert_eq!(
+            contains(&bytes, entity),
+            entity != "success_probability",
+            "{entity}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn an_empty_recording_is_a_recording() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = Recorder::create(&folder.path().join("recording.rrd"), "test", "two")?.finish()?;
+    assert_eq!(&fs::read(path)?[..4], b"RRF2");
+    Ok(())
+}
+
+#[test]
+fn an_unfinished_recording_leaves_nothing_and_replaces_nothing() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("recording.rrd");
+    fs::write(&path, "the one before")?;
+    let mut recorder = Recorder::create(&path, "test", "three")?;
+    recorder.episode(&episode())?;
+    drop(recorder);
+    assert_eq!(names_in(folder.path())?, ["recording.rrd"]);
+    assert_eq!(fs::read_to_string(&path)?, "the one before");
+    Ok(())
+}
+
+#[test]
+fn views_that_contradict_themselves_are_refused() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let mut recorder = Recorder::create(&folder.path().join("recording.rrd"), "test", "four")?;
+    let mut ragged = episode();
+    ragged.state[3].pop();
+    assert!(matches!(
+        recorder.episode(&ragged),
+        Err(Error::Row {
+            row: 3,
+            found: 1,
+            expected: 2,
+            ..
+        })
+    ));
+    let mut unnamed = episode();
+    unnamed.action_names.push("y".to_owned());
+    assert!(matches!(
+        recorder.episode(&unnamed),
+        Err(Error::Row {
+            row: 0,
+            found: 1,
+            expected: 2,
+            ..
+        })
+    ));
+    let mut broken = episode();
+    broken.cameras[0].1[200].rgb.pop();
+    let text = recorder
+        .episode(&broken)
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default();
+    assert!(
+        text.contains("frame 200 of /episodes/") && text.contains("expected 768"),
+        "{text}"
+    );
+    assert!(matches!(
+        recorder.episode(&EpisodeView {
+            fps: 0.0,
+            ..episode()
+        }),
+        Err(Error::Fps { .. })
+    ));
+    Ok(())
+}

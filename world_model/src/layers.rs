@@ -1,0 +1,135 @@
+//! The few layers everything is built from. Activations are ReLU: on the CPU device it vectorises, SiLU and Mish do not.
+
+use burn::module::{Initializer, Module, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::{Device, Tensor};
+
+/// Multi-layer perceptron with ReLU between layers and a linear end.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    layers: Vec<Linear>,
+}
+
+impl Mlp {
+    /// `sizes` from input to output, at least two.
+    pub fn new(sizes: &[usize], device: &Device) -> Self {
+        let layers = sizes.windows(2).map(|w| LinearConfig::new(w[0], w[1]).init(device)).collect();
+        Self { layers }
+    }
+
+    /// The same with the last layer at zero, so that the output starts at zero.
+    pub fn ending_at_zero(sizes: &[usize], device: &Device) -> Self {
+        let mut mlp = Self::new(sizes, device);
+        if let (Some(last), [.., input, output]) = (mlp.layers.last_mut(), sizes) {
+            *last = LinearConfig::new(*input, *output).with_initializer(Initializer::Zeros).init(device);
+        }
+        mlp
+    }
+
+    /// `[…, in]` to `[…, out]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let last = self.layers.len() - 1;
+        self.layers.iter().enumerate().fold(x, |x, (i, layer)| {
+            let y = layer.forward(x);
+            if i == last { y } else { relu(y) }
+        })
+    }
+}
+
+/// `K` linear layers side by side, one batched product.
+#[derive(Module, Debug)]
+pub struct EnsembleLinear {
+    weight: Param<Tensor<3>>,
+    bias: Param<Tensor<3>>,
+}
+
+/// `K` independent perceptrons evaluated together.
+#[derive(Module, Debug)]
+pub struct EnsembleMlp {
+    layers: Vec<EnsembleLinear>,
+}
+
+impl EnsembleMlp {
+    /// `members` perceptrons with the given layer sizes.
+    pub fn new(members: usize, sizes: &[usize], device: &Device) -> Self {
+        let init = |zero_fan: usize| Initializer::KaimingUniform { gain: 1.0 / 3f64.sqrt(), fan_out_only: zero_fan == 0 };
+        let layers = sizes
+            .windows(2)
+            .map(|w| EnsembleLinear {
+                weight: init(1).init_with([members, w[0], w[1]], Some(w[0]), Some(w[1]), device),
+                bias: Initializer::Zeros.init([members, 1, w[1]], device),
+            })
+            .collect();
+        Self { layers }
+    }
+
+    /// `[B, in]` to `[K, B, out]`: every member sees the whole batch.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<3> {
+        let members = self.layers[0].weight.dims()[0];
+        let [batch, input] = x.dims();
+        self.forward_each(x.unsqueeze::<3>().expand([members, batch, input]))
+    }
+
+    /// `[K, B, in]` to `[K, B, out]`: every member sees its own batch.
+    pub fn forward_each(&self, x: Tensor<3>) -> Tensor<3> {
+        let last = self.layers.len() - 1;
+        self.layers.iter().enumerate().fold(x, |x, (i, layer)| {
+            let y = x.matmul(layer.weight.val()) + layer.bias.val();
+            if i == last { y } else { relu(y) }
+        })
+    }
+}
+
+/// Gated recurrent unit: `h' = u ⊙ tanh(r ⊙ c) + (1 - u) ⊙ h`, the update gate biased towards keeping (DreamerV3, app. B).
+#[derive(Module, Debug)]
+pub struct GruCell {
+    gates: Linear,
+}
+
+impl GruCell {
+    /// A cell for inputs of `input` and a state of `hidden` elements.
+    pub fn new(input: usize, hidden: usize, device: &Device) -> Self {
+        Self { gates: LinearConfig::new(input + hidden, 3 * hidden).init(device) }
+    }
+
+    /// `x [B, in]`, `h [B, hidden]` to the next `h [B, hidden]`.
+    pub fn forward(&self, x: Tensor<2>, h: Tensor<2>) -> Tensor<2> {
+        let [_, hidden] = h.dims();
+        let parts = self.gates.forward(Tensor::cat(vec![x, h.clone()], 1));
+        let reset = sigmoid(parts.clone().narrow(1, 0, hidden));
+        let candidate = (reset * parts.clone().narrow(1, hidden, hidden)).tanh();
+        let update = sigmoid(parts.narrow(1, 2 * hidden, hidden).sub_scalar(1.0));
+        h.clone() + update * (candidate - h)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise;
+
+    #[test]
+    fn ensemble_members_agree_with_single_products() {
+        let device = Device::flex();
+        let mlp = EnsembleMlp::new(3, &[4, 8, 2], &device);
+        let x = noise::normal([5, 4], &mut noise::generator(0, "layers", 0), &device);
+        let all = mlp.forward(x.clone());
+        assert_eq!(all.dims(), [3, 5, 2]);
+        for k in 0..3 {
+            let w = |i: usize| mlp.layers[i].weight.val().narrow(0, k, 1).squeeze_dim::<2>(0);
+            let b = |i: usize| mlp.layers[i].bias.val().narrow(0, k, 1).squeeze_dim::<2>(0);
+            let one = relu(x.clone().matmul(w(0)) + b(0)).matmul(w(1)) + b(1);
+            let difference: f32 = (all.clone().narrow(0, k, 1).squeeze_dim::<2>(0) - one).abs().max().into_scalar();
+            assert!(difference < 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_head_that_ends_at_zero_starts_at_zero() {
+        let device = Device::flex();
+        let x = noise::normal([5, 4], &mut noise::generator(0, "layers", 1), &device);
+        let y: f32 = Mlp::ending_at_zero(&[4, 8, 2], &device).forward(x).abs().max().into_scalar();
+        assert_eq!(y, 0.0);
+    }
+}

@@ -1,0 +1,228 @@
+//! The two kinds of world model behind one vocabulary: `encode`, `start`, `observe`, `imagine`, `decode`.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::ensemble::{Ensemble, EnsembleConfig};
+use crate::noise;
+use crate::representation::{Representation, RepresentationConfig};
+use crate::rssm::{Rssm, RssmConfig};
+
+/// Which dynamics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// `rssm` where there are cameras, `ensemble` where there are none.
+    #[default]
+    Auto,
+    /// Recurrent state-space model.
+    Rssm,
+    /// Probabilistic ensemble.
+    Ensemble,
+}
+
+/// World model and its training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorldModelConfig {
+    /// Which dynamics.
+    pub kind: Kind,
+    /// Observation to embedding.
+    pub representation: RepresentationConfig,
+    /// Dynamics for cameras.
+    pub rssm: RssmConfig,
+    /// Dynamics for state-only data.
+    pub ensemble: EnsembleConfig,
+    /// Updates of the dynamics.
+    pub updates: usize,
+    /// Sequences in a batch.
+    pub batch: usize,
+    /// Transitions in a sequence: how far ahead the model is trained to imagine.
+    pub horizon: usize,
+    /// Peak learning rate of the dynamics.
+    pub learning_rate: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f32,
+    /// Share of the sequences from which each ensemble member learns.
+    pub bootstrap: f32,
+    /// Parts into which a batch is split over threads; part of the result, so not taken from the machine.
+    pub shards: usize,
+}
+
+impl Default for WorldModelConfig {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Auto,
+            representation: RepresentationConfig::default(),
+            rssm: RssmConfig::default(),
+            ensemble: EnsembleConfig::default(),
+            updates: 3000,
+            batch: 64,
+            horizon: 20,
+            learning_rate: 1e-3,
+            weight_decay: 1e-4,
+            bootstrap: 0.7,
+            shards: 2,
+        }
+    }
+}
+
+impl WorldModelConfig {
+    /// The kind with `auto` resolved.
+    pub fn resolved_kind(&self, cameras: usize) -> Kind {
+        match self.kind {
+            Kind::Auto if cameras > 0 => Kind::Rssm,
+            Kind::Auto => Kind::Ensemble,
+            kind => kind,
+        }
+    }
+}
+
+/// Latent state of `B` imagined or observed robots. A forked state costs a kilobyte.
+#[derive(Clone, Debug)]
+pub struct Latent {
+    /// Embedding `[B, E]`: what a policy and a value see.
+    pub e: Tensor<2>,
+    /// Deterministic recurrent state `[B, hidden]`, where the kind has one.
+    pub h: Option<Tensor<2>>,
+    /// Stochastic state `[B, groups * classes]`, where the kind has one.
+    pub z: Option<Tensor<2>>,
+}
+
+impl Latent {
+    /// A state that is its embedding.
+    pub fn markov(e: Tensor<2>) -> Self {
+        Self { e, h: None, z: None }
+    }
+
+    /// The recurrent parts.
+    pub(crate) fn recurrent(&self) -> (Tensor<2>, Tensor<2>) {
+        match (&self.h, &self.z) {
+            (Some(h), Some(z)) => (h.clone(), z.clone()),
+            _ => unreachable!("an rssm makes its own latent states, always with h and z"),
+        }
+    }
+
+    fn map(&self, f: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
+        Self { e: f(self.e.clone()), h: self.h.clone().map(&f), z: self.z.clone().map(&f) }
+    }
+
+    /// Number of rows `B`.
+    pub fn len(&self) -> usize {
+        self.e.dims()[0]
+    }
+
+    /// No rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every row `times` times, neighbours together: `[B]` to `[B * times]`.
+    pub fn repeat_rows(&self, times: usize) -> Self {
+        self.map(|x| {
+            let [batch, width] = x.dims();
+            x.reshape([batch, 1, width]).expand([batch, times, width]).reshape([batch * times, width])
+        })
+    }
+
+    /// The rows at `indices [N]`.
+    pub fn select(&self, indices: Tensor<1, burn::tensor::Int>) -> Self {
+        self.map(|x| x.select(0, indices.clone()))
+    }
+
+    /// Rows `start .. start + len`.
+    pub fn narrow(&self, start: usize, len: usize) -> Self {
+        self.map(|x| x.narrow(0, start, len))
+    }
+}
+
+/// What the model says followed from one action, per row `[B]`.
+#[derive(Clone, Debug)]
+pub struct Prediction {
+    /// Reward.
+    pub reward: Tensor<1>,
+    /// Probability that the action led to success.
+    pub success: Tensor<1>,
+    /// Probability that the action led to an end without success.
+    pub failure: Tensor<1>,
+    /// How much the ensemble disagrees.
+    pub disagreement: Tensor<1>,
+}
+
+/// How the embedding goes on under actions.
+#[derive(Module, Debug)]
+pub enum Dynamics {
+    /// For cameras.
+    Rssm(Rssm),
+    /// For state-only data.
+    Ensemble(Ensemble),
+}
+
+/// Representation and dynamics.
+#[derive(Module, Debug)]
+pub struct WorldModel {
+    /// Observation to embedding and back.
+    pub representation: Representation,
+    /// How the embedding goes on.
+    pub dynamics: Dynamics,
+}
+
+impl WorldModel {
+    /// Fresh networks for the picture sizes, state and action lengths of a dataset.
+    ///
+    /// # Errors
+    /// When a picture size is no multiple of the block.
+    pub fn new(config: &WorldModelConfig, camera_sizes: &[usize], state: usize, action: usize, device: &Device) -> Result<Self, Error> {
+        let representation = Representation::new(&config.representation, camera_sizes, (state, action), device)?;
+        let embedding = camera_sizes.len() * config.representation.vision.embedding + state;
+        let dynamics = match config.resolved_kind(camera_sizes.len()) {
+            Kind::Ensemble => Dynamics::Ensemble(Ensemble::new(&config.ensemble, embedding, action, device)),
+            _ => Dynamics::Rssm(Rssm::new(&config.rssm, embedding, state, action, device)),
+        };
+        Ok(Self { representation, dynamics }.materialize())
+    }
+
+    /// Values of noise one step of one row needs.
+    pub fn noise_len(&self) -> usize {
+        match &self.dynamics {
+            Dynamics::Rssm(m) => m.noise_len(),
+            Dynamics::Ensemble(m) => m.noise_len(),
+        }
+    }
+
+    /// Noise for one step of `rows` rows, of the kind this model wants: `[rows, noise_len]`.
+    pub fn draw_noise(&self, rows: usize, rng: &mut StdRng, device: &Device) -> Tensor<2> {
+        let shape = [rows, self.noise_len()];
+        match &self.dynamics {
+            Dynamics::Rssm(_) => noise::gumbel(shape, rng, device),
+            Dynamics::Ensemble(_) => noise::normal(shape, rng, device),
+        }
+    }
+
+    /// Latent state at an observed embedding `[B, E]` without a past.
+    pub fn start(&self, e: Tensor<2>, noise: Tensor<2>) -> Latent {
+        match &self.dynamics {
+            Dynamics::Rssm(m) => m.start(e, noise),
+            Dynamics::Ensemble(_) => Latent::markov(e),
+        }
+    }
+
+    /// Carries a latent state over a recorded step: action `[B, A]`, then the embedding really seen `[B, E]`.
+    pub fn observe(&self, latent: &Latent, action: Tensor<2>, e: Tensor<2>, noise: Tensor<2>) -> Latent {
+        match &self.dynamics {
+            Dynamics::Rssm(m) => m.observe(latent, action, e, noise),
+            Dynamics::Ensemble(_) => Latent::markov(e),
+        }
+    }
+
+    /// Imagines one step: normalised action `[B, A]`, noise `[B, noise_len]`.
+    pub fn imagine(&self, latent: &Latent, action: Tensor<2>, noise: Tensor<2>) -> (Latent, Prediction) {
+        match &self.dynamics {
+            Dynamics::Rssm(m) => m.imagine(latent, action, noise),
+            Dynamics::Ensemble(m) => m.imagine(latent, action, noise),
+        }
+    }
+}

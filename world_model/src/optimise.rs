@@ -1,0 +1,180 @@
+//! One gradient step: the batch in shards over threads, gradients averaged, AdamW, warm-up and cosine decay.
+//!
+//! The CPU device leaves a core idle outside matrix products, so each shard runs a replica of the network on its own
+//! thread. The number of shards is configuration, not the number of cores: results do not depend on the machine.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::{Bytes, Device, Tensor};
+use rayon::prelude::*;
+
+/// Learning rate over a planned number of updates: linear warm-up, then a cosine to a tenth.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Planned updates.
+    pub updates: usize,
+}
+
+/// Updates of linear warm-up; longer than Adam's first-moment memory, shorter than any useful run.
+pub const WARM_UP_UPDATES: usize = 50;
+
+impl Schedule {
+    /// Learning rate at update `update` (from 0).
+    pub fn at(&self, update: usize) -> f64 {
+        let warm = ((update + 1) as f64 / WARM_UP_UPDATES as f64).min(1.0);
+        let progress = (update as f64 / self.updates.max(1) as f64).clamp(0.0, 1.0);
+        let cosine = 0.55 + 0.45 * (std::f64::consts::PI * progress).cos();
+        self.learning_rate * warm * cosine
+    }
+}
+
+/// A network with its optimiser.
+pub struct Trainee<M: Module> {
+    /// The network, on an autodiff device.
+    pub network: M,
+    optimiser: ModuleOptimizer,
+}
+
+/// Named scalars of one update, averaged over shards.
+pub type Metrics = Vec<(&'static str, f32)>;
+
+impl<M: Module + Sync> Trainee<M> {
+    /// Wraps a freshly initialised network.
+    pub fn new(network: M, weight_decay: f32) -> Self {
+        let optimiser = AdamWConfig::new()
+            .with_epsilon(1e-8)
+            .with_weight_decay(weight_decay)
+            .with_grad_clipping(Some(burn::grad_clipping::GradientClippingConfig::Norm(1.0)))
+            .init();
+        Self { network, optimiser }
+    }
+
+    /// One update. `loss` maps (network, shard) to (scalar loss `[1]`, metrics) and runs once per shard, in parallel.
+    pub fn update<S: Send>(
+        &mut self,
+        learning_rate: f64,
+        shards: Vec<S>,
+        device: &Device,
+        loss: impl Fn(&M, S) -> (Tensor<1>, Metrics) + Sync,
+    ) -> Metrics
+    where
+        M: Send,
+    {
+        let count = shards.len();
+        let replicas: Vec<(M, S)> = shards.into_iter().map(|s| (self.network.clone().fork(device), s)).collect();
+        let results: Vec<(GradientsParams, Metrics)> = replicas
+            .into_par_iter()
+            .map(|(network, shard)| {
+                let (value, mut metrics) = loss(&network, shard);
+                metrics.insert(0, ("loss", value.clone().into_scalar()));
+                (GradientsParams::from_grads(value.backward(), &network), metrics)
+            })
+            .collect();
+        let mut results = results.into_iter();
+        let Some((mut total, mut metrics)) = results.next() else { return Metrics::new() };
+        for (gradients, other) in results {
+            total = add(&self.network, total, gradients);
+            for (sum, (_, value)) in metrics.iter_mut().zip(other) {
+                sum.1 += value;
+            }
+        }
+        if count > 1 {
+            total = scale(&self.network, total, 1.0 / count as f32);
+            metrics.iter_mut().for_each(|m| m.1 /= count as f32);
+        }
+        // A step with a loss that is not finite would destroy the network; the caller sees the loss and stops.
+        if metrics.first().is_some_and(|m| m.1.is_finite()) {
+            self.network = self.optimiser.step(learning_rate, self.network.clone(), total);
+        }
+        metrics
+    }
+
+    /// The network without gradients, for inference.
+    pub fn frozen(&self) -> M {
+        self.network.valid()
+    }
+
+    /// Optimiser state for a checkpoint.
+    pub fn optimiser_bytes(&self) -> Result<Vec<u8>, String> {
+        self.optimiser.into_bytes().map(|b| b.to_vec()).map_err(|e| e.to_string())
+    }
+
+    /// Restores the optimiser state of [`Self::optimiser_bytes`].
+    pub fn restore_optimiser(&mut self, bytes: Vec<u8>) -> Result<(), String> {
+        self.optimiser = self.optimiser.clone().from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|e| e.to_string())?;
+        Ok(())
+    }
+}
+
+struct Combine<'a> {
+    left: &'a mut GradientsParams,
+    right: Option<&'a mut GradientsParams>,
+    factor: f32,
+    out: GradientsParams,
+}
+
+impl ModuleVisitor for Combine<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let left = self.left.remove::<D>(param.id);
+        let right = self.right.as_mut().and_then(|r| r.remove::<D>(param.id));
+        let sum = match (left, right) {
+            (Some(l), Some(r)) => Some(l + r),
+            (l, r) => l.or(r),
+        };
+        if let Some(sum) = sum {
+            self.out.register(param.id, if self.factor == 1.0 { sum } else { sum * self.factor });
+        }
+    }
+}
+
+fn add<M: Module>(network: &M, mut left: GradientsParams, mut right: GradientsParams) -> GradientsParams {
+    let mut combine = Combine { left: &mut left, right: Some(&mut right), factor: 1.0, out: GradientsParams::new() };
+    network.visit(&mut combine);
+    combine.out
+}
+
+fn scale<M: Module>(network: &M, mut left: GradientsParams, factor: f32) -> GradientsParams {
+    let mut combine = Combine { left: &mut left, right: None, factor, out: GradientsParams::new() };
+    network.visit(&mut combine);
+    combine.out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{layers::Mlp, noise};
+
+    fn train(shards: usize) -> Vec<f32> {
+        let device = Device::flex().autodiff();
+        device.seed(3);
+        let mut trainee = Trainee::new(Mlp::new(&[3, 16, 1], &device).materialize(), 0.0);
+        let x = noise::normal([8, 3], &mut noise::generator(1, "x", 0), &device);
+        let mut losses = Vec::new();
+        for update in 0..200 {
+            let parts = x.clone().chunk(shards, 0);
+            let schedule = Schedule { learning_rate: 1e-2, updates: 200 };
+            let metrics = trainee.update(schedule.at(update), parts, &device, |net, x| {
+                let y = x.clone().sum_dim(1);
+                ((net.forward(x) - y).square().mean(), Vec::new())
+            });
+            losses.push(metrics[0].1);
+        }
+        losses
+    }
+
+    #[test]
+    fn sharded_updates_learn_and_equal_the_whole_batch() {
+        let (one, two) = (train(1), train(2));
+        assert!(one[199] < 0.02 * one[0], "{} -> {}", one[0], one[199]);
+        assert!((one[0] - two[0]).abs() < 1e-4);
+        assert!((one[20] - two[20]).abs() < 1e-2 * one[0], "{} {}", one[20], two[20]);
+    }
+
+    #[test]
+    fn the_schedule_warms_up_and_ends_at_a_tenth() {
+        let s = Schedule { learning_rate: 1.0, updates: 1000 };
+        assert!(s.at(0) < 0.03 && (s.at(1000) - 0.1).abs() < 1e-9 && s.at(60) > 0.98);
+    }
+}

@@ -1,0 +1,226 @@
+//! Observation to embedding: an encoder per camera, the state beside it, shaped by what the task needs.
+//!
+//! `e_t = [enc_1(camera_1), …, state_t]`. Besides repainting another picture of the same episode, the embedding must tell the
+//! return to come, the reward of an action, the action between two observations (inverse dynamics), and be
+//! predictable one step ahead. Those heads exist only during training; they are how the task shapes the representation.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use episodes::Dataset;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+
+use crate::corpus::{Corpus, Embeddings};
+use crate::layers::Mlp;
+use crate::optimise::Metrics;
+use crate::vision::{PatchDecoder, PatchEncoder, VisionConfig, blocks, floats, to_blocks};
+use crate::Error;
+
+/// Representation and its training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RepresentationConfig {
+    /// Picture networks.
+    pub vision: VisionConfig,
+    /// Updates.
+    pub updates: usize,
+    /// Pairs of successive observations in a batch.
+    pub batch: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Weight of the task's heads against reconstruction.
+    pub task_weight: f32,
+}
+
+impl Default for RepresentationConfig {
+    fn default() -> Self {
+        Self { vision: VisionConfig::default(), updates: 3000, batch: 128, learning_rate: 1e-3, task_weight: 0.1 }
+    }
+}
+
+/// What a robot needs of the representation: cameras and state to `e [B, E]`.
+#[derive(Module, Debug)]
+pub struct Encoder {
+    cameras: Vec<PatchEncoder>,
+}
+
+impl Encoder {
+    /// An encoder for the given picture sizes, pixels.
+    ///
+    /// # Errors
+    /// When a size is no multiple of the block.
+    pub fn new(config: &VisionConfig, camera_sizes: &[usize], device: &Device) -> Result<Self, Error> {
+        let cameras = camera_sizes
+            .iter()
+            .map(|&size| Ok(PatchEncoder::new(config, blocks(size)?, device)))
+            .collect::<Result<_, Error>>()?;
+        Ok(Self { cameras })
+    }
+
+    /// Pictures `[B, M, 768]` per camera and normalised state `[B, S]` to `[B, E]`.
+    pub fn encode(&self, pictures: Vec<Tensor<3>>, state: Tensor<2>) -> Tensor<2> {
+        assert_eq!(pictures.len(), self.cameras.len(), "one picture per camera");
+        let mut parts: Vec<Tensor<2>> = self.cameras.iter().zip(pictures).map(|(c, p)| c.forward(p)).collect();
+        parts.push(state);
+        Tensor::cat(parts, 1)
+    }
+}
+
+/// Encoder, decoders and the training-only heads.
+#[derive(Module, Debug)]
+pub struct Representation {
+    /// What the robot links.
+    pub encoder: Encoder,
+    decoders: Vec<PatchDecoder>,
+    inverse: Mlp,
+    forward: Mlp,
+    reward: Mlp,
+    value: Mlp,
+    camera_width: usize,
+}
+
+/// One shard of pairs `(o_t, a_t, o_{t+1})` with a reference picture from elsewhere in the same episode.
+pub struct Pairs {
+    now: Vec<Tensor<3>>,
+    next: Vec<Tensor<3>>,
+    reference: Vec<Tensor<3>>,
+    state_now: Tensor<2>,
+    state_next: Tensor<2>,
+    state_reference: Tensor<2>,
+    action: Tensor<2>,
+    reward: Tensor<2>,
+    value: Tensor<2>,
+}
+
+impl Pairs {
+    /// Draws `batch` pairs from the training tracks.
+    pub fn sample(data: (&Dataset, &Corpus), returns: &[Vec<f32>], batch: usize, rng: &mut StdRng, device: &Device) -> Self {
+        let (dataset, corpus) = data;
+        let usable: Vec<usize> = corpus.train.iter().copied().filter(|&t| corpus.tracks[t].len >= 2).collect();
+        let drawn: Vec<(usize, usize, usize)> = (0..batch)
+            .map(|_| {
+                let track = usable[rng.random_range(0..usable.len())];
+                let len = corpus.tracks[track].len;
+                (track, rng.random_range(0..len - 1), rng.random_range(0..len))
+            })
+            .collect();
+        let pictures = |pick: fn(&(usize, usize, usize)) -> usize| -> Vec<Tensor<3>> {
+            dataset
+                .spec
+                .cameras
+                .iter()
+                .enumerate()
+                .map(|(c, camera)| {
+                    let frames: Vec<&[u8]> =
+                        drawn.iter().map(|d| dataset.frame(c, corpus.tracks[d.0].episode, pick(d))).collect();
+                    to_blocks(frames.into_iter(), camera.model_size, device)
+                })
+                .collect()
+        };
+        let rows = |width: usize, of: &dyn Fn(&(usize, usize, usize)) -> Vec<f32>| {
+            let values: Vec<f32> = drawn.iter().flat_map(of).collect();
+            Tensor::<2>::from_data(TensorData::new(values, [batch, width]), device)
+        };
+        let s = corpus.state_len;
+        let a = corpus.action_len;
+        let state = |track: usize, t: usize| corpus.tracks[track].state[t * s..(t + 1) * s].to_vec();
+        Self {
+            now: pictures(|d| d.1),
+            next: pictures(|d| d.1 + 1),
+            reference: pictures(|d| d.2),
+            state_now: rows(s, &|d| state(d.0, d.1)),
+            state_next: rows(s, &|d| state(d.0, d.1 + 1)),
+            state_reference: rows(s, &|d| state(d.0, d.2)),
+            action: rows(a, &|d| corpus.tracks[d.0].action[d.1 * a..(d.1 + 1) * a].to_vec()),
+            reward: rows(1, &|d| vec![corpus.tracks[d.0].reward[d.1]]),
+            value: rows(1, &|d| vec![returns[d.0][d.1]]),
+        }
+    }
+}
+
+impl Representation {
+    /// Fresh networks for the cameras and vectors of `corpus`.
+    ///
+    /// # Errors
+    /// When a camera's picture size is no multiple of the block.
+    pub fn new(config: &RepresentationConfig, sizes: &[usize], vectors: (usize, usize), device: &Device) -> Result<Self, Error> {
+        let (state, action) = vectors;
+        let embedding = sizes.len() * config.vision.embedding + state;
+        let width = config.vision.width;
+        let decoders = sizes
+            .iter()
+            .map(|&size| Ok(PatchDecoder::new(&config.vision, blocks(size)?, device)))
+            .collect::<Result<_, Error>>()?;
+        Ok(Self {
+            encoder: Encoder::new(&config.vision, sizes, device)?,
+            decoders,
+            inverse: Mlp::new(&[2 * embedding, width, action], device),
+            forward: Mlp::ending_at_zero(&[embedding + action, width, embedding], device),
+            reward: Mlp::new(&[embedding + action, width, 1], device),
+            value: Mlp::new(&[embedding, width, 1], device),
+            camera_width: config.vision.embedding,
+        })
+    }
+
+    /// Shows the embedding `[B, E]` as one camera's picture, repainting `reference [B, M, 768]` whose embedding is `[B, E]`.
+    pub fn decode(&self, camera: usize, e: Tensor<2>, e_reference: Tensor<2>, reference: Tensor<3>) -> Tensor<3> {
+        let width = self.camera_width;
+        let part = |e: Tensor<2>| e.narrow(1, camera * width, width);
+        self.decoders[camera].forward(part(e), part(e_reference), reference)
+    }
+
+    /// Loss of one shard: reconstruction of `o_t` on another picture, and the task's heads.
+    pub fn loss(&self, pairs: Pairs, task_weight: f32) -> (Tensor<1>, Metrics) {
+        let now = self.encoder.encode(pairs.now.clone(), pairs.state_now);
+        let next = self.encoder.encode(pairs.next, pairs.state_next);
+        let reference = self.encoder.encode(pairs.reference.clone(), pairs.state_reference);
+        let with_action = Tensor::cat(vec![now.clone(), pairs.action.clone()], 1);
+
+        let inverse = self.inverse.forward(Tensor::cat(vec![now.clone(), next.clone()], 1));
+        let inverse = (inverse - pairs.action).square().mean();
+        let forward = (now.clone() + self.forward.forward(with_action.clone()) - next).square().mean();
+        let reward = (self.reward.forward(with_action) - pairs.reward).square().mean();
+        let value = (self.value.forward(now.clone()) - pairs.value).square().mean();
+        let task = inverse.clone() + forward.clone() + (reward.clone() + value.clone()) * 10.0;
+
+        let mut picture = now.clone().mean() * 0.0;
+        for (camera, (seen, shown)) in pairs.reference.into_iter().zip(pairs.now).enumerate() {
+            let painted = self.decode(camera, now.clone(), reference.clone(), seen);
+            picture = picture + (painted - shown).square().mean();
+        }
+        let metrics = [("picture", &picture), ("inverse", &inverse), ("forward", &forward), ("reward", &reward), ("value", &value)]
+            .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
+        // Pixel errors are of the order 1e-3 in these units; the factor brings them to the order of one.
+        (picture * 100.0 + task * task_weight, metrics.to_vec())
+    }
+}
+
+/// Embeds every step of every track with the frozen encoder, `chunk` observations at a time.
+pub fn embed_all(encoder: &Encoder, dataset: &Dataset, corpus: &Corpus, device: &Device) -> Embeddings {
+    use rayon::prelude::*;
+    const CHUNK: usize = 256;
+    let rows: Vec<Vec<f32>> = corpus
+        .tracks
+        .par_iter()
+        .map(|track| {
+            let mut out = Vec::new();
+            for start in (0..track.len).step_by(CHUNK) {
+                let steps = start..(start + CHUNK).min(track.len);
+                let pictures = (0..dataset.spec.cameras.len())
+                    .map(|c| {
+                        let frames: Vec<&[u8]> = steps.clone().map(|t| dataset.frame(c, track.episode, t)).collect();
+                        to_blocks(frames.into_iter(), dataset.spec.cameras[c].model_size, device)
+                    })
+                    .collect();
+                let s = corpus.state_len;
+                let state = track.state[steps.start * s..steps.end * s].to_vec();
+                let state = Tensor::from_data(TensorData::new(state, [steps.len(), s]), device);
+                out.extend(floats(encoder.encode(pictures, state)));
+            }
+            out
+        })
+        .collect();
+    let dim = rows.iter().zip(&corpus.tracks).find(|(_, t)| t.len > 0).map_or(0, |(r, t)| r.len() / t.len);
+    Embeddings { dim, rows }
+}

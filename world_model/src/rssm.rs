@@ -1,0 +1,287 @@
+//! Recurrent state-space dynamics over embeddings, for cameras and partial observability.
+//!
+//! After PlaNet and DreamerV3 (sec. "World model learning"), with one change: the state also carries the embedding.
+//! ```text
+//! h_{t+1} = GRU(h_t, [z_t, a_t, e_t])          deterministic state
+//! z_{t+1} ~ mean_k p_k(z | h_{t+1})            prior: an ensemble of K heads   (imagination)
+//! z_{t+1} ~ q(z | h_{t+1}, e_{t+1})            posterior                       (observation)
+//! ê_{t+1} = e_t + δ(h_{t+1}, z_{t+1})          the next embedding, as a change
+//! r, success, failure = heads(h_{t+1}, z_{t+1}, ê_{t+1})
+//! ```
+//! `e_t` is the recorded embedding while observing and the predicted one while imagining. So imagination begins exactly
+//! at the observation and adds changes: it can only lose to "nothing changes" by predicting a wrong change. `z` is left
+//! with what is not determined. Disagreement is the Jensen-Shannon divergence of the K prior heads, nats per group.
+
+use burn::module::Module;
+use burn::tensor::activation::{sigmoid, softmax, softplus};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::corpus::Sequence;
+use crate::layers::{EnsembleMlp, GruCell, Mlp};
+use crate::model::{Latent, Prediction};
+use crate::optimise::Metrics;
+
+/// Sizes and loss weights.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RssmConfig {
+    /// Elements of the deterministic state `h`.
+    pub hidden: usize,
+    /// Categorical groups of `z`.
+    pub groups: usize,
+    /// Classes of each group.
+    pub classes: usize,
+    /// Width of heads.
+    pub width: usize,
+    /// Prior heads `K`.
+    pub members: usize,
+    /// Share of uniform mixed into every categorical.
+    pub unimix: f32,
+    /// KL below this is not pressed further, nats.
+    pub free_nats: f32,
+}
+
+impl Default for RssmConfig {
+    fn default() -> Self {
+        Self { hidden: 192, groups: 8, classes: 12, width: 192, members: 4, unimix: 0.01, free_nats: 1.0 }
+    }
+}
+
+/// The dynamics.
+#[derive(Module, Debug)]
+pub struct Rssm {
+    start: Mlp,
+    input: Mlp,
+    cell: GruCell,
+    prior: EnsembleMlp,
+    posterior: Mlp,
+    change: Mlp,
+    reward: Mlp,
+    success: Mlp,
+    failure: Mlp,
+    groups: usize,
+    classes: usize,
+    members: usize,
+    state_len: usize,
+    unimix: f64,
+    free_nats: f64,
+}
+
+impl Rssm {
+    /// Fresh networks for embeddings of `embedding` elements, the last `state_len` of which are the state.
+    pub fn new(config: &RssmConfig, embedding: usize, state_len: usize, action: usize, device: &Device) -> Self {
+        let RssmConfig { hidden, groups, classes, width, members, .. } = *config;
+        let z = groups * classes;
+        let full = hidden + z + embedding;
+        Self {
+            start: Mlp::new(&[embedding, width, hidden], device),
+            input: Mlp::new(&[z + action + embedding, width], device),
+            cell: GruCell::new(width, hidden, device),
+            prior: EnsembleMlp::new(members, &[hidden, width, z], device),
+            posterior: Mlp::new(&[hidden + embedding, width, z], device),
+            change: Mlp::ending_at_zero(&[hidden + z + embedding, width, width, embedding], device),
+            reward: Mlp::new(&[full, width, 1], device),
+            success: Mlp::new(&[full, width, 1], device),
+            failure: Mlp::new(&[full, width, 1], device),
+            groups,
+            classes,
+            members,
+            state_len,
+            unimix: f64::from(config.unimix),
+            free_nats: f64::from(config.free_nats),
+        }
+    }
+
+    /// Prior heads `K`.
+    pub fn member_count(&self) -> usize {
+        self.members
+    }
+
+    /// Values of noise one step needs: a Gumbel per class.
+    pub fn noise_len(&self) -> usize {
+        self.groups * self.classes
+    }
+
+    /// Log-probabilities `[…, groups, classes]`-flattened `[N, groups, classes]`, with unimix.
+    fn log_probabilities(&self, logits: Tensor<2>) -> Tensor<3> {
+        let [n, _] = logits.dims();
+        let p = softmax(logits.reshape([n, self.groups, self.classes]), 2);
+        (p * (1.0 - self.unimix) + self.unimix / self.classes as f64).log()
+    }
+
+    /// One-hot of the largest `log p + gumbel`, with the gradient of the probabilities (straight-through).
+    fn sample(&self, log_p: Tensor<3>, gumbel: Tensor<2>) -> Tensor<2> {
+        let [n, groups, classes] = log_p.dims();
+        let noisy = (log_p.clone() + gumbel.reshape([n, groups, classes])).detach();
+        let hard = noisy.clone().greater_equal(noisy.max_dim(2)).float();
+        let p = log_p.exp();
+        (hard + p.clone() - p.detach()).reshape([n, groups * classes])
+    }
+
+    /// The latent state at an observed embedding `[B, E]`, without a past.
+    pub fn start(&self, e: Tensor<2>, gumbel: Tensor<2>) -> Latent {
+        let h = self.start.forward(e.clone()).tanh();
+        let q = self.log_probabilities(self.posterior.forward(Tensor::cat(vec![h.clone(), e.clone()], 1)));
+        Latent { e, h: Some(h), z: Some(self.sample(q, gumbel)) }
+    }
+
+    fn advance(&self, latent: &Latent, action: Tensor<2>) -> Tensor<2> {
+        let (h, z) = latent.recurrent();
+        self.cell.forward(self.input.forward(Tensor::cat(vec![z, action, latent.e.clone()], 1)), h)
+    }
+
+    fn changed(&self, e: &Tensor<2>, h: &Tensor<2>, z: &Tensor<2>) -> Tensor<2> {
+        e.clone() + self.change.forward(Tensor::cat(vec![h.clone(), z.clone(), e.clone()], 1))
+    }
+
+    fn logits(&self, e: &Tensor<2>, h: &Tensor<2>, z: &Tensor<2>) -> [Tensor<1>; 3] {
+        let full = Tensor::cat(vec![h.clone(), z.clone(), e.clone()], 1);
+        [&self.reward, &self.success, &self.failure].map(|head| head.forward(full.clone()).squeeze_dim::<1>(1))
+    }
+
+    /// Mean of the members' categoricals as log-probabilities `[B, groups, classes]`, their divergence `[B]`, and each member's `[K·B, …]`.
+    fn priors(&self, h: &Tensor<2>) -> (Tensor<3>, Tensor<1>, Tensor<3>) {
+        let [batch, _] = h.dims();
+        let logits = self.prior.forward(h.clone()).reshape([self.members * batch, self.groups * self.classes]);
+        let each = self.log_probabilities(logits);
+        let p = each.clone().exp();
+        let shape = [self.members, batch, self.groups * self.classes];
+        let mean = p.clone().reshape(shape).mean_dim(0).reshape([batch, self.groups, self.classes]);
+        let mean_log = mean.clone().log();
+        let entropy_of_mean = (mean * mean_log.clone()).sum_dim(2).neg().reshape([batch, self.groups]).mean_dim(1);
+        let entropy_each = (p * each.clone()).sum_dim(2).neg().reshape([self.members, batch, self.groups]);
+        let mean_entropy = entropy_each.mean_dim(2).mean_dim(0).reshape([batch, 1]);
+        let divergence = (entropy_of_mean - mean_entropy).clamp_min(0.0).squeeze_dim::<1>(1);
+        (mean_log, divergence, each)
+    }
+
+    /// One imagined step: `latent [B]`, action `[B, A]`, Gumbel noise `[B, noise_len]`.
+    pub fn imagine(&self, latent: &Latent, action: Tensor<2>, gumbel: Tensor<2>) -> (Latent, Prediction) {
+        let h = self.advance(latent, action);
+        let (mean_log, disagreement, _) = self.priors(&h);
+        let z = self.sample(mean_log, gumbel);
+        let e = self.changed(&latent.e, &h, &z);
+        let [reward, success, failure] = self.logits(&e, &h, &z);
+        let prediction = Prediction { reward, success: sigmoid(success), failure: sigmoid(failure), disagreement };
+        (Latent { e, h: Some(h), z: Some(z) }, prediction)
+    }
+
+    /// One observed step: as [`Self::imagine`], corrected by the embedding that was really seen `[B, E]`.
+    pub fn observe(&self, latent: &Latent, action: Tensor<2>, e: Tensor<2>, gumbel: Tensor<2>) -> Latent {
+        let h = self.advance(latent, action);
+        let q = self.log_probabilities(self.posterior.forward(Tensor::cat(vec![h.clone(), e.clone()], 1)));
+        let z = self.sample(q, gumbel);
+        Latent { e, h: Some(h), z: Some(z) }
+    }
+
+    /// Squared error per row `[B]`: mean over the cameras' elements plus mean over the state's.
+    fn embedding_error(&self, predicted: Tensor<2>, seen: Tensor<2>) -> Tensor<1> {
+        let [_, width] = seen.dims();
+        let error = (predicted - seen).square();
+        let state = error.clone().narrow(1, width - self.state_len, self.state_len).mean_dim(1);
+        let cameras = width - self.state_len;
+        let both = if cameras > 0 { error.narrow(1, 0, cameras).mean_dim(1) + state } else { state };
+        both.squeeze_dim::<1>(1)
+    }
+
+    /// Loss of one shard of sequences; `gumbel [2, L+1, B, noise_len]`, `bootstrap [L, K, B]` says who learns from what.
+    ///
+    /// Twice along the sequence: observed (posterior, KL to every prior head), and imagined from the first
+    /// observation to the end (multi-step), both with the same heads.
+    pub fn loss(&self, s: Sequence, gumbel: Tensor<4>, bootstrap: Tensor<3>) -> (Tensor<1>, Metrics) {
+        let [batch, steps, _] = s.action.dims();
+        let row = |x: &Tensor<2>, i: usize| x.clone().narrow(1, i, 1).squeeze_dim::<1>(1);
+        let step3 = |x: &Tensor<3>, i: usize| x.clone().narrow(1, i, 1).squeeze_dim::<2>(1);
+        let draw = |pass: usize, i: usize| gumbel.clone().narrow(0, pass, 1).narrow(1, i, 1).reshape([batch, self.noise_len()]);
+        let first = step3(&s.embedding, 0);
+        let mut sums = Sums::new(&first);
+
+        let mut observed = self.start(first.clone(), draw(0, 0));
+        let mut imagined = self.start(first, draw(1, 0));
+        for i in 0..steps {
+            let action = step3(&s.action, i);
+            let next = step3(&s.embedding, i + 1);
+            let (seen, taken) = (row(&s.observed, i), row(&s.taken, i));
+
+            let h = self.advance(&observed, action.clone());
+            let q = self.log_probabilities(self.posterior.forward(Tensor::cat(vec![h.clone(), next.clone()], 1)));
+            let z = self.sample(q.clone(), draw(0, i + 1));
+            let predicted = self.changed(&observed.e, &h, &z);
+            sums.one_step = sums.one_step + (self.embedding_error(predicted.clone(), next.clone()) * seen.clone()).sum();
+            let (mean_log, _, each) = self.priors(&h);
+            let learns = bootstrap.clone().narrow(0, i, 1).reshape([self.members, batch]);
+            sums.kl = sums.kl + (self.balanced_kl(q, mean_log, each, learns) * seen.clone()).sum();
+            // Past the end of an episode there is no next embedding; the prediction stands in, masked everywhere else.
+            let seen_2 = seen.clone().unsqueeze_dim::<2>(1);
+            let e = predicted.clone() + (next.clone() - predicted) * seen_2;
+            sums.add_heads(self.logits(&e, &h, &z), &s, i, &taken);
+            observed = Latent { e, h: Some(h), z: Some(z) };
+
+            let h = self.advance(&imagined, action);
+            let (mean_log, _, _) = self.priors(&h);
+            let z = self.sample(mean_log, draw(1, i + 1));
+            let e = self.changed(&imagined.e, &h, &z);
+            sums.many_step = sums.many_step + (self.embedding_error(e.clone(), next) * seen).sum();
+            sums.add_heads(self.logits(&e, &h, &z), &s, i, &taken);
+            imagined = Latent { e, h: Some(h), z: Some(z) };
+        }
+        let taken = s.taken.sum().clamp_min(1.0);
+        let seen = s.observed.sum().clamp_min(1.0);
+        sums.finish(taken, seen)
+    }
+
+    /// DreamerV3 eq. 5 with an ensemble: every head learns towards the posterior, the posterior a little towards their mean.
+    fn balanced_kl(&self, q: Tensor<3>, mean_log: Tensor<3>, each: Tensor<3>, learns: Tensor<2>) -> Tensor<1> {
+        let [batch, groups, classes] = q.dims();
+        let kl = |p: Tensor<3>, r: Tensor<3>| (p.clone().exp() * (p - r)).sum_dim(2).squeeze_dim::<2>(2).sum_dim(1).squeeze_dim::<1>(1);
+        let fixed = q.clone().detach().unsqueeze::<4>().expand([self.members, batch, groups, classes]);
+        let heads = kl(fixed.reshape([self.members * batch, groups, classes]), each).clamp_min(self.free_nats);
+        let heads = (heads.reshape([self.members, batch]) * learns).sum_dim(0).squeeze_dim::<1>(0) / self.members as f64;
+        let posterior = kl(q, mean_log.detach()).clamp_min(self.free_nats);
+        heads * 0.5 + posterior * 0.1
+    }
+}
+
+/// Running sums of the loss along a sequence.
+struct Sums {
+    one_step: Tensor<1>,
+    many_step: Tensor<1>,
+    kl: Tensor<1>,
+    reward: Tensor<1>,
+    success: Tensor<1>,
+    failure: Tensor<1>,
+}
+
+impl Sums {
+    fn new(like: &Tensor<2>) -> Self {
+        let zero = Tensor::<1>::zeros([1], &like.device());
+        Self { one_step: zero.clone(), many_step: zero.clone(), kl: zero.clone(), reward: zero.clone(), success: zero.clone(), failure: zero }
+    }
+
+    fn add_heads(&mut self, [reward, success, failure]: [Tensor<1>; 3], s: &Sequence, i: usize, taken: &Tensor<1>) {
+        let target = |x: &Tensor<2>| x.clone().narrow(1, i, 1).squeeze_dim::<1>(1);
+        // softplus(x) - y·x is the cross-entropy of a Bernoulli with logit x against y.
+        let bernoulli = |x: Tensor<1>, y: Tensor<1>| ((softplus(x.clone(), 1.0) - x * y) * taken.clone()).sum();
+        self.reward = self.reward.clone() + ((reward - target(&s.reward)).square() * taken.clone()).sum();
+        self.success = self.success.clone() + bernoulli(success, target(&s.success));
+        self.failure = self.failure.clone() + bernoulli(failure, target(&s.failure));
+    }
+
+    fn finish(self, taken: Tensor<1>, seen: Tensor<1>) -> (Tensor<1>, Metrics) {
+        let one_step = self.one_step / seen.clone();
+        let many_step = self.many_step / seen.clone();
+        let kl = self.kl / seen;
+        let [reward, success, failure] = [self.reward, self.success, self.failure].map(|x| x / taken.clone() * 0.5);
+        let metrics = [
+            ("one_step", &one_step),
+            ("many_step", &many_step),
+            ("kl", &kl),
+            ("reward", &reward),
+            ("success", &success),
+            ("failure", &failure),
+        ]
+        .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
+        (one_step + many_step + kl * 0.1 + reward * 10.0 + success * 3.0 + failure, metrics.to_vec())
+    }
+}

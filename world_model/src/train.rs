@@ -1,0 +1,171 @@
+//! Training of the two parts of a world model, one update at a time. The command line owns the loop.
+
+use burn::tensor::{Device, Tensor};
+use episodes::{Dataset, WindowSampler};
+
+use crate::corpus::{Corpus, Embeddings, Sequence};
+use crate::model::{Dynamics, WorldModel, WorldModelConfig};
+use crate::noise;
+use crate::optimise::{Metrics, Schedule, Trainee};
+use crate::representation::{Pairs, Representation};
+
+/// Trains the representation.
+pub struct RepresentationLearner<'a> {
+    /// Network and optimiser.
+    pub trainee: Trainee<Representation>,
+    config: WorldModelConfig,
+    dataset: &'a Dataset,
+    corpus: &'a Corpus,
+    returns: Vec<Vec<f32>>,
+    device: Device,
+    seed: u64,
+}
+
+impl<'a> RepresentationLearner<'a> {
+    /// `representation` must live on `device`, an autodiff device.
+    pub fn new(representation: Representation, config: &WorldModelConfig, data: (&'a Dataset, &'a Corpus), device: &Device, seed: u64) -> Self {
+        let (dataset, corpus) = data;
+        let returns = (0..corpus.tracks.len()).map(|t| corpus.returns_to_go(t)).collect();
+        let trainee = Trainee::new(representation, config.weight_decay);
+        Self { trainee, config: *config, dataset, corpus, returns, device: device.clone(), seed }
+    }
+
+    /// Update number `update` of a planned `updates`.
+    pub fn update(&mut self, update: usize, updates: usize) -> Metrics {
+        let config = &self.config.representation;
+        let per_shard = config.batch.div_ceil(self.config.shards);
+        let mut rng = noise::generator(self.seed, "representation", update as u64);
+        let shards = (0..self.config.shards)
+            .map(|_| Pairs::sample((self.dataset, self.corpus), &self.returns, per_shard, &mut rng, &self.device))
+            .collect();
+        let schedule = Schedule { learning_rate: config.learning_rate, updates };
+        let weight = config.task_weight;
+        self.trainee.update(schedule.at(update), shards, &self.device, |net, pairs| net.loss(pairs, weight))
+    }
+}
+
+/// Trains the dynamics on cached embeddings.
+pub struct DynamicsLearner<'a> {
+    /// Network and optimiser.
+    pub trainee: Trainee<Dynamics>,
+    config: WorldModelConfig,
+    corpus: &'a Corpus,
+    embeddings: &'a Embeddings,
+    sampler: WindowSampler,
+    held_out: WindowSampler,
+    device: Device,
+    seed: u64,
+}
+
+impl<'a> DynamicsLearner<'a> {
+    /// `dynamics` must live on `device`, an autodiff device.
+    pub fn new(dynamics: Dynamics, config: &WorldModelConfig, data: (&'a Corpus, &'a Embeddings), device: &Device, seed: u64) -> Self {
+        let (corpus, embeddings) = data;
+        // Half a horizon is enough to enter: the rest is masked, so that the ends of episodes are seen as often as the rest.
+        let entry = config.horizon.div_ceil(2);
+        Self {
+            trainee: Trainee::new(dynamics, config.weight_decay),
+            config: *config,
+            corpus,
+            embeddings,
+            sampler: corpus.sampler(&corpus.train, entry),
+            held_out: corpus.sampler(&corpus.held_out, entry),
+            device: device.clone(),
+            seed,
+        }
+    }
+
+    /// Update number `update` of a planned `updates`.
+    pub fn update(&mut self, update: usize, updates: usize) -> Metrics {
+        let shards = self.shards("dynamics", update, &self.sampler, self.config.shards, &self.device.clone());
+        let schedule = Schedule { learning_rate: self.config.learning_rate, updates };
+        self.trainee.update(schedule.at(update), shards, &self.device, loss)
+    }
+
+    /// The same loss on held-out episodes, without learning; `None` where no held-out episode is long enough.
+    pub fn held_out(&self, update: usize) -> Option<Metrics> {
+        if self.held_out.windows() == 0 {
+            return None;
+        }
+        let device = self.device.clone().inner();
+        let shard = self.shards("held-out", update, &self.held_out, 1, &device).pop()?;
+        let (value, mut metrics) = loss(&self.trainee.frozen(), shard);
+        metrics.insert(0, ("loss", value.into_scalar()));
+        Some(metrics)
+    }
+
+    fn shards(&self, stage: &str, update: usize, sampler: &WindowSampler, shards: usize, device: &Device) -> Vec<Shard> {
+        let WorldModelConfig { batch, horizon, bootstrap, .. } = self.config;
+        let mut rng = noise::generator(self.seed, stage, update as u64);
+        Sequence::sample((self.corpus, self.embeddings), sampler, (batch, horizon, shards), &mut rng, device)
+            .into_iter()
+            .map(|sequence| {
+                let rows = sequence.action.dims()[0];
+                let (noise_len, members) = match &self.trainee.network {
+                    Dynamics::Rssm(m) => (m.noise_len(), m.member_count()),
+                    Dynamics::Ensemble(m) => (1, m.member_count()),
+                };
+                Shard {
+                    noise: noise::gumbel([2, horizon + 1, rows, noise_len], &mut rng, device),
+                    bootstrap: noise::uniform([horizon, members, rows], &mut rng, device).lower_elem(bootstrap).float(),
+                    sequence,
+                }
+            })
+            .collect()
+    }
+}
+
+struct Shard {
+    sequence: Sequence,
+    noise: Tensor<4>,
+    bootstrap: Tensor<3>,
+}
+
+fn loss(dynamics: &Dynamics, shard: Shard) -> (Tensor<1>, Metrics) {
+    match dynamics {
+        Dynamics::Rssm(m) => m.loss(shard.sequence, shard.noise, shard.bootstrap),
+        Dynamics::Ensemble(m) => m.loss(shard.sequence, shard.bootstrap),
+    }
+}
+
+/// Latent states at (track, step) pairs, reached by observing up to `context` recorded steps before each.
+pub fn latents_at(
+    model: &WorldModel,
+    data: (&Corpus, &Embeddings),
+    at: &[(usize, usize)],
+    context: usize,
+    rng: &mut rand::rngs::StdRng,
+    device: &Device,
+) -> crate::Latent {
+    let (corpus, embeddings) = data;
+    let actions = corpus.action_len;
+    let rows = at.len();
+    let step = |back: usize| -> Vec<(usize, usize)> { at.iter().map(|&(track, t)| (track, t.saturating_sub(back))).collect() };
+    let mut latent = model.start(embeddings.gather(&step(context), device), model.draw_noise(rows, rng, device));
+    for back in (0..context).rev() {
+        let here = step(back);
+        let e = embeddings.gather(&here, device);
+        let mut action = Vec::with_capacity(rows * actions);
+        let mut begins = Vec::with_capacity(rows);
+        for (&(track, t), &(_, target)) in here.iter().zip(at) {
+            // Before the episode there is nothing to observe: the state begins anew at its first observation.
+            begins.push(target <= back);
+            let before = t.saturating_sub(1);
+            action.extend_from_slice(&corpus.tracks[track].action[before * actions..(before + 1) * actions]);
+        }
+        let action = Tensor::from_data(burn::tensor::TensorData::new(action, [rows, actions]), device);
+        let noise = model.draw_noise(rows, rng, device);
+        let begun = model.start(e.clone(), noise.clone());
+        let observed = model.observe(&latent, action, e.clone(), noise);
+        let mask = Tensor::<1, burn::tensor::Bool>::from_data(burn::tensor::TensorData::new(begins, [rows]), device);
+        let choose = |observed: Option<Tensor<2>>, begun: Option<Tensor<2>>| match (observed, begun) {
+            (Some(o), Some(b)) => {
+                let mask = mask.clone().unsqueeze_dim::<2>(1).expand(o.dims());
+                Some(o.mask_where(mask, b))
+            }
+            _ => None,
+        };
+        latent = crate::Latent { e, h: choose(observed.h, begun.h), z: choose(observed.z, begun.z) };
+    }
+    latent
+}
