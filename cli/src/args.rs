@@ -11,8 +11,15 @@ use crate::errors::UsageError;
 /// Learn from recorded robot episodes what would have happened had the robot acted otherwise; improve its policy
 /// in that imagination, and judge it before the hardware moves.
 #[derive(Debug, Parser)]
-#[command(name = "rehearsal", version, arg_required_else_help = true, subcommand_required = true)]
-#[command(after_help = "First steps:\n  rehearsal demo --quick                   the whole loop on an embedded simulated robot\n  rehearsal inspect DATASET                what is in a LeRobot dataset\n  rehearsal run --data DATASET --out DIR   the same loop on your data\n\nCtrl-C writes a checkpoint; the same command continues.")]
+#[command(
+    name = "rehearsal",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true
+)]
+#[command(
+    after_help = "First steps:\n  rehearsal demo --quick                   the whole loop on an embedded simulated robot\n  rehearsal inspect DATASET                what is in a LeRobot dataset\n  rehearsal run --data DATASET --out DIR   the same loop on your data\n\nCtrl-C writes a checkpoint; the same command continues."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -65,7 +72,10 @@ impl Common {
     pub fn sets(&self) -> Vec<String> {
         let mut sets = Vec::new();
         if let Some(path) = &self.data {
-            sets.push(format!("data.path={}", toml::Value::String(path.display().to_string())));
+            sets.push(format!(
+                "data.path={}",
+                toml::Value::String(path.display().to_string())
+            ));
         }
         sets.extend(self.seed.map(|seed| format!("seed={seed}")));
         sets.extend(self.sets.iter().cloned());
@@ -121,7 +131,11 @@ pub enum Verb {
         #[arg(long, value_name = "T")]
         step: usize,
         /// What to do instead, comma-separated: logged, cloned, improved, scaled:FACTOR, hold, file:PATH.
-        #[arg(long, value_delimiter = ',', default_value = "logged,cloned,improved,scaled:0.5,hold")]
+        #[arg(
+            long,
+            value_delimiter = ',',
+            default_value = "logged,cloned,improved,scaled:0.5,hold"
+        )]
         arms: Vec<Arm>,
         /// Steps to imagine.
         #[arg(long, value_name = "H", default_value_t = 20)]
@@ -195,7 +209,9 @@ impl FromStr for Arm {
 
     fn from_str(text: &str) -> Result<Self, UsageError> {
         let wrong = |why: &str| {
-            UsageError(format!("{why}; expected logged, cloned, improved, scaled:FACTOR, hold or file:PATH"))
+            UsageError(format!(
+                "{why}; expected logged, cloned, improved, scaled:FACTOR, hold or file:PATH"
+            ))
         };
         match text.split_once(':') {
             None => match text {
@@ -288,7 +304,15 @@ mod tests {
 
     #[test]
     fn arms_read_back_as_they_are_written() -> Result<(), UsageError> {
-        for text in ["logged", "cloned", "improved", "scaled:0.5", "scaled:-1", "hold", "file:a/b.csv"] {
+        for text in [
+            "logged",
+            "cloned",
+            "improved",
+            "scaled:0.5",
+            "scaled:-1",
+            "hold",
+            "file:a/b.csv",
+        ] {
             assert_eq!(text.parse::<Arm>()?.to_string(), text);
         }
         Ok(())

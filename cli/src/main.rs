@@ -39,7 +39,8 @@ fn main() -> ExitCode {
     match std::panic::catch_unwind(|| dispatch(&cli)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            output::complain(&format!("error: {}", errors::one_line(&error)));
+            let prefix = if error.is::<errors::Interrupted>() { "" } else { "error: " };
+            output::complain(&format!("{prefix}{}", errors::one_line(&error)));
             ExitCode::from(errors::exit_code(&error))
         }
         Err(_) => ExitCode::FAILURE,

@@ -26,9 +26,11 @@ mod tests {
 
     #[test]
     fn the_peak_sees_a_large_allocation() {
-        let before = peak_rss_mb().expect("Linux says the peak");
         let block = std::hint::black_box(vec![1u8; 64 << 20]);
-        let after = peak_rss_mb().expect("Linux says the peak");
-        assert!(block.len() == 64 << 20 && after >= before && after > 64.0, "{before} MB, then {after} MB");
+        let peak_mb = peak_rss_mb().expect("Linux says the peak");
+        assert!(
+            block.len() == 64 << 20 && peak_mb > 64.0,
+            "{peak_mb} MB with 64 MiB in hand"
+        );
     }
 }

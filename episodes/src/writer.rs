@@ -3,6 +3,7 @@
 //! Everything is written to a hidden sibling directory that takes its final name only in
 //! [`LeRobotWriter::finish`]: an interrupted recording never looks like a dataset.
 
+mod arrays;
 mod columns;
 mod meta;
 

@@ -146,7 +146,7 @@ impl Bundle {
         let sizes: Vec<usize> = spec.dataset.cameras.iter().map(|c| c.model_size).collect();
         let mut encoder = Encoder::new(&spec.vision, &sizes, device).map_err(|e| unusable(e.to_string(), "sound picture sizes"))?;
         load_weights(&mut encoder, &directory.join("encoder.safetensors"), "this bundle's encoder")?;
-        let embedding = sizes.len() * spec.vision.embedding + spec.dataset.state_len();
+        let embedding = sizes.len() * spec.vision.embedding() + spec.dataset.state_len();
         let mut flow = FlowPolicy::new(&spec.flow, embedding, spec.dataset.action_len(), device);
         load_weights(&mut flow, &directory.join(format!("{policy}.safetensors")), "a flow policy of this bundle's sizes")?;
         Ok(Self::new(spec, encoder, flow, device))

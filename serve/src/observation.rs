@@ -159,6 +159,13 @@ impl Observation {
     }
 
     fn put_image(&mut self, key: String, image: Camera) -> Result<(), Error> {
+        if image.rgb.is_empty() {
+            let (height, width) = (image.height, image.width);
+            return Err(Error::entry(
+                &key,
+                format!("found an image of {height} x {width} pixels, expected at least one"),
+            ));
+        }
         match self.images.insert(key.clone(), image) {
             None => Ok(()),
             Some(_) => Err(Error::entry(&key, "the key appears twice")),

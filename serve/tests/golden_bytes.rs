@@ -98,3 +98,23 @@ fn no_changed_byte_can_do_harm() {
         }
     }
 }
+
+#[test]
+fn an_image_without_pixels_is_refused() {
+    let at = REQUEST
+        .windows(3)
+        .position(|window| window == [0x93, 2, 4])
+        .expect("the shape [2, 4, 3] is there");
+    let mut bytes = REQUEST.to_vec();
+    bytes[at + 1] = 0;
+    let error = Observation::decode(&bytes).expect_err("24 bytes do not fit 0 rows");
+    assert!(
+        error
+            .to_string()
+            .contains("found 24 bytes of data, but shape [0, 4, 3]"),
+        "{error}"
+    );
+    let empty = b"\x81\xa1x\x84\xab__ndarray__\xc3\xa4data\xc4\x00\xa5dtype\xa3|u1\xa5shape\x93\x00\x04\x03";
+    let error = Observation::decode(empty).expect_err("no pixels");
+    assert!(error.to_string().contains("an image of 0 x 4 pixels"), "{error}");
+}

@@ -9,7 +9,7 @@ mod tee;
 
 use crate::config::Task;
 use crate::random::SplitMix64;
-use crate::scene::{self, ARENA_HALF_M, distance, unit};
+use crate::scene::{self, ARENA_HALF_M, PUSHER_RADIUS_M, distance, unit};
 use crate::world::Sim;
 
 /// Share of competent episodes among [`Demonstrator::new`].
@@ -47,8 +47,9 @@ enum Stretch {
     PushTo([f32; 3]),
     /// Drive to a place.
     DriveTo([f32; 2]),
-    /// Drive through the block, aiming this far beside its centre, metres.
-    Ram(f32),
+    /// Drive through the block, aiming this far beside its centre, metres; where there is room behind the block
+    /// at first, until there is none.
+    Ram { beside_m: f32, until_wall: bool },
     /// Stay at a place.
     Stay([f32; 2]),
 }
@@ -130,7 +131,8 @@ impl Demonstrator {
         let arrived = match &self.stretch {
             Some(Stretch::PushTo(goal)) => distance([block[0], block[1]], [goal[0], goal[1]]) < 0.04,
             Some(Stretch::DriveTo(place)) => distance(sim.state(), *place) < 0.03,
-            Some(Stretch::Ram(_) | Stretch::Stay(_)) => false,
+            Some(Stretch::Ram { until_wall, .. }) => *until_wall && near_wall(sim),
+            Some(Stretch::Stay(_)) => false,
             None => true,
         };
         if arrived || self.steps_left == 0 {
@@ -139,7 +141,7 @@ impl Demonstrator {
         self.steps_left -= 1;
         match self.stretch.clone() {
             Some(Stretch::PushTo(goal)) => self.push(sim, goal),
-            Some(Stretch::Ram(beside_m)) => through([block[0], block[1]], sim.state(), beside_m),
+            Some(Stretch::Ram { beside_m, .. }) => through([block[0], block[1]], sim.state(), beside_m),
             Some(Stretch::DriveTo(place) | Stretch::Stay(place)) => place,
             None => sim.state(),
         }
@@ -148,11 +150,19 @@ impl Demonstrator {
     fn begin_stretch(&mut self, sim: &Sim, habit: Habit) {
         // Giving up comes in pairs: a good start, then a rest.
         let rest = habit == Habit::GiveUp && matches!(self.stretch, Some(Stretch::PushTo(_)));
+        // A block rammed to a wall is fetched before it is rammed on, or it would soon be stuck in a corner.
+        let near_wall = near_wall(sim);
+        let fetch = near_wall && !matches!(self.stretch, Some(Stretch::PushTo(_)));
         let rng = &mut self.rng;
         let goal = sim.goal_pose();
         let now = match rng.uniform(0.0, 1.0) {
             x if x < HABIT_SHARE => habit,
             _ => [Habit::WrongGoal, Habit::Wander, Habit::Ram][rng.integer(0, 3)],
+        };
+        let now = if now == Habit::Ram && fetch {
+            Habit::WrongGoal
+        } else {
+            now
         };
         self.tee = tee::Pusher::default();
         let (stretch, steps) = match now {
@@ -166,11 +176,27 @@ impl Demonstrator {
                 let place = [rng.uniform(-0.44, 0.44), rng.uniform(-0.44, 0.44)];
                 (Stretch::DriveTo(place), rng.integer(8, 20))
             }
-            Habit::Ram => (Stretch::Ram(rng.uniform(-0.05, 0.05)), rng.integer(8, 20)),
+            Habit::Ram => {
+                let beside_m = rng.uniform(-0.05, 0.05);
+                (
+                    Stretch::Ram {
+                        beside_m,
+                        until_wall: !near_wall,
+                    },
+                    rng.integer(8, 20),
+                )
+            }
         };
         self.stretch = Some(stretch);
         self.steps_left = steps;
     }
+}
+
+/// Whether a wall leaves no room for the pusher to get behind the block.
+fn near_wall(sim: &Sim) -> bool {
+    let [x, y, _] = sim.block_pose();
+    let reach = ARENA_HALF_M - scene::block_radius(sim.config().task) - 2.0 * PUSHER_RADIUS_M;
+    x.abs().max(y.abs()) > reach - 0.01
 }
 
 /// A place 15 to 30 cm from the goal, within pushing reach, at another angle, and (for a number of tries) such that

@@ -87,7 +87,7 @@ fn episode(name: &str, size: usize) -> EpisodeView {
                 .collect(),
         )],
         state: angles.iter().map(|angle| pose(*angle)).collect(),
-        state_names: names(&["agent_x", "agent_y"]),
+        state_names: names(&["pusher_x", "pusher_y"]),
         action: angles.iter().map(|angle| pose(angle + 0.1)).collect(),
         action_names: names(&["target_x", "target_y"]),
         reward: series(60, |step| f64::from(step > 50.0)),
@@ -110,7 +110,7 @@ fn imagined(name: &str, size: usize) -> ImaginedView {
         state_imagined: (0..HORIZON)
             .map(|step| pose(angle(step) - 0.01 * step as f64))
             .collect(),
-        state_names: names(&["agent_x", "agent_y"]),
+        state_names: names(&["pusher_x", "pusher_y"]),
         disagreement: series(HORIZON, |step| 0.02 * step * step),
     }
 }
@@ -152,8 +152,8 @@ fn curves() -> Vec<Curve> {
             .collect(),
     };
     vec![
-        curve("world_model/loss/train", "nats", 0.1),
-        curve("world_model/loss/held_out", "nats", 0.2),
+        curve("world_model/loss:train", "nats", 0.1),
+        curve("world_model/loss:held_out", "nats", 0.2),
         curve("policy/loss", "", 0.3),
     ]
 }

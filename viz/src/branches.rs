@@ -70,10 +70,10 @@ fn summarise(view: &BranchView) -> String {
     let mut arms: Vec<&ArmView> = view.arms.iter().collect();
     arms.sort_by(|a, b| b.return_mean.total_cmp(&a.return_mean));
     let mut text = format!(
-        "# {}\n\nForked at step {}; best return first.\n\n",
+        "### {}\n\nForked at step {}; best return first.\n\n",
         view.name, view.fork_step
     );
-    text.push_str("| arm | return | value at the end | success probability at the end | largest disagreement |\n|---|---|---|---|---|\n");
+    text.push_str("| arm | return | value | success | disagreement |\n|---|---|---|---|---|\n");
     for arm in arms {
         let last = |values: &[f32]| {
             values
@@ -94,6 +94,9 @@ fn summarise(view: &BranchView) -> String {
             arm.return_mean
         );
     }
+    text.push_str(
+        "\nValue and success probability at the end of the future, the largest disagreement on the way.\n",
+    );
     text
 }
 
@@ -116,7 +119,7 @@ mod tests {
             arms: vec![arm("low|er", 1.0), arm("higher", 2.0)],
         };
         let text = summarise(&view);
-        let rows: Vec<&str> = text.lines().skip(6).collect();
+        let rows: Vec<&str> = text.lines().skip(6).take(2).collect();
         assert_eq!(
             rows,
             [

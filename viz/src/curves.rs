@@ -1,6 +1,7 @@
 //! Training curves over updates.
 
 use std::collections::BTreeMap;
+use std::iter;
 
 use rerun::blueprint::ContainerLike;
 use rerun::{EntityPath, RecordingStream, SeriesLines, TimeColumn};
@@ -14,7 +15,10 @@ pub(crate) fn record(rec: &RecordingStream, curves: &[Curve]) -> Result<Vec<(Str
     let mut groups: BTreeMap<(&str, &str), Vec<EntityPath>> = BTreeMap::new();
     for curve in curves.iter().filter(|curve| !curve.points.is_empty()) {
         let (plot, line) = split_name(&curve.name);
-        let at = path(&["curves", &curve.name]);
+        let parts: Vec<&str> = iter::once("curves")
+            .chain(curve.name.split(['/', ':']).filter(|part| !part.is_empty()))
+            .collect();
+        let at = path(&parts);
         let updates = curve
             .points
             .iter()
@@ -44,7 +48,7 @@ pub(crate) fn record(rec: &RecordingStream, curves: &[Curve]) -> Result<Vec<(Str
 
 /// Plot and line of a curve's name.
 fn split_name(name: &str) -> (&str, &str) {
-    name.rsplit_once('/').unwrap_or((name, name))
+    name.rsplit_once(':').unwrap_or((name, name))
 }
 
 #[cfg(test)]
@@ -52,11 +56,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_part_of_a_name_is_the_line() {
+    fn what_follows_the_colon_is_the_line() {
         assert_eq!(
-            split_name("world_model/loss/train"),
+            split_name("world_model/loss:train"),
             ("world_model/loss", "train")
         );
-        assert_eq!(split_name("loss"), ("loss", "loss"));
+        assert_eq!(
+            split_name("world_model/loss"),
+            ("world_model/loss", "world_model/loss")
+        );
     }
 }

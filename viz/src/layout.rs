@@ -28,8 +28,7 @@ impl Section {
             Section::Branches => "What if",
             Section::Imagined => "Real and imagined",
             Section::Episodes => "Episodes",
-            // A plot shows the timeline chosen in the time panel; these have one of their own.
-            Section::Curves => "Training (choose timeline: update)",
+            Section::Curves => "Training",
         }
     }
 }
@@ -52,17 +51,25 @@ impl Layout {
     }
 
     pub(crate) fn into_blueprint(self) -> Blueprint {
-        let time = match self.fps {
-            Some(fps) => TimePanel::new()
-                .with_timeline(FRAME_INDEX)
-                .with_fps(fps)
-                .with_loop_mode(LoopMode::All),
-            None => TimePanel::new().with_timeline(UPDATE),
+        let (time, curves_title) = match self.fps {
+            // A plot shows the timeline chosen in the time panel; curves have one of their own.
+            Some(fps) => (
+                TimePanel::new()
+                    .with_timeline(FRAME_INDEX)
+                    .with_fps(fps)
+                    .with_loop_mode(LoopMode::All),
+                format!("Training (choose timeline: {UPDATE})"),
+            ),
+            None if self.sections.contains_key(&Section::Curves) => (
+                TimePanel::new().with_timeline(UPDATE),
+                Section::Curves.title().to_owned(),
+            ),
+            None => (TimePanel::new().with_state(PanelState::Hidden), String::new()),
         };
         let tabs = self.sections.into_iter().map(|(section, items)| match section {
-            Section::Curves => Grid::new(items.into_iter().map(|(_, plot)| plot))
-                .with_name(section.title())
-                .into(),
+            // Plots beside each other; pages have their name already.
+            Section::Curves => Grid::new(unnamed(items)).with_name(curves_title.as_str()).into(),
+            Section::Text => Tabs::new(unnamed(items)).with_name(section.title()).into(),
             _ => Tabs::new(
                 items
                     .into_iter()
@@ -77,6 +84,10 @@ impl Layout {
             .with_blueprint_panel(BlueprintPanel::from_state(PanelState::Collapsed))
             .with_selection_panel(SelectionPanel::from_state(PanelState::Collapsed))
     }
+}
+
+fn unnamed(items: Vec<(String, ContainerLike)>) -> impl Iterator<Item = ContainerLike> {
+    items.into_iter().map(|(_, item)| item)
 }
 
 /// A plot of several entities.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rerun::blueprint::{BlueprintActivation, BlueprintOpts};
-use rerun::{RecordingStream, RecordingStreamBuilder, TextDocument};
+use rerun::{ApplicationId, RecordingStream, RecordingStreamBuilder, TextDocument};
 
 use crate::layout::{Layout, Section};
 use crate::{
@@ -32,7 +32,7 @@ impl Recorder {
     ///
     /// # Errors
     /// [`Error::File`] when the folder cannot be made, [`Error::Recording`] when the file cannot.
-    pub fn create(path: &Path, app: &'static str, recording_id: &str) -> Result<Recorder, Error> {
+    pub fn create(path: &Path, app: &str, recording_id: &str) -> Result<Recorder, Error> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|source| Error::File {
                 source,
@@ -40,7 +40,7 @@ impl Recorder {
             })?;
         }
         let partial = partial_name(path);
-        let rec = RecordingStreamBuilder::new(app)
+        let rec = RecordingStreamBuilder::new(ApplicationId::new_or_unknown(app))
             .recording_id(recording_id)
             .send_properties(true)
             .recording_name(recording_id)

@@ -80,8 +80,8 @@ pub struct ArmView {
 /// One line of a training plot.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Curve {
-    /// What comes before the last `/` names the plot, what comes after it the line: `loss/train` and
-    /// `loss/held_out` share a plot if they share the unit.
+    /// Each name has a plot of its own, except that what follows a `:` names the line in a shared one:
+    /// `world_model/loss:train` and `world_model/loss:held_out` share a plot if they share the unit.
     pub name: String,
     /// Unit of `y`, such as `nats` or `pixels`; may be empty.
     pub unit: String,

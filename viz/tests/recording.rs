@@ -75,7 +75,7 @@ fn a_recording_of_everything_is_complete() -> Outcome {
     })?;
     recorder.curves(&[
         Curve {
-            name: "loss/train".to_owned(),
+            name: "loss:train".to_owned(),
             unit: "nats".to_owned(),
             points: vec![(0, 2.0), (10, 1.0)],
         },

@@ -61,7 +61,7 @@ impl Default for WorldModelConfig {
             ensemble: EnsembleConfig::default(),
             updates: 3000,
             batch: 64,
-            horizon: 20,
+            horizon: 16,
             learning_rate: 1e-3,
             weight_decay: 1e-4,
             bootstrap: 0.7,
@@ -177,7 +177,7 @@ impl WorldModel {
     /// When a picture size is no multiple of the block.
     pub fn new(config: &WorldModelConfig, camera_sizes: &[usize], state: usize, action: usize, device: &Device) -> Result<Self, Error> {
         let representation = Representation::new(&config.representation, camera_sizes, (state, action), device)?;
-        let embedding = camera_sizes.len() * config.representation.vision.embedding + state;
+        let embedding = camera_sizes.len() * config.representation.vision.embedding() + state;
         let dynamics = match config.resolved_kind(camera_sizes.len()) {
             Kind::Ensemble => Dynamics::Ensemble(Ensemble::new(&config.ensemble, embedding, action, device)),
             _ => Dynamics::Rssm(Rssm::new(&config.rssm, embedding, state, action, device)),

@@ -35,7 +35,7 @@ pub struct RepresentationConfig {
 
 impl Default for RepresentationConfig {
     fn default() -> Self {
-        Self { vision: VisionConfig::default(), updates: 3000, batch: 128, learning_rate: 1e-3, task_weight: 0.1 }
+        Self { vision: VisionConfig::default(), updates: 2000, batch: 64, learning_rate: 2e-3, task_weight: 0.3 }
     }
 }
 
@@ -146,12 +146,9 @@ impl Representation {
     /// When a camera's picture size is no multiple of the block.
     pub fn new(config: &RepresentationConfig, sizes: &[usize], vectors: (usize, usize), device: &Device) -> Result<Self, Error> {
         let (state, action) = vectors;
-        let embedding = sizes.len() * config.vision.embedding + state;
-        let width = config.vision.width;
-        let decoders = sizes
-            .iter()
-            .map(|&size| Ok(PatchDecoder::new(&config.vision, blocks(size)?, device)))
-            .collect::<Result<_, Error>>()?;
+        let embedding = sizes.len() * config.vision.embedding() + state;
+        let width = 2 * config.vision.width;
+        let decoders = sizes.iter().map(|_| PatchDecoder::new(&config.vision, device)).collect();
         Ok(Self {
             encoder: Encoder::new(&config.vision, sizes, device)?,
             decoders,
@@ -159,7 +156,7 @@ impl Representation {
             forward: Mlp::ending_at_zero(&[embedding + action, width, embedding], device),
             reward: Mlp::new(&[embedding + action, width, 1], device),
             value: Mlp::new(&[embedding, width, 1], device),
-            camera_width: config.vision.embedding,
+            camera_width: config.vision.embedding(),
         })
     }
 
@@ -182,12 +179,14 @@ impl Representation {
         let forward = (now.clone() + self.forward.forward(with_action.clone()) - next).square().mean();
         let reward = (self.reward.forward(with_action) - pairs.reward).square().mean();
         let value = (self.value.forward(now.clone()) - pairs.value).square().mean();
-        let task = inverse.clone() + forward.clone() + (reward.clone() + value.clone()) * 10.0;
+        let task = inverse.clone() * 0.3 + forward.clone() * 3.0 + reward.clone() * 100.0 + value.clone() * 10.0;
 
         let mut picture = now.clone().mean() * 0.0;
         for (camera, (seen, shown)) in pairs.reference.into_iter().zip(pairs.now).enumerate() {
-            let painted = self.decode(camera, now.clone(), reference.clone(), seen);
-            picture = picture + (painted - shown).square().mean();
+            let painted = self.decode(camera, now.clone(), reference.clone(), seen.clone());
+            // What moved is a few pixels of many: they count four times.
+            let moved = (shown.clone() - seen).abs().greater_elem(0.1).float() * 3.0 + 1.0;
+            picture = picture + ((painted - shown).square() * moved).mean();
         }
         let metrics = [("picture", &picture), ("inverse", &inverse), ("forward", &forward), ("reward", &reward), ("value", &value)]
             .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));

@@ -10,7 +10,9 @@
 //! ```
 //! `e_t` is the recorded embedding while observing and the predicted one while imagining. So imagination begins exactly
 //! at the observation and adds changes: it can only lose to "nothing changes" by predicting a wrong change. `z` is left
-//! with what is not determined. Disagreement is the Jensen-Shannon divergence of the K prior heads, nats per group.
+//! with what is not determined. Every prior head also guesses the change `e_{t+1} - e_t` from `h_{t+1}` alone, each from its own
+//! bootstrap of the data; disagreement is the standard deviation between those guesses, mean over elements
+//! (Sekar et al. 2020, Plan2Explore, sec. 3).
 
 use burn::module::Module;
 use burn::tensor::activation::{sigmoid, softmax, softplus};
@@ -44,7 +46,7 @@ pub struct RssmConfig {
 
 impl Default for RssmConfig {
     fn default() -> Self {
-        Self { hidden: 192, groups: 8, classes: 12, width: 192, members: 4, unimix: 0.01, free_nats: 1.0 }
+        Self { hidden: 128, groups: 8, classes: 8, width: 128, members: 3, unimix: 0.01, free_nats: 1.0 }
     }
 }
 
@@ -57,9 +59,7 @@ pub struct Rssm {
     prior: EnsembleMlp,
     posterior: Mlp,
     change: Mlp,
-    reward: Mlp,
-    success: Mlp,
-    failure: Mlp,
+    outcome: Mlp,
     groups: usize,
     classes: usize,
     members: usize,
@@ -78,12 +78,10 @@ impl Rssm {
             start: Mlp::new(&[embedding, width, hidden], device),
             input: Mlp::new(&[z + action + embedding, width], device),
             cell: GruCell::new(width, hidden, device),
-            prior: EnsembleMlp::new(members, &[hidden, width, z], device),
+            prior: EnsembleMlp::new(members, &[hidden, width, z + embedding], device),
             posterior: Mlp::new(&[hidden + embedding, width, z], device),
             change: Mlp::ending_at_zero(&[hidden + z + embedding, width, width, embedding], device),
-            reward: Mlp::new(&[full, width, 1], device),
-            success: Mlp::new(&[full, width, 1], device),
-            failure: Mlp::new(&[full, width, 1], device),
+            outcome: Mlp::new(&[full, width, 3], device),
             groups,
             classes,
             members,
@@ -136,31 +134,34 @@ impl Rssm {
     }
 
     fn logits(&self, e: &Tensor<2>, h: &Tensor<2>, z: &Tensor<2>) -> [Tensor<1>; 3] {
-        let full = Tensor::cat(vec![h.clone(), z.clone(), e.clone()], 1);
-        [&self.reward, &self.success, &self.failure].map(|head| head.forward(full.clone()).squeeze_dim::<1>(1))
+        let heads = self.outcome.forward(Tensor::cat(vec![h.clone(), z.clone(), e.clone()], 1));
+        [0, 1, 2].map(|head| heads.clone().narrow(1, head, 1).squeeze_dim::<1>(1))
     }
 
-    /// Mean of the members' categoricals as log-probabilities `[B, groups, classes]`, their divergence `[B]`, and each member's `[K·B, …]`.
-    fn priors(&self, h: &Tensor<2>) -> (Tensor<3>, Tensor<1>, Tensor<3>) {
+    /// Every head's log-probabilities `[K·B, groups, classes]` and guess of the change `[K, B, E]`.
+    fn heads(&self, h: &Tensor<2>) -> (Tensor<3>, Tensor<3>) {
         let [batch, _] = h.dims();
-        let logits = self.prior.forward(h.clone()).reshape([self.members * batch, self.groups * self.classes]);
-        let each = self.log_probabilities(logits);
-        let p = each.clone().exp();
-        let shape = [self.members, batch, self.groups * self.classes];
-        let mean = p.clone().reshape(shape).mean_dim(0).reshape([batch, self.groups, self.classes]);
-        let mean_log = mean.clone().log();
-        let entropy_of_mean = (mean * mean_log.clone()).sum_dim(2).neg().reshape([batch, self.groups]).mean_dim(1);
-        let entropy_each = (p * each.clone()).sum_dim(2).neg().reshape([self.members, batch, self.groups]);
-        let mean_entropy = entropy_each.mean_dim(2).mean_dim(0).reshape([batch, 1]);
-        let divergence = (entropy_of_mean - mean_entropy).clamp_min(0.0).squeeze_dim::<1>(1);
-        (mean_log, divergence, each)
+        let z = self.groups * self.classes;
+        let out = self.prior.forward(h.clone());
+        let [.., all] = out.dims();
+        let logits = out.clone().narrow(2, 0, z).reshape([self.members * batch, z]);
+        (self.log_probabilities(logits), out.narrow(2, z, all - z))
+    }
+
+    /// Mean of the heads' categoricals, log-probabilities `[B, groups, classes]`.
+    fn mean_prior(&self, each: &Tensor<3>) -> Tensor<3> {
+        let [rows, groups, classes] = each.dims();
+        let p = each.clone().exp().reshape([self.members, rows / self.members, groups * classes]);
+        p.mean_dim(0).reshape([rows / self.members, groups, classes]).log()
     }
 
     /// One imagined step: `latent [B]`, action `[B, A]`, Gumbel noise `[B, noise_len]`.
     pub fn imagine(&self, latent: &Latent, action: Tensor<2>, gumbel: Tensor<2>) -> (Latent, Prediction) {
         let h = self.advance(latent, action);
-        let (mean_log, disagreement, _) = self.priors(&h);
-        let z = self.sample(mean_log, gumbel);
+        let (each, guesses) = self.heads(&h);
+        let spread = (guesses.clone() - guesses.mean_dim(0)).square().mean_dim(0).sqrt();
+        let disagreement = spread.mean_dim(2).flatten::<1>(0, 2);
+        let z = self.sample(self.mean_prior(&each), gumbel);
         let e = self.changed(&latent.e, &h, &z);
         let [reward, success, failure] = self.logits(&e, &h, &z);
         let prediction = Prediction { reward, success: sigmoid(success), failure: sigmoid(failure), disagreement };
@@ -187,48 +188,76 @@ impl Rssm {
 
     /// Loss of one shard of sequences; `gumbel [2, L+1, B, noise_len]`, `bootstrap [L, K, B]` says who learns from what.
     ///
-    /// Twice along the sequence: observed (posterior, KL to every prior head), and imagined from the first
-    /// observation to the end (multi-step), both with the same heads.
+    /// Twice along the sequence: observed (posterior, KL to every prior head, the change to the next embedding), and
+    /// imagined from the first observation to the end (multi-step), where reward, success and failure are learned: an
+    /// end is never observed, so only imagined states can lead to one. Only what is recurrent runs step by step; the
+    /// rest runs once over all steps, which is several times quicker.
     pub fn loss(&self, s: Sequence, gumbel: Tensor<4>, bootstrap: Tensor<3>) -> (Tensor<1>, Metrics) {
         let [batch, steps, _] = s.action.dims();
-        let row = |x: &Tensor<2>, i: usize| x.clone().narrow(1, i, 1).squeeze_dim::<1>(1);
         let step3 = |x: &Tensor<3>, i: usize| x.clone().narrow(1, i, 1).squeeze_dim::<2>(1);
         let draw = |pass: usize, i: usize| gumbel.clone().narrow(0, pass, 1).narrow(1, i, 1).reshape([batch, self.noise_len()]);
         let first = step3(&s.embedding, 0);
-        let mut sums = Sums::new(&first);
-
         let mut observed = self.start(first.clone(), draw(0, 0));
         let mut imagined = self.start(first, draw(1, 0));
+        let mut seen_states: [Vec<Tensor<2>>; 3] = Default::default();
+        let mut posteriors = Vec::with_capacity(steps);
+        let mut imagined_states: [Vec<Tensor<2>>; 3] = Default::default();
         for i in 0..steps {
             let action = step3(&s.action, i);
             let next = step3(&s.embedding, i + 1);
-            let (seen, taken) = (row(&s.observed, i), row(&s.taken, i));
 
             let h = self.advance(&observed, action.clone());
             let q = self.log_probabilities(self.posterior.forward(Tensor::cat(vec![h.clone(), next.clone()], 1)));
             let z = self.sample(q.clone(), draw(0, i + 1));
-            let predicted = self.changed(&observed.e, &h, &z);
-            sums.one_step = sums.one_step + (self.embedding_error(predicted.clone(), next.clone()) * seen.clone()).sum();
-            let (mean_log, _, each) = self.priors(&h);
-            let learns = bootstrap.clone().narrow(0, i, 1).reshape([self.members, batch]);
-            sums.kl = sums.kl + (self.balanced_kl(q, mean_log, each, learns) * seen.clone()).sum();
-            // Past the end of an episode there is no next embedding; the prediction stands in, masked everywhere else.
-            let seen_2 = seen.clone().unsqueeze_dim::<2>(1);
-            let e = predicted.clone() + (next.clone() - predicted) * seen_2;
-            sums.add_heads(self.logits(&e, &h, &z), &s, i, &taken);
-            observed = Latent { e, h: Some(h), z: Some(z) };
+            posteriors.push(q);
+            for (list, x) in seen_states.iter_mut().zip([&observed.e, &h, &z]) {
+                list.push(x.clone());
+            }
+            observed = Latent { e: next, h: Some(h), z: Some(z) };
 
             let h = self.advance(&imagined, action);
-            let (mean_log, _, _) = self.priors(&h);
-            let z = self.sample(mean_log, draw(1, i + 1));
+            let z = self.sample(self.mean_prior(&self.heads(&h).0), draw(1, i + 1));
             let e = self.changed(&imagined.e, &h, &z);
-            sums.many_step = sums.many_step + (self.embedding_error(e.clone(), next) * seen).sum();
-            sums.add_heads(self.logits(&e, &h, &z), &s, i, &taken);
+            for (list, x) in imagined_states.iter_mut().zip([&e, &h, &z]) {
+                list.push(x.clone());
+            }
             imagined = Latent { e, h: Some(h), z: Some(z) };
         }
-        let taken = s.taken.sum().clamp_min(1.0);
-        let seen = s.observed.sum().clamp_min(1.0);
-        sums.finish(taken, seen)
+        // Time-major [L·B, …] from here on.
+        let flat = |x: &Tensor<2>| x.clone().transpose().reshape([steps * batch]);
+        let [e_before, h, z] = seen_states.map(|list| Tensor::cat(list, 0));
+        let [e_imagined, h_imagined, z_imagined] = imagined_states.map(|list| Tensor::cat(list, 0));
+        let next = s.embedding.clone().narrow(1, 1, steps).swap_dims(0, 1).reshape([steps * batch, s.embedding.dims()[2]]);
+        let (seen, taken) = (flat(&s.observed), flat(&s.taken));
+        let (seen_count, taken_count) = (seen.clone().sum().clamp_min(1.0), taken.clone().sum().clamp_min(1.0));
+
+        let predicted = self.changed(&e_before, &h, &z);
+        let one_step = (self.embedding_error(predicted, next.clone()) * seen.clone()).sum() / seen_count.clone();
+        let many_step = (self.embedding_error(e_imagined.clone(), next.clone()) * seen.clone()).sum() / seen_count.clone();
+        let (each, guesses) = self.heads(&h);
+        let learns = bootstrap.swap_dims(0, 1).reshape([self.members, steps * batch]);
+        let wrong = (guesses - (next - e_before).unsqueeze::<3>()).square().mean_dim(2).squeeze_dim::<2>(2);
+        let guess = (wrong * learns.clone() * seen.clone().unsqueeze::<2>()).sum() / (seen_count.clone() * self.members as f64);
+        let kl = self.balanced_kl(Tensor::cat(posteriors, 0), self.mean_prior(&each), each, learns);
+        let kl = (kl * seen).sum() / seen_count;
+
+        let [reward, success, failure] = self.logits(&e_imagined, &h_imagined, &z_imagined);
+        let reward = ((reward - flat(&s.reward)).square() * taken.clone()).sum() / taken_count.clone();
+        // softplus(x) - y·x is the cross-entropy of a Bernoulli with logit x against y.
+        let bernoulli = |x: Tensor<1>, y: Tensor<1>| ((softplus(x.clone(), 1.0) - x * y) * taken.clone()).sum() / taken_count.clone();
+        let success = bernoulli(success, flat(&s.success));
+        let failure = bernoulli(failure, flat(&s.failure));
+        let metrics = [
+            ("one_step", &one_step),
+            ("many_step", &many_step),
+            ("kl", &kl),
+            ("guess", &guess),
+            ("reward", &reward),
+            ("success", &success),
+            ("failure", &failure),
+        ]
+        .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
+        (one_step + many_step + guess + kl * 0.1 + reward * 10.0 + success * 3.0 + failure, metrics.to_vec())
     }
 
     /// DreamerV3 eq. 5 with an ensemble: every head learns towards the posterior, the posterior a little towards their mean.
@@ -240,48 +269,5 @@ impl Rssm {
         let heads = (heads.reshape([self.members, batch]) * learns).sum_dim(0).squeeze_dim::<1>(0) / self.members as f64;
         let posterior = kl(q, mean_log.detach()).clamp_min(self.free_nats);
         heads * 0.5 + posterior * 0.1
-    }
-}
-
-/// Running sums of the loss along a sequence.
-struct Sums {
-    one_step: Tensor<1>,
-    many_step: Tensor<1>,
-    kl: Tensor<1>,
-    reward: Tensor<1>,
-    success: Tensor<1>,
-    failure: Tensor<1>,
-}
-
-impl Sums {
-    fn new(like: &Tensor<2>) -> Self {
-        let zero = Tensor::<1>::zeros([1], &like.device());
-        Self { one_step: zero.clone(), many_step: zero.clone(), kl: zero.clone(), reward: zero.clone(), success: zero.clone(), failure: zero }
-    }
-
-    fn add_heads(&mut self, [reward, success, failure]: [Tensor<1>; 3], s: &Sequence, i: usize, taken: &Tensor<1>) {
-        let target = |x: &Tensor<2>| x.clone().narrow(1, i, 1).squeeze_dim::<1>(1);
-        // softplus(x) - y·x is the cross-entropy of a Bernoulli with logit x against y.
-        let bernoulli = |x: Tensor<1>, y: Tensor<1>| ((softplus(x.clone(), 1.0) - x * y) * taken.clone()).sum();
-        self.reward = self.reward.clone() + ((reward - target(&s.reward)).square() * taken.clone()).sum();
-        self.success = self.success.clone() + bernoulli(success, target(&s.success));
-        self.failure = self.failure.clone() + bernoulli(failure, target(&s.failure));
-    }
-
-    fn finish(self, taken: Tensor<1>, seen: Tensor<1>) -> (Tensor<1>, Metrics) {
-        let one_step = self.one_step / seen.clone();
-        let many_step = self.many_step / seen.clone();
-        let kl = self.kl / seen;
-        let [reward, success, failure] = [self.reward, self.success, self.failure].map(|x| x / taken.clone() * 0.5);
-        let metrics = [
-            ("one_step", &one_step),
-            ("many_step", &many_step),
-            ("kl", &kl),
-            ("reward", &reward),
-            ("success", &success),
-            ("failure", &failure),
-        ]
-        .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
-        (one_step + many_step + kl * 0.1 + reward * 10.0 + success * 3.0 + failure, metrics.to_vec())
     }
 }

@@ -6,7 +6,7 @@
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::{relu, sigmoid, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
@@ -25,19 +25,28 @@ pub const BLOCK_VALUES: usize = PATCHES * PATCH_VALUES;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VisionConfig {
-    /// Elements of one camera's embedding.
-    pub embedding: usize,
+    /// Points that the encoder finds in a picture; two elements of the embedding each.
+    pub keypoints: usize,
+    /// Further elements of the embedding, from the picture as a whole.
+    pub global: usize,
     /// Features of one 4×4 patch.
     pub patch_features: usize,
     /// Features of one 16×16 block.
     pub block_features: usize,
-    /// Width of the layer that sees the whole picture.
+    /// Width of the layers of the decoder.
     pub width: usize,
 }
 
 impl Default for VisionConfig {
     fn default() -> Self {
-        Self { embedding: 96, patch_features: 32, block_features: 96, width: 256 }
+        Self { keypoints: 16, global: 24, patch_features: 32, block_features: 48, width: 64 }
+    }
+}
+
+impl VisionConfig {
+    /// Elements of one camera's embedding.
+    pub fn embedding(&self) -> usize {
+        2 * self.keypoints + self.global
     }
 }
 
@@ -105,12 +114,33 @@ pub fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().expect("a float tensor reads back as f32")
 }
 
-/// `[B, M, 768]` to a normalised embedding `[B, E]`.
+/// Centres of all patches in the order of [`to_blocks`], `[P, 2]`, from -1 to 1.
+fn patch_centres(blocks: usize, device: &Device) -> Tensor<2> {
+    let per_row = blocks.isqrt();
+    let scale = 2.0 / (per_row * BLOCK) as f32;
+    let values: Vec<f32> = (0..blocks * PATCHES)
+        .flat_map(|i| {
+            let (block, patch) = (i / PATCHES, i % PATCHES);
+            let x = (block % per_row) * BLOCK + (patch % 4) * PATCH;
+            let y = (block / per_row) * BLOCK + (patch / 4) * PATCH;
+            [x, y].map(|v| (v as f32 + PATCH as f32 / 2.0) * scale - 1.0)
+        })
+        .collect();
+    Tensor::from_data(TensorData::new(values, [blocks * PATCHES, 2]), device)
+}
+
+/// Brings keypoints, which lie between -1 and 1, to about unit variance.
+const KEYPOINT_SCALE: f64 = 2.0;
+
+/// `[B, M, 768]` to an embedding `[B, E]`: keypoints by spatial soft-argmax (Finn et al. 2016, Deep Spatial Autoencoders,
+/// sec. IV), which tell where things are to a fraction of a pixel, and a few normalised elements for everything else.
 #[derive(Module, Debug)]
 pub struct PatchEncoder {
     patch: Linear,
+    detect: Linear,
     block: Linear,
     head: Mlp,
+    keypoints: usize,
 }
 
 impl PatchEncoder {
@@ -118,59 +148,97 @@ impl PatchEncoder {
     pub fn new(config: &VisionConfig, blocks: usize, device: &Device) -> Self {
         Self {
             patch: LinearConfig::new(PATCH_VALUES, config.patch_features).init(device),
+            detect: LinearConfig::new(config.patch_features, config.keypoints).init(device),
             block: LinearConfig::new(PATCHES * config.patch_features, config.block_features).init(device),
-            head: Mlp::new(&[blocks * config.block_features, config.width, config.embedding], device),
+            head: Mlp::new(&[blocks * config.block_features, 2 * config.width, config.global], device),
+            keypoints: config.keypoints,
         }
     }
 
-    /// `[B, M, 768]` to `[B, E]`, zero mean and unit variance over each embedding.
+    /// `[B, M, 768]` to `[B, E]`.
     pub fn forward(&self, picture: Tensor<3>) -> Tensor<2> {
         let [batch, blocks, values] = picture.dims();
         assert_eq!(values, BLOCK_VALUES, "a picture is [B, M, {BLOCK_VALUES}]");
-        let patches = relu(self.patch.forward(picture.reshape([batch * blocks, PATCHES, PATCH_VALUES])));
-        let features = relu(self.block.forward(patches.flatten::<2>(1, 2)));
+        let device = picture.device();
+        let places = blocks * PATCHES;
+        // Flat products: a product with a leading batch axis would run as many small ones.
+        let patches = relu(self.patch.forward(picture.reshape([batch * places, PATCH_VALUES])));
+        let [_, per_patch] = patches.dims();
+        // The factor lets a few patches outweigh the hundreds of others from the start.
+        let scores = self.detect.forward(patches.clone()).reshape([batch, places, self.keypoints]) * 8.0;
+        let weights = softmax(scores.swap_dims(1, 2).reshape([batch * self.keypoints, places]), 1);
+        let points = weights.matmul(patch_centres(blocks, &device)).reshape([batch, 2 * self.keypoints]);
+        let features = relu(self.block.forward(patches.reshape([batch * blocks, PATCHES * per_patch])));
         let [_, width] = features.dims();
-        let e = self.head.forward(features.reshape([batch, blocks * width]));
-        let centred = e.clone() - e.mean_dim(1);
-        centred.clone() / (centred.square().mean_dim(1) + 1e-5).sqrt()
+        let global = self.head.forward(features.reshape([batch, blocks * width]));
+        let centred = global.clone() - global.mean_dim(1);
+        let global = centred.clone() / (centred.square().mean_dim(1) + 1e-5).sqrt();
+        Tensor::cat(vec![points * KEYPOINT_SCALE, global], 1)
     }
 }
 
-/// Repaints a reference picture: `ô = ref + g ⊙ (paint - ref)` with a gate `g` and `paint` from the embeddings.
+/// Repaints a reference picture: `ô = ref + g ⊙ (paint - ref)` with a gate `g`, patch by patch with shared weights.
+/// A patch knows the reference there, and how the keypoints lie around it now and in the reference.
 #[derive(Module, Debug)]
 pub struct PatchDecoder {
-    global: Mlp,
-    reference: Linear,
+    near: Linear,
+    global: Linear,
     mix: Linear,
     paint: Linear,
-    gate: Linear,
+    keypoints: usize,
 }
 
+/// Falloff of a keypoint's influence, per squared half picture: one that reaches a patch, one that reaches a third of the picture.
+const FALLOFF: [f64; 2] = [60.0, 5.0];
+
 impl PatchDecoder {
-    /// For pictures of `blocks` blocks.
-    pub fn new(config: &VisionConfig, blocks: usize, device: &Device) -> Self {
-        let features = config.block_features;
+    /// For any picture size.
+    pub fn new(config: &VisionConfig, device: &Device) -> Self {
+        let (w, k) = (config.width, config.keypoints);
         Self {
-            global: Mlp::new(&[2 * config.embedding, config.width, blocks * features], device),
-            reference: LinearConfig::new(BLOCK_VALUES, features).init(device),
-            mix: LinearConfig::new(features, features).init(device),
-            paint: LinearConfig::new(features, BLOCK_VALUES).init(device),
-            gate: LinearConfig::new(features, BLOCK_VALUES / 3).init(device),
+            near: LinearConfig::new(8 * k + PATCH_VALUES, w).init(device),
+            global: LinearConfig::new(2 * config.global, w).init(device),
+            mix: LinearConfig::new(w, w).init(device),
+            paint: LinearConfig::new(w, PATCH_VALUES + PATCH_VALUES / 3).init(device),
+            keypoints: k,
         }
+    }
+
+    /// How the keypoints of `e [B, E]` lie around each patch: `[B, P, 4K]`.
+    fn around(&self, e: &Tensor<2>, centres: &Tensor<2>) -> Tensor<3> {
+        let ([batch, _], [places, _]) = (e.dims(), centres.dims());
+        let points = e.clone().narrow(1, 0, 2 * self.keypoints).reshape([batch, 1, self.keypoints, 2]) / KEYPOINT_SCALE;
+        let along = |axis: usize| {
+            let point = points.clone().narrow(3, axis, 1).reshape([batch, 1, self.keypoints]);
+            centres.clone().narrow(1, axis, 1).reshape([1, places, 1]) - point
+        };
+        let (dx, dy) = (along(0), along(1));
+        let squared = dx.clone() * dx.clone() + dy.clone() * dy.clone();
+        let [near, wide] = FALLOFF.map(|f| (squared.clone() * -f).exp());
+        Tensor::cat(vec![near, dx * wide.clone() * 4.0, dy * wide.clone() * 4.0, wide], 2)
     }
 
     /// Embedding to show `[B, E]`, embedding of the reference `[B, E]`, reference picture `[B, M, 768]` to `[B, M, 768]`.
     pub fn forward(&self, e: Tensor<2>, e_reference: Tensor<2>, reference: Tensor<3>) -> Tensor<3> {
         let [batch, blocks, _] = reference.dims();
-        let global = self.global.forward(Tensor::cat(vec![e, e_reference], 1));
-        let [_, all] = global.dims();
-        let global = global.reshape([batch, blocks, all / blocks]);
-        let features = relu(global + self.reference.forward(reference.clone()));
-        let features = relu(self.mix.forward(features));
-        let pixels = BLOCK_VALUES / 3;
-        let gate = sigmoid(self.gate.forward(features.clone())).reshape([batch, blocks, pixels, 1]);
-        let paint = self.paint.forward(features).reshape([batch, blocks, pixels, 3]);
-        let reference = reference.reshape([batch, blocks, pixels, 3]);
+        let places = blocks * PATCHES;
+        let centres = patch_centres(blocks, &reference.device());
+        let [_, embedding] = e.dims();
+        let rest = |e: Tensor<2>| e.narrow(1, 2 * self.keypoints, embedding - 2 * self.keypoints);
+        let global = self.global.forward(Tensor::cat(vec![rest(e.clone()), rest(e_reference.clone())], 1));
+        let [_, width] = global.dims();
+        let patches = reference.reshape([batch, places, PATCH_VALUES]);
+        let near = Tensor::cat(vec![self.around(&e, &centres), self.around(&e_reference, &centres), patches.clone()], 2);
+        let rows = batch * places;
+        let near = self.near.forward(near.reshape([rows, 8 * self.keypoints + PATCH_VALUES]));
+        let features = relu(near.reshape([batch, places, width]) + global.reshape([batch, 1, width]));
+        let features = relu(self.mix.forward(features.reshape([rows, width])));
+        let out = self.paint.forward(features);
+        let pixels = PATCH_VALUES / 3;
+        let paint = out.clone().narrow(1, 0, PATCH_VALUES).reshape([rows, pixels, 3]);
+        // Begins by carrying most of the reference over.
+        let gate = sigmoid(out.narrow(1, PATCH_VALUES, pixels) - 1.0).reshape([rows, pixels, 1]);
+        let reference = patches.reshape([rows, pixels, 3]);
         (reference.clone() + gate * (paint - reference)).reshape([batch, blocks, BLOCK_VALUES])
     }
 }

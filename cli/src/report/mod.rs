@@ -10,7 +10,7 @@ use anyhow::Result;
 use episodes::Skipped;
 use serde::{Deserialize, Serialize};
 
-use crate::run_dir::write_atomic;
+use crate::run_dir::{write_atomic, write_json_atomic};
 
 /// The content of `report.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -188,7 +188,11 @@ pub struct StageReport {
 
 impl From<&crate::run_dir::StageRecord> for StageReport {
     fn from(record: &crate::run_dir::StageRecord) -> Self {
-        StageReport { name: record.name.clone(), wall_s: record.wall_s, peak_rss_mb: record.peak_rss_mb }
+        StageReport {
+            name: record.name.clone(),
+            wall_s: record.wall_s,
+            peak_rss_mb: record.peak_rss_mb,
+        }
     }
 }
 
@@ -203,7 +207,7 @@ impl Report {
     /// # Errors
     /// They cannot be written.
     pub fn save(&self, dir: &Path) -> Result<()> {
-        write_atomic(&dir.join("report.json"), &serde_json::to_vec_pretty(self)?)?;
+        write_json_atomic(&dir.join("report.json"), self)?;
         write_atomic(&dir.join("report.md"), self.to_markdown().as_bytes())
     }
 

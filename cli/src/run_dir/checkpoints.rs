@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::files::{remove, sweep, write_atomic, write_dir_atomic};
+use super::files::{remove, sweep, write_atomic, write_dir_atomic, write_json_atomic};
 
 /// Checkpoints kept per stage: the newest and one to fall back on.
 const KEPT: usize = 2;
@@ -42,7 +42,7 @@ pub(super) fn save(stage_dir: &Path, resume: &Resume, fill: impl FnOnce(&Path) -
     fs::create_dir_all(stage_dir).map_err(|e| super::files::write_error(stage_dir, &e))?;
     write_dir_atomic(&stage_dir.join(&name), |dir| {
         fill(dir)?;
-        write_atomic(&dir.join(RESUME), &serde_json::to_vec_pretty(resume)?)
+        write_json_atomic(&dir.join(RESUME), resume)
     })?;
     write_atomic(&stage_dir.join(POINTER), format!("{name}\n").as_bytes())?;
     let all = step_dirs(stage_dir);
@@ -56,8 +56,13 @@ pub(super) fn save(stage_dir: &Path, resume: &Resume, fill: impl FnOnce(&Path) -
 
 /// The newest finished checkpoint: the one `last` names, or the highest step should that one be missing.
 pub(super) fn last(stage_dir: &Path) -> Result<Option<Checkpoint>> {
-    let named = fs::read_to_string(stage_dir.join(POINTER)).ok().map(|name| stage_dir.join(name.trim()));
-    let Some(dir) = named.filter(|dir| dir.join(RESUME).exists()).or_else(|| step_dirs(stage_dir).pop()) else {
+    let named = fs::read_to_string(stage_dir.join(POINTER))
+        .ok()
+        .map(|name| stage_dir.join(name.trim()));
+    let Some(dir) = named
+        .filter(|dir| dir.join(RESUME).exists())
+        .or_else(|| step_dirs(stage_dir).pop())
+    else {
         return Ok(None);
     };
     let file = dir.join(RESUME);
@@ -69,10 +74,15 @@ pub(super) fn last(stage_dir: &Path) -> Result<Option<Checkpoint>> {
 
 /// Finished checkpoints, oldest first.
 fn step_dirs(stage_dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(stage_dir) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(stage_dir) else {
+        return Vec::new();
+    };
     let mut dirs: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("step_")))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with("step_"))
+        })
         .filter(|path| path.join(RESUME).exists())
         .collect();
     dirs.sort();

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
+use serde::Serialize;
 
 /// Names that start so are unfinished; a killed process leaves them behind and the next run removes them.
 pub(super) const UNFINISHED: &str = ".tmp-";
@@ -26,6 +27,16 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&temporary);
         write_error(path, &error)
     })
+}
+
+/// [`write_atomic`] of a value as indented JSON.
+///
+/// # Errors
+/// As [`write_atomic`]; a value JSON cannot hold.
+pub fn write_json_atomic(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    write_atomic(path, &text)
 }
 
 /// Builds the directory `path` under a temporary name, then renames it; an older one of that name is replaced.
@@ -61,9 +72,10 @@ pub fn write_error(path: &Path, error: &io::Error) -> anyhow::Error {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; free some space and run the same command again, or choose another place with --out DIR"
         }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotADirectory => {
-            "; choose another place with --out DIR"
-        }
+        io::ErrorKind::PermissionDenied
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::NotFound => "; choose another place with --out DIR",
         _ => "",
     };
     anyhow!("cannot write {}: {error}{advice}", path.display())
@@ -71,10 +83,17 @@ pub fn write_error(path: &Path, error: &io::Error) -> anyhow::Error {
 
 /// Removes what a killed process left unfinished directly in `dir`.
 pub(super) fn sweep(dir: &Path) -> Result<()> {
-    let Ok(entries) = fs::read_dir(dir) else { return Ok(()) };
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Ok(());
+    };
     for entry in entries {
-        let path = entry.with_context(|| format!("cannot list {}", dir.display()))?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED)) {
+        let path = entry
+            .with_context(|| format!("cannot list {}", dir.display()))?
+            .path();
+        if path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED))
+        {
             remove(&path)?;
         }
     }
@@ -83,12 +102,18 @@ pub(super) fn sweep(dir: &Path) -> Result<()> {
 
 /// Removes a file or a whole directory.
 pub(super) fn remove(path: &Path) -> Result<()> {
-    let removed = if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    let removed = if path.is_dir() && !path.is_symlink() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
     removed.with_context(|| format!("cannot remove {}", path.display()))
 }
 
 fn unfinished_name(path: &Path) -> Result<PathBuf> {
-    let name = path.file_name().with_context(|| format!("{} names no file", path.display()))?;
+    let name = path
+        .file_name()
+        .with_context(|| format!("{} names no file", path.display()))?;
     Ok(path.with_file_name(format!("{UNFINISHED}{}", name.to_string_lossy())))
 }
 
@@ -148,7 +173,10 @@ mod tests {
 
     #[test]
     fn a_failed_write_says_what_to_do() {
-        let full = write_error(Path::new("runs/demo/a"), &io::Error::from(io::ErrorKind::StorageFull));
+        let full = write_error(
+            Path::new("runs/demo/a"),
+            &io::Error::from(io::ErrorKind::StorageFull),
+        );
         assert_eq!(
             full.to_string(),
             "cannot write runs/demo/a: no storage space; free some space and run the same command again, or \

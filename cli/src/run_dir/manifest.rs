@@ -62,10 +62,17 @@ impl Manifest {
 
     /// The stage `name`, added at the end where it is new.
     pub(super) fn stage_mut(&mut self, name: &str) -> &mut StageRecord {
-        let position = self.stages.iter().position(|stage| stage.name == name).unwrap_or_else(|| {
-            self.stages.push(StageRecord { name: name.to_owned(), ..StageRecord::default() });
-            self.stages.len() - 1
-        });
+        let position = self
+            .stages
+            .iter()
+            .position(|stage| stage.name == name)
+            .unwrap_or_else(|| {
+                self.stages.push(StageRecord {
+                    name: name.to_owned(),
+                    ..StageRecord::default()
+                });
+                self.stages.len() - 1
+            });
         &mut self.stages[position]
     }
 }

@@ -13,10 +13,11 @@ mod checkpoints;
 mod files;
 mod lock;
 mod manifest;
+mod opening;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -25,28 +26,13 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config_file;
 use crate::errors::UsageError;
 use crate::memory;
 
 pub use checkpoints::{Checkpoint, Resume};
-pub use files::{write_atomic, write_dir_atomic, write_error};
-pub use manifest::{FORMAT_VERSION, Manifest, StageRecord, Status};
-
-/// What [`RunDir::open`] needs to know.
-#[derive(Clone, Copy, Debug)]
-pub struct OpenRun<'a> {
-    /// The directory; made where it does not exist.
-    pub dir: &'a Path,
-    /// The complete configuration ([`config_file::to_toml`]).
-    pub config_toml: &'a str,
-    /// The verb, e.g. `demo`.
-    pub command: &'a str,
-    /// The device in words.
-    pub device: &'a str,
-    /// Remove what an earlier run left and start over.
-    pub fresh: bool,
-}
+pub use files::{write_atomic, write_dir_atomic, write_error, write_json_atomic};
+pub use manifest::{Manifest, StageRecord, Status};
+pub use opening::OpenRun;
 
 /// An open run directory; holds its lock until dropped.
 #[derive(Debug)]
@@ -69,113 +55,6 @@ struct Clock {
 }
 
 impl RunDir {
-    /// Starts a run in `open.dir`, or continues the one that is there.
-    ///
-    /// # Errors
-    /// The directory cannot be written, is in use, holds something else, or holds a run with another configuration
-    /// (a [`UsageError`] that names the keys).
-    pub fn open(open: &OpenRun) -> Result<RunDir> {
-        let root = open.dir;
-        fs::create_dir_all(root).map_err(|e| write_error(root, &e))?;
-        let lock = lock::Lock::take(root)?;
-        files::sweep(root)?;
-        if !root.join("manifest.json").exists() {
-            refuse_foreign(root)?;
-        } else if open.fresh {
-            clear(root)?;
-        } else {
-            let run = Self::load(root, lock)?;
-            return run.continue_with(open);
-        }
-        write_atomic(&root.join("run.toml"), open.config_toml.as_bytes())?;
-        let manifest = Manifest {
-            format_version: FORMAT_VERSION,
-            rehearsal_version: env!("CARGO_PKG_VERSION").to_owned(),
-            command: open.command.to_owned(),
-            config_hash: blake3::hash(open.config_toml.as_bytes()).to_hex().to_string(),
-            dataset_id: None,
-            device: open.device.to_owned(),
-            status: Status::Running,
-            stages: Vec::new(),
-        };
-        let metrics = open_metrics(root)?;
-        metrics.set_len(0).map_err(|e| write_error(&root.join("metrics.jsonl"), &e))?;
-        let config_toml = open.config_toml.to_owned();
-        let mut run = RunDir { root: root.to_owned(), manifest, config_toml, metrics, current: None, _lock: lock };
-        run.save_manifest()?;
-        run.event(&format!("begun: {} on {}", open.command, open.device))?;
-        Ok(run)
-    }
-
-    /// Opens the run that is in `dir`, whatever its configuration (for verbs that take a finished run).
-    ///
-    /// # Errors
-    /// There is no run in `dir`, it is in use, or of another format version.
-    pub fn reopen(dir: &Path) -> Result<RunDir> {
-        if !dir.join("manifest.json").exists() {
-            return Err(UsageError(format!(
-                "{} is no run directory: it has no manifest.json; expected the --out directory of an earlier command",
-                dir.display()
-            ))
-            .into());
-        }
-        let lock = lock::Lock::take(dir)?;
-        files::sweep(dir)?;
-        Self::load(dir, lock)
-    }
-
-    /// Reads the manifest of the run in `dir` without opening it for work.
-    ///
-    /// # Errors
-    /// No readable manifest, or one of another format version.
-    pub fn read_manifest(dir: &Path) -> Result<Manifest> {
-        let file = dir.join("manifest.json");
-        let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let damaged = || format!("{} is damaged; --fresh starts the run over", file.display());
-        let value: Value = serde_json::from_slice(&text).with_context(damaged)?;
-        let version = value["format_version"].as_u64();
-        anyhow::ensure!(
-            version == Some(u64::from(FORMAT_VERSION)),
-            "{}: format version {}; this rehearsal reads version {FORMAT_VERSION}. Use the rehearsal that made it \
-             (version {}), or choose another directory with --out DIR",
-            file.display(),
-            value["format_version"],
-            value["rehearsal_version"],
-        );
-        serde_json::from_value(value).with_context(damaged)
-    }
-
-    fn load(root: &Path, lock: lock::Lock) -> Result<RunDir> {
-        let manifest = Self::read_manifest(root)?;
-        let file = root.join("run.toml");
-        let config_toml =
-            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let metrics = open_metrics(root)?;
-        Ok(RunDir { root: root.to_owned(), manifest, config_toml, metrics, current: None, _lock: lock })
-    }
-
-    fn continue_with(mut self, open: &OpenRun) -> Result<RunDir> {
-        let changed = config_file::differences(&self.config_toml, open.config_toml)?;
-        let verb_changed = self.manifest.command != open.command;
-        if !changed.is_empty() || verb_changed {
-            let what = if verb_changed {
-                format!("by '{}', not '{}'", self.manifest.command, open.command)
-            } else {
-                format!("with another configuration ({})", changed.join(", "))
-            };
-            return Err(UsageError(format!(
-                "{} was begun {what}; continue it as it was begun, choose another directory with --out DIR, or add \
-                 --fresh to start it over",
-                self.root.display()
-            ))
-            .into());
-        }
-        self.manifest.device = open.device.to_owned();
-        self.event(&format!("continued: {} on {}", open.command, open.device))?;
-        self.save_manifest()?;
-        Ok(self)
-    }
-
     /// The directory.
     pub fn root(&self) -> &Path {
         &self.root
@@ -201,7 +80,12 @@ impl RunDir {
     /// # Errors
     /// The run was begun on other data, or the manifest cannot be written.
     pub fn set_dataset(&mut self, dataset_id: &str) -> Result<()> {
-        if let Some(before) = self.manifest.dataset_id.as_deref().filter(|before| *before != dataset_id) {
+        if let Some(before) = self
+            .manifest
+            .dataset_id
+            .as_deref()
+            .filter(|before| *before != dataset_id)
+        {
             return Err(UsageError(format!(
                 "{} was begun on other data (then {}, now {}); choose another directory with --out DIR, or add \
                  --fresh to start it over",
@@ -217,7 +101,9 @@ impl RunDir {
 
     /// Whether the stage is done and need not be done again.
     pub fn is_complete(&self, stage: &str) -> bool {
-        self.manifest.stage(stage).is_some_and(|s| s.status == Status::Complete)
+        self.manifest
+            .stage(stage)
+            .is_some_and(|s| s.status == Status::Complete)
     }
 
     /// The newest checkpoint of a stage.
@@ -233,7 +119,10 @@ impl RunDir {
     /// # Errors
     /// The run directory cannot be read or written.
     pub fn begin(&mut self, stage: &str) -> Result<Option<Checkpoint>> {
-        assert!(self.current.is_none(), "stages run one after another: '{stage}' begins inside another");
+        assert!(
+            self.current.is_none(),
+            "stages run one after another: '{stage}' begins inside another"
+        );
         let checkpoint = self.last_checkpoint(stage)?;
         let metrics_bytes = self.metrics_bytes()?;
         let known = self.manifest.stage(stage).map(|s| s.metrics_bytes_at_start);
@@ -243,7 +132,9 @@ impl RunDir {
             (None, None) => metrics_bytes,
         };
         if keep_bytes < metrics_bytes {
-            self.metrics.set_len(keep_bytes).map_err(|e| write_error(&self.path("metrics.jsonl"), &e))?;
+            self.metrics
+                .set_len(keep_bytes)
+                .map_err(|e| write_error(&self.path("metrics.jsonl"), &e))?;
         }
         memory::reset_peak();
         let before = checkpoint.as_ref().map(|c| c.resume);
@@ -270,9 +161,16 @@ impl RunDir {
     /// # Errors
     /// What `fill` says; the directory cannot be written.
     pub fn checkpoint(&mut self, step: u64, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        self.metrics.sync_all().map_err(|e| write_error(&self.path("metrics.jsonl"), &e))?;
+        self.metrics
+            .sync_all()
+            .map_err(|e| write_error(&self.path("metrics.jsonl"), &e))?;
         let (stage, wall_s, peak_rss_mb) = self.clock();
-        let resume = Resume { step, metrics_bytes: self.metrics_bytes()?, wall_s, peak_rss_mb };
+        let resume = Resume {
+            step,
+            metrics_bytes: self.metrics_bytes()?,
+            wall_s,
+            peak_rss_mb,
+        };
         checkpoints::save(&self.stage_dir(&stage), &resume, fill)?;
         self.note_clock()
     }
@@ -323,7 +221,9 @@ impl RunDir {
         line.insert("stage".to_owned(), stage.into());
         line.insert("step".to_owned(), step.into());
         let text = format!("{}\n", Value::Object(line));
-        self.metrics.write_all(text.as_bytes()).map_err(|e| write_error(&self.path("metrics.jsonl"), &e))
+        self.metrics
+            .write_all(text.as_bytes())
+            .map_err(|e| write_error(&self.path("metrics.jsonl"), &e))
     }
 
     /// Appends one line with the time to `events.log`.
@@ -347,12 +247,19 @@ impl RunDir {
 
     fn metrics_bytes(&self) -> Result<u64> {
         let path = self.path("metrics.jsonl");
-        Ok(self.metrics.metadata().with_context(|| format!("cannot read {}", path.display()))?.len())
+        Ok(self
+            .metrics
+            .metadata()
+            .with_context(|| format!("cannot read {}", path.display()))?
+            .len())
     }
 
     /// Name, time and peak memory of the stage in progress.
     fn clock(&self) -> (String, f64, Option<f64>) {
-        let clock = self.current.as_ref().expect("begin() comes before checkpoint(), complete() and pause()");
+        let clock = self
+            .current
+            .as_ref()
+            .expect("begin() comes before checkpoint(), complete() and pause()");
         let wall_s = clock.wall_s_before + clock.started.elapsed().as_secs_f64();
         let peak = match (memory::peak_rss_mb(), clock.peak_rss_mb_before) {
             (Some(now), Some(before)) => Some(now.max(before)),
@@ -370,39 +277,6 @@ impl RunDir {
     }
 
     fn save_manifest(&mut self) -> Result<()> {
-        write_atomic(&self.path("manifest.json"), &serde_json::to_vec_pretty(&self.manifest)?)
+        write_json_atomic(&self.path("manifest.json"), &self.manifest)
     }
-}
-
-fn open_metrics(root: &Path) -> Result<File> {
-    let path = root.join("metrics.jsonl");
-    OpenOptions::new().create(true).append(true).open(&path).map_err(|e| write_error(&path, &e))
-}
-
-/// A directory without manifest may hold nothing but what a run killed at birth leaves.
-fn refuse_foreign(root: &Path) -> Result<()> {
-    let ours = ["lock", "run.toml", "metrics.jsonl"];
-    for entry in fs::read_dir(root).with_context(|| format!("cannot list {}", root.display()))? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if !ours.contains(&name.as_str()) {
-            return Err(UsageError(format!(
-                "{} is no run directory and not empty (it holds '{name}'); choose another with --out DIR",
-                root.display()
-            ))
-            .into());
-        }
-    }
-    Ok(())
-}
-
-/// Removes everything a run left, except the lock that is being held.
-fn clear(root: &Path) -> Result<()> {
-    // The manifest goes last: without it the rest would look like a stranger's directory.
-    let mut paths: Vec<PathBuf> = fs::read_dir(root)
-        .with_context(|| format!("cannot list {}", root.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.file_name().is_some_and(|name| name != "lock"))
-        .collect();
-    paths.sort_by_key(|path| path.ends_with("manifest.json"));
-    paths.iter().try_for_each(|path| files::remove(path))
 }

@@ -274,6 +274,7 @@ fn held_out_name(name: &'static str) -> &'static str {
         "one_step" => "held_out_one_step",
         "many_step" => "held_out_many_step",
         "kl" => "held_out_kl",
+        "guess" => "held_out_guess",
         "nll" => "held_out_nll",
         "reward" => "held_out_reward",
         "success" => "held_out_success",

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use episodes::{Dataset, OpenOptions};
 use policy::FlowPolicy;
 use rl::Critic;
-use world_model::{Corpus, Embeddings, WorldModel, noise};
+use world_model::{Corpus, Embeddings, WorldModel};
 
 use crate::config::RunConfig;
 use crate::run_dir::{RunDir, write_atomic};
@@ -75,7 +75,7 @@ impl Workshop {
 
     /// Elements of an embedding.
     pub fn embedding_len(&self) -> usize {
-        self.dataset.spec.cameras.len() * self.config.world_model.representation.vision.embedding + self.corpus.state_len
+        self.dataset.spec.cameras.len() * self.config.world_model.representation.vision.embedding() + self.corpus.state_len
     }
 
     /// A fresh world model; initialisation depends on the seed alone, not on what was initialised before.
@@ -166,10 +166,5 @@ impl Workshop {
         let bytes: Vec<u8> = embeddings.rows.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
         write_atomic(&path, &bytes)?;
         Ok(embeddings)
-    }
-
-    /// Generator for something outside training.
-    pub fn rng(&self, what: &str) -> rand::rngs::StdRng {
-        noise::generator(self.config.seed, what, 0)
     }
 }

@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array, Int64Array, RecordBatch,
-    StringArray, StructArray,
-};
-use arrow::datatypes::{DataType, Field, Fields, Schema};
+use arrow::array::{ArrayRef, BooleanArray, Float32Array, Int64Array, RecordBatch};
+use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
-use image::ImageEncoder;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use super::arrays;
 use crate::normaliser::Moments;
 use crate::{DatasetSpec, Episode, RecordedEpisode, VectorFeature};
 
@@ -211,7 +207,7 @@ impl Columns {
                     .collect();
                 frames
                     .into_par_iter()
-                    .map(|rgb| png(rgb, height, width))
+                    .map(|rgb| arrays::png(rgb, height, width))
                     .collect()
             })
             .collect()
@@ -230,9 +226,9 @@ impl Columns {
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for c in &self.columns {
             arrays.push(match &c.kind {
-                Kind::Camera { .. } => picture_array(pictures.next().unwrap_or_default())?,
+                Kind::Camera { .. } => arrays::picture_array(pictures.next().unwrap_or_default())?,
                 Kind::State { .. } | Kind::Action => {
-                    vector_array(c.len, self.values(c, e, 0, 0, 0).map(|x| x as f32).collect())?
+                    arrays::vector_array(c.len, self.values(c, e, 0, 0, 0).map(|x| x as f32).collect())?
                 }
                 _ => {
                     let values = self.values(c, e, episode_index, first_frame, task_index);
@@ -322,12 +318,12 @@ impl Columns {
         let fields: Vec<Field> = self
             .columns
             .iter()
-            .map(|c| Field::new(&c.key, data_type(c), true))
+            .map(|c| Field::new(&c.key, arrays::data_type(c.dtype, c.len), true))
             .collect();
         let features: serde_json::Map<String, Value> = self
             .columns
             .iter()
-            .map(|c| (c.key.clone(), hugging_face_feature(c)))
+            .map(|c| (c.key.clone(), arrays::hugging_face_feature(c.dtype, c.len)))
             .collect();
         let info = json!({"info": {"features": features}}).to_string();
         Schema::new_with_metadata(fields, [("huggingface".to_owned(), info)].into())
@@ -368,70 +364,4 @@ impl Columns {
         };
         Value::Object(self.columns.iter().map(|c| (c.key.clone(), stats(c))).collect())
     }
-}
-
-fn element_field() -> Field {
-    Field::new("element", DataType::Float32, true)
-}
-
-fn picture_fields() -> Fields {
-    Fields::from(vec![
-        Field::new("bytes", DataType::Binary, true),
-        Field::new("path", DataType::Utf8, true),
-    ])
-}
-
-fn data_type(c: &Column) -> DataType {
-    match (c.dtype, c.len) {
-        ("image", _) => DataType::Struct(picture_fields()),
-        ("bool", _) => DataType::Boolean,
-        ("int64", _) => DataType::Int64,
-        (_, 1) => DataType::Float32,
-        (_, n) => DataType::FixedSizeList(Arc::new(element_field()), n as i32),
-    }
-}
-
-/// The column as Hugging Face `datasets` describes it, so that pictures are recognised as such.
-fn hugging_face_feature(c: &Column) -> Value {
-    match (c.dtype, c.len) {
-        ("image", _) => json!({"_type": "Image"}),
-        (dtype, 1) => json!({"dtype": dtype, "_type": "Value"}),
-        (dtype, n) => json!({"feature": {"dtype": dtype, "_type": "Value"}, "length": n, "_type": "List"}),
-    }
-}
-
-/// LeRobot keeps vectors of one element as plain scalars.
-fn vector_array(len: usize, values: Vec<f32>) -> Result<ArrayRef, ArrowError> {
-    let values = Arc::new(Float32Array::from(values));
-    if len == 1 {
-        return Ok(values);
-    }
-    Ok(Arc::new(FixedSizeListArray::try_new(
-        Arc::new(element_field()),
-        len as i32,
-        values,
-        None,
-    )?))
-}
-
-fn picture_array(pictures: Vec<Vec<u8>>) -> Result<ArrayRef, ArrowError> {
-    let paths = (0..pictures.len()).map(|t| format!("frame-{t:06}.png"));
-    let paths: ArrayRef = Arc::new(StringArray::from_iter_values(paths));
-    let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(pictures));
-    Ok(Arc::new(StructArray::try_new(
-        picture_fields(),
-        vec![bytes, paths],
-        None,
-    )?))
-}
-
-fn png(rgb: &[u8], height: usize, width: usize) -> Result<Vec<u8>, image::ImageError> {
-    let mut out = Vec::new();
-    PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive).write_image(
-        rgb,
-        width as u32,
-        height as u32,
-        image::ExtendedColorType::Rgb8,
-    )?;
-    Ok(out)
 }

@@ -227,7 +227,7 @@ fn shapes_that_lie() {
         message.contains("column 'action' has 2 elements a row, meta/info.json says 7"),
         "{message}"
     );
-    for shape in [json!([1 << 40, 1 << 40]), json!([0])] {
+    for shape in [json!([1_u64 << 40, 1_u64 << 40]), json!([0])] {
         made.set("/features/action/shape", shape);
         assert!(matches!(made.open(), Err(Error::BadFile { .. })));
     }

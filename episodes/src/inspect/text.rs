@@ -1,0 +1,66 @@
+//! The report as text, for a terminal.
+
+use std::fmt;
+
+use super::Inspection;
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let robot = self.robot_type.as_deref().unwrap_or("unnamed robot");
+        writeln!(f, "{}  (LeRobot {}, {robot})", self.source, self.codebase_version)?;
+        write!(
+            f,
+            "  {} episodes, {} frames at {} Hz",
+            self.episodes, self.frames, self.fps
+        )?;
+        match self.lengths {
+            Some(l) => writeln!(f, "; lengths {} to {}, median {} steps", l.min, l.max, l.median)?,
+            None => writeln!(f)?,
+        }
+        for task in &self.tasks {
+            writeln!(f, "  task: {task}")?;
+        }
+        match self.success {
+            Some(s) => writeln!(f, "  success: {} episodes ({:.0} %)", s.episodes, 100.0 * s.share)?,
+            None => writeln!(f, "  success: not recorded")?,
+        }
+        writeln!(f, "  {}", self.reward_rule)?;
+        writeln!(f, "features")?;
+        for x in &self.features {
+            writeln!(f, "  {:<12} {:<40} {:?}", x.kind, x.key, x.shape)?;
+        }
+        writeln!(
+            f,
+            "{:<42} {:>10} {:>10} {:>10} {:>10}",
+            "ranges", "min", "max", "mean", "std"
+        )?;
+        let mut row = |name: &str, v: [f64; 4]| -> fmt::Result {
+            write!(f, "  {name:<40}")?;
+            for x in v {
+                write!(f, " {x:>10.4}")?;
+            }
+            writeln!(f)
+        };
+        for e in &self.state {
+            row(&e.name, [e.min, e.max, e.mean, e.std])?;
+        }
+        for e in &self.action {
+            row(&e.name, [e.min, e.max, e.mean, e.std])?;
+        }
+        let saturated = self.action.iter().map(|a| a.saturation_share).fold(0.0, f64::max);
+        writeln!(
+            f,
+            "  action idle {:.1} % of steps, at its limits up to {:.1} %",
+            100.0 * self.idle_share,
+            100.0 * saturated
+        )?;
+        if self.skipped.is_empty() {
+            return writeln!(f, "left out: nothing");
+        }
+        writeln!(f, "left out")?;
+        for s in &self.skipped {
+            writeln!(f, "  {}: {}", s.what, s.why)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! How vectors and pictures lie in parquet: LeRobot's column types.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, FixedSizeListArray, Float32Array, StringArray, StructArray};
+use arrow::datatypes::{DataType, Field, Fields};
+use arrow::error::ArrowError;
+use image::ImageEncoder;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use serde_json::{Value, json};
+
+fn element_field() -> Field {
+    Field::new("element", DataType::Float32, true)
+}
+
+fn picture_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("bytes", DataType::Binary, true),
+        Field::new("path", DataType::Utf8, true),
+    ])
+}
+
+/// Arrow type of a column of `len` elements per step.
+pub(super) fn data_type(dtype: &str, len: usize) -> DataType {
+    match (dtype, len) {
+        ("image", _) => DataType::Struct(picture_fields()),
+        ("bool", _) => DataType::Boolean,
+        ("int64", _) => DataType::Int64,
+        (_, 1) => DataType::Float32,
+        (_, n) => DataType::FixedSizeList(Arc::new(element_field()), n as i32),
+    }
+}
+
+/// The column as Hugging Face `datasets` describes it, so that pictures are recognised as such.
+pub(super) fn hugging_face_feature(dtype: &str, len: usize) -> Value {
+    match (dtype, len) {
+        ("image", _) => json!({"_type": "Image"}),
+        (dtype, 1) => json!({"dtype": dtype, "_type": "Value"}),
+        (dtype, n) => json!({"feature": {"dtype": dtype, "_type": "Value"}, "length": n, "_type": "List"}),
+    }
+}
+
+/// LeRobot keeps vectors of one element as plain scalars.
+pub(super) fn vector_array(len: usize, values: Vec<f32>) -> Result<ArrayRef, ArrowError> {
+    let values = Arc::new(Float32Array::from(values));
+    if len == 1 {
+        return Ok(values);
+    }
+    Ok(Arc::new(FixedSizeListArray::try_new(
+        Arc::new(element_field()),
+        len as i32,
+        values,
+        None,
+    )?))
+}
+
+/// Pictures as Hugging Face `datasets` embeds them: PNG bytes and a file name.
+pub(super) fn picture_array(pictures: Vec<Vec<u8>>) -> Result<ArrayRef, ArrowError> {
+    let paths = (0..pictures.len()).map(|t| format!("frame-{t:06}.png"));
+    let paths: ArrayRef = Arc::new(StringArray::from_iter_values(paths));
+    let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(pictures));
+    Ok(Arc::new(StructArray::try_new(
+        picture_fields(),
+        vec![bytes, paths],
+        None,
+    )?))
+}
+
+/// Lossless, at the cheapest setting: writing is bound by this.
+pub(super) fn png(rgb: &[u8], height: usize, width: usize) -> Result<Vec<u8>, image::ImageError> {
+    let mut out = Vec::new();
+    PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive).write_image(
+        rgb,
+        width as u32,
+        height as u32,
+        image::ExtendedColorType::Rgb8,
+    )?;
+    Ok(out)
+}

@@ -1,0 +1,158 @@
+//! Every loss against central differences along random directions, and who receives gradients.
+
+use std::collections::VecDeque;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use policy::{FlowConfig, FlowPolicy};
+use rl::{Critic, CriticConfig};
+use world_model::corpus::ReturnRule;
+use world_model::ensemble::{Ensemble, EnsembleConfig};
+use world_model::noise::{generator, gumbel, normal, uniform};
+use world_model::rssm::{Rssm, RssmConfig};
+use world_model::vision::floats;
+use world_model::{Latent, Sequence};
+
+/// Adds `step` times the next queued values to each parameter.
+struct Move {
+    direction: VecDeque<Vec<f32>>,
+    step: f32,
+}
+
+impl ModuleMapper for Move {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let values = self.direction.pop_front().expect("one direction per parameter");
+        let step = self.step;
+        param.map(|x| {
+            let shift = Tensor::<D>::from_data(TensorData::new(values, x.dims()), &x.device());
+            x + shift * step
+        })
+    }
+}
+
+/// Collects parameter sizes, and gradients where there are any.
+struct Read<'a> {
+    gradients: Option<&'a GradientsParams>,
+    rows: VecDeque<Vec<f32>>,
+}
+
+impl ModuleVisitor for Read<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let x = param.val();
+        let zeros = vec![0.0; x.dims().iter().product()];
+        let row = self.gradients.map_or(zeros.clone(), |g| g.get::<D>(param.id).map_or(zeros, floats));
+        self.rows.push_back(row);
+    }
+}
+
+/// Asserts that the gradient of `loss` agrees with central differences along five random directions.
+fn agrees<M: Module>(name: &str, module: M, loss: impl Fn(&M) -> Tensor<1>) {
+    let gradients = GradientsParams::from_grads(loss(&module).backward(), &module);
+    let mut read = Read { gradients: Some(&gradients), rows: VecDeque::new() };
+    module.visit(&mut read);
+    let gradient = read.rows;
+    let total: usize = gradient.iter().map(Vec::len).sum();
+    for seed in 0..5 {
+        let mut rng = generator(seed, "direction", 0);
+        let all = floats(normal([total], &mut rng, &Device::flex()));
+        let norm = all.iter().map(|v| v * v).sum::<f32>().sqrt();
+        let mut values = all.into_iter().map(|v| v / norm);
+        let direction: VecDeque<Vec<f32>> = gradient.iter().map(|g| values.by_ref().take(g.len()).collect()).collect();
+        let slope: f32 = gradient.iter().zip(&direction).flat_map(|(g, d)| g.iter().zip(d)).map(|(g, d)| g * d).sum();
+        let at = |step: f32| -> f32 {
+            let moved = module.valid().map(&mut Move { direction: direction.clone(), step });
+            loss(&moved).into_scalar()
+        };
+        let step = 5e-3;
+        let measured = (at(step) - at(-step)) / (2.0 * step);
+        assert!((slope - measured).abs() < 0.04 * slope.abs().max(measured.abs()) + 2e-3, "{name}: gradient {slope}, difference {measured}");
+    }
+}
+
+fn sequence(device: &Device, (batch, steps, e, a): (usize, usize, usize, usize)) -> Sequence {
+    let mut rng = generator(9, "sequence", 0);
+    let ones = Tensor::<2>::ones([batch, steps], device);
+    let flags = |rng: &mut rand::rngs::StdRng| uniform([batch, steps], rng, device).lower_elem(0.3).float();
+    Sequence {
+        embedding: normal([batch, steps + 1, e], &mut rng, device),
+        action: normal([batch, steps, a], &mut rng, device),
+        reward: uniform([batch, steps], &mut rng, device),
+        success: flags(&mut rng),
+        failure: flags(&mut rng),
+        taken: ones.clone(),
+        observed: ones,
+    }
+}
+
+#[test]
+fn ensemble_loss() {
+    let device = Device::flex().autodiff();
+    device.seed(1);
+    let config = EnsembleConfig { members: 2, width: 12 };
+    let module = Ensemble::new(&config, 3, 2, &device).materialize();
+    agrees("ensemble", module, |m| {
+        let inner = Device::flex();
+        m.loss(sequence(&inner, (3, 2, 3, 2)), Tensor::ones([2, 2, 3], &inner)).0
+    });
+}
+
+/// With one class per group nothing is sampled, so the straight-through gradient is the true one.
+#[test]
+fn rssm_loss_where_nothing_is_sampled() {
+    let device = Device::flex().autodiff();
+    device.seed(2);
+    let config = RssmConfig { hidden: 8, groups: 2, classes: 1, width: 10, members: 2, ..RssmConfig::default() };
+    let module = Rssm::new(&config, 4, 1, 2, &device).materialize();
+    let noise = gumbel([2, 4, 3, 2], &mut generator(0, "g", 0), &Device::flex());
+    agrees("rssm", module, |m| {
+        let inner = Device::flex();
+        m.loss(sequence(&inner, (3, 3, 4, 2)), noise.clone(), Tensor::ones([3, 2, 3], &inner)).0
+    });
+}
+
+#[test]
+fn flow_loss() {
+    let device = Device::flex().autodiff();
+    device.seed(3);
+    let module = FlowPolicy::new(&FlowConfig { chunk: 2, width: 10, ..FlowConfig::default() }, 3, 2, &device);
+    let inner = Device::flex();
+    let mut rng = generator(0, "flow", 0);
+    let (e, a) = (normal([4, 3], &mut rng, &inner), normal([4, 4], &mut rng, &inner));
+    let (n, t, w) = (normal([4, 4], &mut rng, &inner), uniform([4, 1], &mut rng, &inner), uniform([4], &mut rng, &inner));
+    agrees("flow", module, |m| m.loss(e.clone(), a.clone(), n.clone(), t.clone(), w.clone()));
+}
+
+#[test]
+fn critic_loss() {
+    let device = Device::flex().autodiff();
+    device.seed(4);
+    let rule = ReturnRule { gamma: 0.9, success_reward: 1.0, low: 0.0, high: 1.0 };
+    let module = Critic::new(&CriticConfig { members: 2, width: 10, bins: 7, ..CriticConfig::default() }, 3, &rule, &device);
+    let inner = Device::flex();
+    let mut rng = generator(0, "critic", 0);
+    let (e, g, w) = (normal([5, 3], &mut rng, &inner), uniform([5], &mut rng, &inner), uniform([5], &mut rng, &inner));
+    agrees("critic", module, |m| m.loss(e.clone(), g.clone(), w.clone()));
+}
+
+/// A frozen model lets gradients through to the actions and receives none itself.
+#[test]
+fn a_frozen_model_passes_gradients_on_and_keeps_none() {
+    let device = Device::flex().autodiff();
+    device.seed(5);
+    let config = RssmConfig { hidden: 8, groups: 2, classes: 3, width: 10, members: 2, ..RssmConfig::default() };
+    let trained = Rssm::new(&config, 4, 1, 2, &device).materialize();
+    let frozen = trained.valid();
+    let inner = Device::flex();
+    let mut rng = generator(0, "frozen", 0);
+    let action = Tensor::from_inner(normal([3, 2], &mut rng, &inner)).require_grad();
+    let start = frozen.start(normal([3, 4], &mut rng, &inner), gumbel([3, 6], &mut rng, &inner));
+    let lift = |x: Tensor<2>| Tensor::from_inner(x);
+    let latent = Latent { e: lift(start.e), h: start.h.map(lift), z: start.z.map(lift) };
+    let noise = Tensor::from_inner(gumbel([3, 6], &mut rng, &inner));
+    let (_, prediction) = frozen.imagine(&latent, action.clone(), noise);
+    let gradients = prediction.reward.sum().backward();
+    let to_action: f32 = action.grad(&gradients).expect("the action is part of the graph").abs().sum().into_scalar();
+    assert!(to_action > 0.0);
+    assert_eq!(GradientsParams::from_grads(gradients, &frozen).len(), 0);
+}
