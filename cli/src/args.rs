@@ -11,12 +11,7 @@ use crate::errors::UsageError;
 /// Learn from recorded robot episodes what would have happened had the robot acted otherwise; improve its policy
 /// in that imagination, and judge it before the hardware moves.
 #[derive(Debug, Parser)]
-#[command(
-    name = "rehearsal",
-    version,
-    arg_required_else_help = true,
-    subcommand_required = true
-)]
+#[command(name = "rehearsal", version, arg_required_else_help = true, subcommand_required = true)]
 #[command(
     after_help = "First steps:\n  rehearsal demo --quick                   the whole loop on an embedded simulated robot\n  rehearsal inspect DATASET                what is in a LeRobot dataset\n  rehearsal run --data DATASET --out DIR   the same loop on your data\n\nCtrl-C writes a checkpoint; the same command continues."
 )]
@@ -72,10 +67,7 @@ impl Common {
     pub fn sets(&self) -> Vec<String> {
         let mut sets = Vec::new();
         if let Some(path) = &self.data {
-            sets.push(format!(
-                "data.path={}",
-                toml::Value::String(path.display().to_string())
-            ));
+            sets.push(format!("data.path={}", toml::Value::String(path.display().to_string())));
         }
         sets.extend(self.seed.map(|seed| format!("seed={seed}")));
         sets.extend(self.sets.iter().cloned());
@@ -131,11 +123,7 @@ pub enum Verb {
         #[arg(long, value_name = "T")]
         step: usize,
         /// What to do instead, comma-separated: logged, cloned, improved, scaled:FACTOR, hold, file:PATH.
-        #[arg(
-            long,
-            value_delimiter = ',',
-            default_value = "logged,cloned,improved,scaled:0.5,hold"
-        )]
+        #[arg(long, value_delimiter = ',', default_value = "logged,cloned,improved,scaled:0.5,hold")]
         arms: Vec<Arm>,
         /// Steps to imagine.
         #[arg(long, value_name = "H", default_value_t = 20)]
@@ -209,9 +197,7 @@ impl FromStr for Arm {
 
     fn from_str(text: &str) -> Result<Self, UsageError> {
         let wrong = |why: &str| {
-            UsageError(format!(
-                "{why}; expected logged, cloned, improved, scaled:FACTOR, hold or file:PATH"
-            ))
+            UsageError(format!("{why}; expected logged, cloned, improved, scaled:FACTOR, hold or file:PATH"))
         };
         match text.split_once(':') {
             None => match text {
@@ -288,31 +274,14 @@ mod tests {
 
     #[test]
     fn short_options_become_sets_and_a_later_set_wins() -> Result<(), clap::Error> {
-        let cli = Cli::try_parse_from([
-            "rehearsal",
-            "run",
-            "--data",
-            "my \"data\"",
-            "--seed",
-            "3",
-            "--set",
-            "seed=4",
-        ])?;
+        let cli = Cli::try_parse_from(["rehearsal", "run", "--data", "my \"data\"", "--seed", "3", "--set", "seed=4"])?;
         assert_eq!(cli.common.sets(), ["data.path='my \"data\"'", "seed=3", "seed=4"]);
         Ok(())
     }
 
     #[test]
     fn arms_read_back_as_they_are_written() -> Result<(), UsageError> {
-        for text in [
-            "logged",
-            "cloned",
-            "improved",
-            "scaled:0.5",
-            "scaled:-1",
-            "hold",
-            "file:a/b.csv",
-        ] {
+        for text in ["logged", "cloned", "improved", "scaled:0.5", "scaled:-1", "hold", "file:a/b.csv"] {
             assert_eq!(text.parse::<Arm>()?.to_string(), text);
         }
         Ok(())
@@ -328,10 +297,7 @@ mod tests {
             words("rehearsal inspect"),
             "the following required arguments were not provided: <PATH> (see rehearsal --help)"
         );
-        assert_eq!(
-            words("rehearsal demo --minutes -3"),
-            "unexpected argument '-3' found (see rehearsal --help)"
-        );
+        assert_eq!(words("rehearsal demo --minutes -3"), "unexpected argument '-3' found (see rehearsal --help)");
         assert_eq!(
             words("rehearsal demo --minutes=0"),
             "invalid value '0' for '--minutes <M>': expected a number of minutes above zero (see rehearsal --help)"

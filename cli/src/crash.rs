@@ -19,10 +19,7 @@ pub fn install_hook() {
         if std::env::var_os(BACKTRACE).is_some() {
             return with_backtrace(info);
         }
-        let place = info
-            .location()
-            .map(|l| format!(" ({}:{})", file_name(l.file()), l.line()))
-            .unwrap_or_default();
+        let place = info.location().map(|l| format!(" ({}:{})", file_name(l.file()), l.line())).unwrap_or_default();
         crate::output::complain(&format!(
             "error: this is a bug in rehearsal: {}{place}; please report it with the command you ran and the run's \
              events.log ({BACKTRACE}=1 shows where it happened)",

@@ -49,8 +49,7 @@ pub struct Listed {
     pub detail: String,
 }
 
-const EXPECTED: &str =
-    "auto, cpu, wgpu, wgpu:discrete:N, wgpu:integrated:N, wgpu:virtual:N, wgpu:cpu or cuda:N";
+const EXPECTED: &str = "auto, cpu, wgpu, wgpu:discrete:N, wgpu:integrated:N, wgpu:virtual:N, wgpu:cpu or cuda:N";
 
 impl FromStr for Choice {
     type Err = UsageError;
@@ -66,9 +65,7 @@ impl FromStr for Choice {
             ("wgpu", None, _) => Ok(Choice::Wgpu(Adapter::Best)),
             ("wgpu", Some("cpu"), 2) => Ok(Choice::Wgpu(Adapter::Software)),
             ("wgpu", Some("discrete"), 2 | 3) => Ok(Choice::Wgpu(Adapter::Discrete(index(parts.get(2))?))),
-            ("wgpu", Some("integrated"), 2 | 3) => {
-                Ok(Choice::Wgpu(Adapter::Integrated(index(parts.get(2))?)))
-            }
+            ("wgpu", Some("integrated"), 2 | 3) => Ok(Choice::Wgpu(Adapter::Integrated(index(parts.get(2))?))),
             ("wgpu", Some("virtual"), 2 | 3) => Ok(Choice::Wgpu(Adapter::Virtual(index(parts.get(2))?))),
             _ => Err(wrong()),
         }
@@ -114,9 +111,7 @@ impl Choice {
     /// Whether `auto` should try this: compiled, there, and faster than the CPU it would replace.
     fn found_gpu(self) -> bool {
         match self {
-            Choice::Wgpu(_) => {
-                gpu::wgpu_adapters().is_some_and(|all| all.iter().any(|a| *a != Adapter::Software))
-            }
+            Choice::Wgpu(_) => gpu::wgpu_adapters().is_some_and(|all| all.iter().any(|a| *a != Adapter::Software)),
             Choice::Cuda(_) => gpu::cuda_count().is_some_and(|count| count > 0),
             _ => false,
         }
@@ -132,20 +127,12 @@ pub fn list() -> Vec<Listed> {
         usable: true,
         detail: format!("{cores} {}", if cores == 1 { "core" } else { "cores" }),
     }];
-    let absent = |name: &str, compiled: bool, detail: String| Listed {
-        name: name.to_owned(),
-        compiled,
-        usable: false,
-        detail,
-    };
+    let absent =
+        |name: &str, compiled: bool, detail: String| Listed { name: name.to_owned(), compiled, usable: false, detail };
     match gpu::wgpu_adapters() {
         None => all.push(absent("wgpu", false, how_to_build("wgpu"))),
         Some(adapters) if adapters.is_empty() => {
-            all.push(absent(
-                "wgpu",
-                true,
-                "no adapter found; is a Vulkan driver installed?".to_owned(),
-            ));
+            all.push(absent("wgpu", true, "no adapter found; is a Vulkan driver installed?".to_owned()));
         }
         Some(adapters) => all.extend(adapters.into_iter().map(|adapter| Listed {
             name: Choice::Wgpu(adapter).to_string(),
@@ -159,11 +146,7 @@ pub fn list() -> Vec<Listed> {
     }
     match gpu::cuda_count() {
         None => all.push(absent("cuda", false, how_to_build("cuda"))),
-        Some(0) => all.push(absent(
-            "cuda",
-            true,
-            "no device found; is the NVIDIA driver installed?".to_owned(),
-        )),
+        Some(0) => all.push(absent("cuda", true, "no device found; is the NVIDIA driver installed?".to_owned())),
         Some(count) => all.extend((0..count).map(|n| Listed {
             name: Choice::Cuda(n).to_string(),
             compiled: true,
@@ -190,8 +173,8 @@ mod gpu {
         {
             let found = crate::crash::quietly(|| Device::enumerate(burn::tensor::DeviceType::Wgpu));
             let found: Vec<Device> = found.map(|devices| devices.to_vec()).unwrap_or_default();
-            let indexed = (0..found.len())
-                .flat_map(|n| [Adapter::Discrete(n), Adapter::Integrated(n), Adapter::Virtual(n)]);
+            let indexed =
+                (0..found.len()).flat_map(|n| [Adapter::Discrete(n), Adapter::Integrated(n), Adapter::Virtual(n)]);
             Some(
                 indexed
                     .chain([Adapter::Software])
@@ -207,29 +190,20 @@ mod gpu {
     pub(super) fn cuda_count() -> Option<usize> {
         #[cfg(feature = "cuda")]
         {
-            Some(
-                crate::crash::quietly(|| Device::enumerate(burn::tensor::DeviceType::Cuda).len())
-                    .unwrap_or(0),
-            )
+            Some(crate::crash::quietly(|| Device::enumerate(burn::tensor::DeviceType::Cuda).len()).unwrap_or(0))
         }
         #[cfg(not(feature = "cuda"))]
         None
     }
 
     pub(super) fn wgpu(choice: Choice) -> anyhow::Result<Device> {
-        let Choice::Wgpu(adapter) = choice else {
-            unreachable!("called for wgpu alone")
-        };
+        let Choice::Wgpu(adapter) = choice else { unreachable!("called for wgpu alone") };
         let Some(found) = wgpu_adapters() else {
             anyhow::bail!("device {choice} is {}", how_to_build("wgpu"));
         };
         if found.is_empty() || (adapter != Adapter::Best && !found.contains(&adapter)) {
             let found: Vec<String> = found.into_iter().map(|a| Choice::Wgpu(a).to_string()).collect();
-            let found = if found.is_empty() {
-                "no adapter at all".to_owned()
-            } else {
-                found.join(", ")
-            };
+            let found = if found.is_empty() { "no adapter at all".to_owned() } else { found.join(", ") };
             anyhow::bail!("device {choice} is not there; wgpu finds {found}. --device cpu works everywhere");
         }
         #[cfg(feature = "wgpu")]
@@ -239,16 +213,12 @@ mod gpu {
     }
 
     pub(super) fn cuda(choice: Choice) -> anyhow::Result<Device> {
-        let Choice::Cuda(index) = choice else {
-            unreachable!("called for CUDA alone")
-        };
+        let Choice::Cuda(index) = choice else { unreachable!("called for CUDA alone") };
         let Some(count) = cuda_count() else {
             anyhow::bail!("device {choice} is {}", how_to_build("cuda"));
         };
         if index >= count {
-            anyhow::bail!(
-                "device {choice} is not there; {count} CUDA devices found. --device cpu works everywhere"
-            );
+            anyhow::bail!("device {choice} is not there; {count} CUDA devices found. --device cpu works everywhere");
         }
         #[cfg(feature = "cuda")]
         return tried(choice, Device::cuda(index));
@@ -272,16 +242,12 @@ mod gpu {
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
     fn tried(choice: Choice, device: Device) -> anyhow::Result<Device> {
         use burn::tensor::Tensor;
-        let sum = crate::crash::quietly(|| {
-            Tensor::<1>::from_floats([1.0, 2.0], &device)
-                .sum()
-                .into_scalar::<f32>()
-        });
+        let sum = crate::crash::quietly(|| Tensor::<1>::from_floats([1.0, 2.0], &device).sum().into_scalar::<f32>());
         match sum {
             Ok(sum) if sum == 3.0 => Ok(device),
-            Ok(sum) => anyhow::bail!(
-                "device {choice} does not work: it says 1 + 2 = {sum}. --device cpu works everywhere"
-            ),
+            Ok(sum) => {
+                anyhow::bail!("device {choice} does not work: it says 1 + 2 = {sum}. --device cpu works everywhere")
+            }
             Err(words) => {
                 anyhow::bail!("device {choice} does not work: {words}. --device cpu works everywhere")
             }
@@ -295,16 +261,9 @@ mod tests {
 
     #[test]
     fn names_read_back_as_they_are_written() {
-        for name in [
-            "auto",
-            "cpu",
-            "wgpu",
-            "wgpu:discrete:1",
-            "wgpu:integrated:0",
-            "wgpu:virtual:2",
-            "wgpu:cpu",
-            "cuda:3",
-        ] {
+        for name in
+            ["auto", "cpu", "wgpu", "wgpu:discrete:1", "wgpu:integrated:0", "wgpu:virtual:2", "wgpu:cpu", "cuda:3"]
+        {
             assert_eq!(name.parse::<Choice>().map(|c| c.to_string()), Ok(name.to_owned()));
         }
         assert_eq!("cuda".parse(), Ok(Choice::Cuda(0)));
@@ -316,15 +275,7 @@ mod tests {
                     .into()
             ))
         );
-        for wrong in [
-            "",
-            "cpu:0",
-            "cuda:x",
-            "cuda:0:0",
-            "wgpu:fast",
-            "wgpu:discrete:1:2",
-            "auto:1",
-        ] {
+        for wrong in ["", "cpu:0", "cuda:x", "cuda:0:0", "wgpu:fast", "wgpu:discrete:1:2", "auto:1"] {
             assert!(wrong.parse::<Choice>().is_err(), "{wrong}");
         }
     }
@@ -344,38 +295,26 @@ mod tests {
     fn a_device_that_was_not_built_says_how_to_build_it() {
         let words = |name: &str| {
             let choice: Choice = name.parse().expect("a known name");
-            choice
-                .open()
-                .expect_err("a lean build has the CPU alone")
-                .to_string()
+            choice.open().expect_err("a lean build has the CPU alone").to_string()
         };
         assert_eq!(
             words("wgpu:discrete:1"),
             "device wgpu:discrete:1 is not in this build; cargo build --release --features wgpu"
         );
-        assert_eq!(
-            words("cuda:0"),
-            "device cuda:0 is not in this build; cargo build --release --features cuda"
-        );
+        assert_eq!(words("cuda:0"), "device cuda:0 is not in this build; cargo build --release --features cuda");
     }
 
     #[cfg(feature = "cuda")]
     #[test]
     fn a_cuda_device_that_is_not_there_is_a_sentence() {
-        let error = Choice::Cuda(99)
-            .open()
-            .expect_err("nobody has a hundred")
-            .to_string();
+        let error = Choice::Cuda(99).open().expect_err("nobody has a hundred").to_string();
         assert!(error.contains("cuda:99 is not there"), "{error}");
     }
 
     #[cfg(feature = "wgpu")]
     #[test]
     fn an_adapter_that_is_not_there_is_a_sentence() {
-        let error = Choice::Wgpu(Adapter::Discrete(99))
-            .open()
-            .expect_err("nobody has a hundred")
-            .to_string();
+        let error = Choice::Wgpu(Adapter::Discrete(99)).open().expect_err("nobody has a hundred").to_string();
         assert!(error.contains("wgpu:discrete:99 is not there"), "{error}");
     }
 }

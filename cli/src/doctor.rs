@@ -103,19 +103,9 @@ pub fn examine() -> Doctor {
     let mut doctor = Doctor {
         version: env!("CARGO_PKG_VERSION"),
         system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        cpu: Cpu {
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            simd: simd(),
-        },
-        memory: Memory {
-            total_mb: meminfo("MemTotal:"),
-            available_mb: available_mb(),
-        },
-        disk: Disk {
-            free_mb: free_mb(&here),
-            writable: tempfile::tempfile_in(&here).is_ok(),
-            path: here,
-        },
+        cpu: Cpu { cores: std::thread::available_parallelism().map_or(1, usize::from), simd: simd() },
+        memory: Memory { total_mb: meminfo("MemTotal:"), available_mb: available_mb() },
+        disk: Disk { free_mb: free_mb(&here), writable: tempfile::tempfile_in(&here).is_ok(), path: here },
         devices: device::list(),
         codecs: codecs(),
         tools: vec![
@@ -131,12 +121,7 @@ pub fn examine() -> Doctor {
 
 fn problems(doctor: &Doctor) -> Vec<Problem> {
     let mut found = Vec::new();
-    let mut add = |what: String, advice: &str| {
-        found.push(Problem {
-            what,
-            advice: advice.to_owned(),
-        })
-    };
+    let mut add = |what: String, advice: &str| found.push(Problem { what, advice: advice.to_owned() });
     if !doctor.disk.writable {
         add(
             format!("{} cannot be written", doctor.disk.path.display()),
@@ -150,19 +135,12 @@ fn problems(doctor: &Doctor) -> Vec<Problem> {
         );
     }
     if let Some(free) = doctor.memory.available_mb.filter(|free| *free < DEMO_MEMORY_MB) {
-        add(
-            format!("only {} of memory available", size(Some(free))),
-            "demo needs 4 GiB; demo --quick less",
-        );
+        add(format!("only {} of memory available", size(Some(free))), "demo needs 4 GiB; demo --quick less");
     }
     if cfg!(target_arch = "x86_64") && !doctor.cpu.simd.contains(&"avx2") {
         add("no AVX2".to_owned(), "training works, several times slower");
     }
-    if doctor
-        .tools
-        .iter()
-        .all(|tool| tool.name != "rerun" || tool.path.is_none())
-    {
+    if doctor.tools.iter().all(|tool| tool.name != "rerun" || tool.path.is_none()) {
         add(
             "no rerun viewer on PATH, so 'rehearsal view' can only name the recording".to_owned(),
             crate::view::HOW_TO_GET_A_VIEWER,
@@ -202,30 +180,14 @@ fn codecs() -> Vec<Codec> {
         "built in; about three times as fast when built with --features asm (needs nasm)"
     };
     vec![
-        Codec {
-            name: "AV1",
-            usable: true,
-            detail: av1,
-        },
-        Codec {
-            name: "H.264",
-            usable: true,
-            detail: "built in",
-        },
-        Codec {
-            name: "HEVC",
-            usable: false,
-            detail: "cameras in HEVC are skipped; re-encode them as AV1 or H.264",
-        },
+        Codec { name: "AV1", usable: true, detail: av1 },
+        Codec { name: "H.264", usable: true, detail: "built in" },
+        Codec { name: "HEVC", usable: false, detail: "cameras in HEVC are skipped; re-encode them as AV1 or H.264" },
     ]
 }
 
 fn tool(name: &'static str, purpose: &'static str) -> Tool {
-    Tool {
-        name,
-        path: tools::on_path(name),
-        purpose,
-    }
+    Tool { name, path: tools::on_path(name), purpose }
 }
 
 fn meminfo(name: &str) -> Option<f64> {
@@ -267,20 +229,10 @@ impl fmt::Display for Doctor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "rehearsal {} on {}", self.version, self.system)?;
         let cores = if self.cpu.cores == 1 { "core" } else { "cores" };
-        writeln!(
-            f,
-            "  cpu     {} {cores}, {}",
-            self.cpu.cores,
-            self.cpu.simd.join(" ")
-        )?;
+        writeln!(f, "  cpu     {} {cores}, {}", self.cpu.cores, self.cpu.simd.join(" "))?;
         let (total, available) = (size(self.memory.total_mb), size(self.memory.available_mb));
         writeln!(f, "  memory  {total}, {available} available")?;
-        writeln!(
-            f,
-            "  disk    {} free in {}",
-            size(self.disk.free_mb),
-            self.disk.path.display()
-        )?;
+        writeln!(f, "  disk    {} free in {}", size(self.disk.free_mb), self.disk.path.display())?;
         writeln!(f, "devices")?;
         for device in &self.devices {
             row(f, device.usable, &device.name, &device.detail)?;
@@ -291,24 +243,14 @@ impl fmt::Display for Doctor {
         }
         writeln!(f, "programs")?;
         for tool in &self.tools {
-            let place = tool
-                .path
-                .as_ref()
-                .map_or("not on PATH".to_owned(), |path| path.display().to_string());
-            row(
-                f,
-                tool.path.is_some(),
-                tool.name,
-                &format!("{place} ({})", tool.purpose),
-            )?;
+            let place = tool.path.as_ref().map_or("not on PATH".to_owned(), |path| path.display().to_string());
+            row(f, tool.path.is_some(), tool.name, &format!("{place} ({})", tool.purpose))?;
         }
         if self.problems.is_empty() {
             return write!(f, "nothing stands in the way");
         }
         write!(f, "to know")?;
-        self.problems
-            .iter()
-            .try_for_each(|problem| write!(f, "\n  - {}: {}", problem.what, problem.advice))
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  - {}: {}", problem.what, problem.advice))
     }
 }
 
@@ -344,11 +286,7 @@ mod tests {
         doctor.disk.free_mb = Some(12.0);
         doctor.disk.writable = false;
         let problems = problems(&doctor);
-        assert!(
-            problems
-                .iter()
-                .any(|p| p.what == "only 12 MB free here" && p.advice.contains("--out"))
-        );
+        assert!(problems.iter().any(|p| p.what == "only 12 MB free here" && p.advice.contains("--out")));
         assert!(problems.iter().any(|p| p.what.ends_with("cannot be written")));
     }
 }

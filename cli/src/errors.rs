@@ -57,10 +57,7 @@ mod tests {
     #[test]
     fn one_line_says_each_cause_once() {
         let error = anyhow::anyhow!("cannot write a.json: no space\nleft").context("saving the report");
-        assert_eq!(
-            one_line(&error),
-            "saving the report: cannot write a.json: no space left"
-        );
+        assert_eq!(one_line(&error), "saving the report: cannot write a.json: no space left");
         let quoted = anyhow::anyhow!("no space").context("cannot write a.json: no space");
         assert_eq!(one_line(&quoted), "cannot write a.json: no space");
     }

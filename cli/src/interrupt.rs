@@ -15,9 +15,7 @@ pub fn install() -> anyhow::Result<()> {
         if SIGNALS.fetch_add(1, Ordering::SeqCst) > 0 {
             std::process::exit(130);
         }
-        crate::output::tell(
-            "\nstopping after this step; a checkpoint is written. Press Ctrl-C again to quit at once",
-        );
+        crate::output::tell("\nstopping after this step; a checkpoint is written. Press Ctrl-C again to quit at once");
     })
     .map_err(|error| anyhow::anyhow!("cannot catch Ctrl-C: {error}"))
 }

@@ -28,9 +28,6 @@ mod tests {
     fn the_peak_sees_a_large_allocation() {
         let block = std::hint::black_box(vec![1u8; 64 << 20]);
         let peak_mb = peak_rss_mb().expect("Linux says the peak");
-        assert!(
-            block.len() == 64 << 20 && peak_mb > 64.0,
-            "{peak_mb} MB with 64 MiB in hand"
-        );
+        assert!(block.len() == 64 << 20 && peak_mb > 64.0, "{peak_mb} MB with 64 MiB in hand");
     }
 }

@@ -7,9 +7,7 @@ use serde::Serialize;
 /// Writes an answer to stdout with a line end. A reader that has gone (`rehearsal … | head`) ends the program quietly.
 pub fn answer(text: &str) {
     let mut out = io::stdout().lock();
-    let written = out
-        .write_all(text.trim_end().as_bytes())
-        .and_then(|()| out.write_all(b"\n"));
+    let written = out.write_all(text.trim_end().as_bytes()).and_then(|()| out.write_all(b"\n"));
     if let Err(error) = written.and_then(|()| out.flush()) {
         if error.kind() != io::ErrorKind::BrokenPipe {
             complain(&format!("error: cannot write to stdout: {error}"));

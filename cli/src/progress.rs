@@ -70,10 +70,7 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_position(done);
             bar.set_message(self.status(now));
-        } else if self
-            .last_line
-            .is_none_or(|last| now.duration_since(last) >= LINE_EVERY)
-        {
+        } else if self.last_line.is_none_or(|last| now.duration_since(last) >= LINE_EVERY) {
             self.last_line = Some(now);
             tell(&self.line(now));
         }
@@ -93,29 +90,13 @@ impl Progress {
             bar.finish_and_clear();
         }
         let took = span(self.began.elapsed().as_secs_f64());
-        tell(
-            format!(
-                "{:<14} {} {} in {took}  {}",
-                self.name, self.done, self.unit, self.message
-            )
-            .trim_end(),
-        );
+        tell(format!("{:<14} {} {} in {took}  {}", self.name, self.done, self.unit, self.message).trim_end());
     }
 
     /// `1200/5000 steps  34.1/s  1 min 52 s left  loss 0.12`, for a plain line.
     fn line(&self, now: Instant) -> String {
-        let total = if self.total > 0 {
-            format!("/{}", self.total)
-        } else {
-            String::new()
-        };
-        let words = format!(
-            "{:<14} {}{total} {}  {}",
-            self.name,
-            self.done,
-            self.unit,
-            self.status(now)
-        );
+        let total = if self.total > 0 { format!("/{}", self.total) } else { String::new() };
+        let words = format!("{:<14} {}{total} {}  {}", self.name, self.done, self.unit, self.status(now));
         words.trim_end().to_owned()
     }
 
@@ -137,10 +118,7 @@ impl Progress {
     /// Units per second since the first [`Progress::set`] of this start, once there is something to measure.
     fn rate(&self, now: Instant) -> Option<f64> {
         let (first, at) = self.first?;
-        let (units, seconds) = (
-            self.done.checked_sub(first)? as f64,
-            now.duration_since(at).as_secs_f64(),
-        );
+        let (units, seconds) = (self.done.checked_sub(first)? as f64, now.duration_since(at).as_secs_f64());
         (units > 0.0 && seconds > 0.0).then(|| units / seconds)
     }
 }
@@ -171,10 +149,7 @@ mod tests {
         progress.done = 1200;
         progress.message = "loss 0.12".into();
         let line = progress.line(now + Duration::from_secs(10));
-        assert_eq!(
-            line,
-            "world model    1200/5000 steps  20.0/s  3 min 10 s left  loss 0.12"
-        );
+        assert_eq!(line, "world model    1200/5000 steps  20.0/s  3 min 10 s left  loss 0.12");
     }
 
     #[test]

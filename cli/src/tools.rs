@@ -5,16 +5,13 @@ use std::path::{Path, PathBuf};
 /// The program `name` on PATH, where there is one.
 pub fn on_path(name: &str) -> Option<PathBuf> {
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .map(|dir| dir.join(&file))
-        .find(|path| is_program(path))
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(&file)).find(|path| is_program(path))
 }
 
 #[cfg(unix)]
 fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    path.metadata()
-        .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(not(unix))]
@@ -25,11 +22,7 @@ fn is_program(path: &Path) -> bool {
 /// Where decoded frames are kept between runs: `$REHEARSAL_CACHE`, else the user's cache directory, else the
 /// system's temporary one.
 pub fn cache_dir() -> PathBuf {
-    let set = |name: &str| {
-        std::env::var_os(name)
-            .filter(|v| !v.is_empty())
-            .map(PathBuf::from)
-    };
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     set("REHEARSAL_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("rehearsal")))
         .or_else(|| set("LOCALAPPDATA").map(|dir| dir.join("rehearsal")))

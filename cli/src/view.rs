@@ -12,7 +12,8 @@ use crate::{output, tools};
 const VIEWER: &str = "uvx --from rerun-sdk==0.36.3 rerun";
 
 /// For people without a viewer.
-pub const HOW_TO_GET_A_VIEWER: &str = "install it with 'pip install rerun-sdk==0.36.3', or fetch it with 'uvx --from rerun-sdk==0.36.3 rerun FILE.rrd'";
+pub const HOW_TO_GET_A_VIEWER: &str =
+    "install it with 'pip install rerun-sdk==0.36.3', or fetch it with 'uvx --from rerun-sdk==0.36.3 rerun FILE.rrd'";
 
 /// Opens the recording of `run` (a run directory or an `.rrd` file); with `json` only says where it is.
 ///
@@ -35,24 +36,15 @@ pub fn view(run: &Path, json: bool) -> Result<()> {
         return Ok(());
     };
     output::tell(&format!("opening {}", recording.display()));
-    let status = Command::new(&viewer)
-        .arg(&recording)
-        .status()
-        .with_context(|| format!("cannot start {}", viewer.display()))?;
-    anyhow::ensure!(
-        status.success(),
-        "the rerun viewer ended with {status}; {HOW_TO_GET_A_VIEWER}"
-    );
+    let status =
+        Command::new(&viewer).arg(&recording).status().with_context(|| format!("cannot start {}", viewer.display()))?;
+    anyhow::ensure!(status.success(), "the rerun viewer ended with {status}; {HOW_TO_GET_A_VIEWER}");
     Ok(())
 }
 
 /// The recording that `run` means.
 fn find(run: &Path) -> Result<PathBuf> {
-    let recording = if run.is_dir() {
-        run.join("recording.rrd")
-    } else {
-        run.to_owned()
-    };
+    let recording = if run.is_dir() { run.join("recording.rrd") } else { run.to_owned() };
     if recording.is_file() && recording.extension().is_some_and(|e| e == "rrd") {
         return Ok(recording);
     }
@@ -61,11 +53,7 @@ fn find(run: &Path) -> Result<PathBuf> {
         (true, true) => "holds no recording.rrd; a run writes it near its end",
         (true, false) => "is no .rrd recording",
     };
-    Err(UsageError(format!(
-        "{} {found}; expected a run directory or a recording.rrd",
-        run.display()
-    ))
-    .into())
+    Err(UsageError(format!("{} {found}; expected a run directory or a recording.rrd", run.display())).into())
 }
 
 #[cfg(test)]

@@ -21,15 +21,13 @@ fn failure(args: &[&str]) -> Result<(i32, String), Error> {
     let words = String::from_utf8(output.stderr)?;
     assert!(output.stdout.is_empty(), "an error belongs on stderr alone");
     assert_eq!(words.trim_end().lines().count(), 1, "one line, not: {words}");
-    Ok((
-        output.status.code().ok_or("ended by a signal")?,
-        words.trim_end().to_owned(),
-    ))
+    Ok((output.status.code().ok_or("ended by a signal")?, words.trim_end().to_owned()))
 }
 
 #[test]
 fn an_unknown_verb_names_the_nearest() -> Result<(), Error> {
-    let expected = "error: unrecognized subcommand 'inspct'; a similar subcommand exists: 'inspect' (see rehearsal --help)";
+    let expected =
+        "error: unrecognized subcommand 'inspct'; a similar subcommand exists: 'inspect' (see rehearsal --help)";
     assert_eq!(failure(&["inspct"])?, (2, expected.to_owned()));
     Ok(())
 }
@@ -47,23 +45,14 @@ fn an_unknown_device_is_a_usage_error_and_an_absent_one_is_not() -> Result<(), E
 fn no_such_dataset_is_one_clear_sentence() -> Result<(), Error> {
     let (code, words) = failure(&["inspect", "nowhere"])?;
     assert_eq!(code, 1);
-    assert!(
-        words.starts_with("error: nowhere: ") && words.contains("; expected "),
-        "{words}"
-    );
+    assert!(words.starts_with("error: nowhere: ") && words.contains("; expected "), "{words}");
     Ok(())
 }
 
 #[test]
 fn a_misspelt_key_is_answered_with_the_nearest_one() -> Result<(), Error> {
     let (code, words) = failure(&["demo", "--out", "run", "--set", "seeed=3"])?;
-    assert_eq!(
-        (code, words.as_str()),
-        (
-            2,
-            "error: --set seeed=3: unknown key 'seeed'; did you mean 'seed'?"
-        )
-    );
+    assert_eq!((code, words.as_str()), (2, "error: --set seeed=3: unknown key 'seeed'; did you mean 'seed'?"));
     Ok(())
 }
 
@@ -84,15 +73,9 @@ fn the_doctor_answers_people_and_programs() -> Result<(), Error> {
     let json = rehearsal(dir.path(), &["doctor", "--json"])?;
     let value: serde_json::Value = serde_json::from_slice(&json.stdout)?;
     assert_eq!(value["version"], env!("CARGO_PKG_VERSION"));
-    let cpu = value["devices"]
-        .as_array()
-        .and_then(|all| all.iter().find(|d| d["name"] == "cpu"));
+    let cpu = value["devices"].as_array().and_then(|all| all.iter().find(|d| d["name"] == "cpu"));
     assert_eq!(cpu.map(|d| &d["usable"]), Some(&serde_json::Value::Bool(true)));
-    assert!(
-        value["codecs"]
-            .as_array()
-            .is_some_and(|all| all.iter().any(|c| c["name"] == "AV1"))
-    );
+    assert!(value["codecs"].as_array().is_some_and(|all| all.iter().any(|c| c["name"] == "AV1")));
     Ok(())
 }
 
@@ -102,13 +85,8 @@ fn help_names_every_verb_and_goes_to_stdout() -> Result<(), Error> {
     let output = rehearsal(dir.path(), &["--help"])?;
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout)?;
-    for verb in [
-        "demo", "run", "inspect", "train", "improve", "branch", "evaluate", "view", "serve", "doctor",
-    ] {
-        assert!(
-            help.lines().any(|line| line.trim_start().starts_with(verb)),
-            "{verb} is missing in\n{help}"
-        );
+    for verb in ["demo", "run", "inspect", "train", "improve", "branch", "evaluate", "view", "serve", "doctor"] {
+        assert!(help.lines().any(|line| line.trim_start().starts_with(verb)), "{verb} is missing in\n{help}");
     }
     Ok(())
 }
@@ -120,38 +98,17 @@ fn a_report_has_the_promised_fields() -> Result<(), Error> {
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&file)?)?;
     let check = |pointers: &[&str], value: &serde_json::Value, place: &str| {
         for pointer in pointers {
-            assert!(
-                value.pointer(pointer).is_some(),
-                "{place}{pointer} is missing in {file}"
-            );
+            assert!(value.pointer(pointer).is_some(), "{place}{pointer} is missing in {file}");
         }
     };
-    let list = |pointer: &str| {
-        report
-            .pointer(pointer)
-            .and_then(|v| v.as_array().cloned())
-            .unwrap_or_default()
-    };
+    let list = |pointer: &str| report.pointer(pointer).and_then(|v| v.as_array().cloned()).unwrap_or_default();
     check(
-        &[
-            "/dataset/episodes",
-            "/dataset/frames",
-            "/dataset/skipped",
-            "/verdict/decision",
-            "/verdict/why",
-        ],
+        &["/dataset/episodes", "/dataset/frames", "/dataset/skipped", "/verdict/decision", "/verdict/why"],
         &report,
         "",
     );
-    let (stages, errors, policies) = (
-        list("/stages"),
-        list("/world_model/error_by_horizon"),
-        list("/policies"),
-    );
-    assert!(
-        !stages.is_empty() && !errors.is_empty(),
-        "no stages or no world-model errors in {file}"
-    );
+    let (stages, errors, policies) = (list("/stages"), list("/world_model/error_by_horizon"), list("/policies"));
+    assert!(!stages.is_empty() && !errors.is_empty(), "no stages or no world-model errors in {file}");
     for stage in &stages {
         check(&["/name", "/wall_s", "/peak_rss_mb"], stage, "/stages");
     }
@@ -159,10 +116,7 @@ fn a_report_has_the_promised_fields() -> Result<(), Error> {
         check(&["/modality", "/h"], row, "/world_model/error_by_horizon");
         for error in ["/model", "/copy_last", "/shuffled_actions"] {
             let number = row.pointer(error).and_then(serde_json::Value::as_f64);
-            assert!(
-                number.is_some_and(|x| x.is_finite() && x >= 0.0),
-                "{error} is no error in {row}"
-            );
+            assert!(number.is_some_and(|x| x.is_finite() && x >= 0.0), "{error} is no error in {row}");
         }
     }
     let names: Vec<&str> = policies.iter().filter_map(|p| p["name"].as_str()).collect();

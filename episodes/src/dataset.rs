@@ -105,11 +105,7 @@ impl Dataset {
         let (tasks, tasks_file) = listing::tasks(root, &info, &mut holes);
         spec.tasks = tasks;
         let keys: Vec<String> = spec.cameras.iter().map(|camera| camera.key.clone()).collect();
-        let video_keys: Vec<&str> = keys
-            .iter()
-            .map(String::as_str)
-            .filter(|key| info.is_video(key))
-            .collect();
+        let video_keys: Vec<&str> = keys.iter().map(String::as_str).filter(|key| info.is_video(key)).collect();
         let listing = Listing::read(root, &info, &video_keys, &mut holes);
 
         let request = Request {
@@ -120,10 +116,7 @@ impl Dataset {
             video_keys: &video_keys,
             limit: options.max_episodes.unwrap_or(usize::MAX),
         };
-        let Collected {
-            mut sound,
-            data_files,
-        } = collect(&request, &mut holes, progress);
+        let Collected { mut sound, data_files } = collect(&request, &mut holes, progress);
         settle_columns(&mut spec, &mut sound, &mut holes);
         holes.refuse_if(options.strict, root)?;
         if sound.is_empty() {
@@ -147,14 +140,7 @@ impl Dataset {
         let mut unseen = Unseen::new();
         for (number, camera) in spec.cameras.iter().enumerate() {
             let what = format!("camera {}", camera.key);
-            let mut report = |done, total| {
-                progress(Progress {
-                    done,
-                    total,
-                    unit: "frames",
-                    what: what.clone(),
-                })
-            };
+            let mut report = |done, total| progress(Progress { done, total, unit: "frames", what: what.clone() });
             let (store, failed) = cameras.ingest(number, &mut report)?;
             frames.push(store);
             for (position, why) in failed {
@@ -175,13 +161,7 @@ impl Dataset {
         let mut meta_files = vec![PathBuf::from("meta/info.json"), tasks_file];
         meta_files.extend(listing.files);
         let content_id = content_id(root, &meta_files, &data_files, &spec, &episodes);
-        Ok(Dataset {
-            spec,
-            episodes,
-            skipped: holes.into_skipped(),
-            frames,
-            content_id,
-        })
+        Ok(Dataset { spec, episodes, skipped: holes.into_skipped(), frames, content_id })
     }
 
     /// Steps of all episodes together.
@@ -224,25 +204,17 @@ pub fn probe(path: &Path) -> Result<DatasetSpec, Error> {
 fn settle_columns(spec: &mut DatasetSpec, sound: &mut Vec<Sound>, holes: &mut Holes) {
     let has_reward: fn(&Episode) -> bool = |episode| episode.reward.is_some();
     let has_success: fn(&Episode) -> bool = |episode| episode.success.is_some();
-    let columns = [
-        (&mut spec.has_reward, "next.reward", has_reward),
-        (&mut spec.has_success, "next.success", has_success),
-    ];
+    let columns =
+        [(&mut spec.has_reward, "next.reward", has_reward), (&mut spec.has_success, "next.success", has_success)];
     for (promised, name, has) in columns {
         if *promised && !sound.is_empty() && !sound.iter().any(|sound| has(&sound.episode)) {
             *promised = false;
-            holes.fault(
-                format!("column {name}"),
-                "is promised in meta/info.json, but no data file has it",
-            );
+            holes.fault(format!("column {name}"), "is promised in meta/info.json, but no data file has it");
         }
         sound.retain(|sound| {
             let kept = !*promised || has(&sound.episode);
             if !kept {
-                holes.episode(
-                    sound.episode.index,
-                    Why::new(format!("column {name} is not in its data file")),
-                );
+                holes.episode(sound.episode.index, Why::new(format!("column {name} is not in its data file")));
             }
             kept
         });

@@ -147,11 +147,7 @@ fn summarise(spec: &DatasetSpec, episodes: &[Episode], skipped: &[Skipped]) -> I
         cameras: spec
             .cameras
             .iter()
-            .map(|c| CameraReport {
-                key: c.key.clone(),
-                height: c.native_height,
-                width: c.native_width,
-            })
+            .map(|c| CameraReport { key: c.key.clone(), height: c.native_height, width: c.native_width })
             .collect(),
         features: features(spec, episodes),
         state: spec
@@ -159,23 +155,13 @@ fn summarise(spec: &DatasetSpec, episodes: &[Episode], skipped: &[Skipped]) -> I
             .iter()
             .flat_map(|f| f.names.iter().map(move |n| format!("{}/{n}", f.key)))
             .zip(&state)
-            .map(|(name, m)| ElementReport {
-                name,
-                min: m.min(),
-                max: m.max(),
-                mean: m.mean(),
-                std: m.std(),
-            })
+            .map(|(name, m)| ElementReport { name, min: m.min(), max: m.max(), mean: m.mean(), std: m.std() })
             .collect(),
         action: action
             .iter()
             .enumerate()
             .map(|(d, m)| ActionReport {
-                name: format!(
-                    "{}/{}",
-                    spec.action.key,
-                    spec.action.names.get(d).map_or("?", String::as_str)
-                ),
+                name: format!("{}/{}", spec.action.key, spec.action.names.get(d).map_or("?", String::as_str)),
                 min: m.min(),
                 max: m.max(),
                 mean: m.mean(),
@@ -184,10 +170,9 @@ fn summarise(spec: &DatasetSpec, episodes: &[Episode], skipped: &[Skipped]) -> I
             })
             .collect(),
         idle_share: idle_share(episodes, &action),
-        success: spec.has_success.then(|| SuccessReport {
-            episodes: succeeded,
-            share: share(succeeded, episodes.len()),
-        }),
+        success: spec
+            .has_success
+            .then(|| SuccessReport { episodes: succeeded, share: share(succeeded, episodes.len()) }),
         terminated: episodes.iter().filter(|e| e.terminated).count(),
         reward_rule: RewardRule::Auto.resolve(spec).describe(),
         tasks: spec.tasks.clone(),
@@ -210,31 +195,15 @@ fn moments<'a>(blocks: impl Iterator<Item = &'a [f32]>, dim: usize) -> Vec<Momen
 fn lengths(episodes: &[Episode]) -> Option<Lengths> {
     let mut sorted: Vec<usize> = episodes.iter().map(|e| e.len).collect();
     sorted.sort_unstable();
-    Some(Lengths {
-        min: *sorted.first()?,
-        median: sorted[(sorted.len() - 1) / 2],
-        max: *sorted.last()?,
-    })
+    Some(Lengths { min: *sorted.first()?, median: sorted[(sorted.len() - 1) / 2], max: *sorted.last()? })
 }
 
 fn features(spec: &DatasetSpec, episodes: &[Episode]) -> Vec<FeatureReport> {
-    let feature = |key: &str, kind, shape| FeatureReport {
-        key: key.to_owned(),
-        kind,
-        shape,
-    };
-    let mut out: Vec<_> = spec
-        .state
-        .iter()
-        .map(|f| feature(&f.key, "state", vec![f.len]))
-        .collect();
+    let feature = |key: &str, kind, shape| FeatureReport { key: key.to_owned(), kind, shape };
+    let mut out: Vec<_> = spec.state.iter().map(|f| feature(&f.key, "state", vec![f.len])).collect();
     out.push(feature(&spec.action.key, "action", vec![spec.action.len]));
     for c in &spec.cameras {
-        out.push(feature(
-            &c.key,
-            "camera",
-            vec![c.native_height, c.native_width, 3],
-        ));
+        out.push(feature(&c.key, "camera", vec![c.native_height, c.native_width, 3]));
     }
     if spec.has_reward {
         out.push(feature("next.reward", "reward", vec![1]));
@@ -283,11 +252,7 @@ fn saturation_share(episodes: &[Episode], action_len: usize, d: usize, m: &Momen
 }
 
 fn share(part: usize, whole: usize) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
-    }
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 #[cfg(test)]
@@ -341,35 +306,16 @@ mod tests {
     #[test]
     fn counts_shares_and_ranges() -> Result<(), serde_json::Error> {
         let episodes = [episode(&[0.0, 0.0, 0.5, 1.0], true), episode(&[0.5, 0.4], false)];
-        let skipped = [Skipped {
-            what: "episode 3".to_owned(),
-            why: "no video".to_owned(),
-        }];
+        let skipped = [Skipped { what: "episode 3".to_owned(), why: "no video".to_owned() }];
         let report = summarise(&spec(), &episodes, &skipped);
         assert_eq!((report.episodes, report.frames, report.terminated), (2, 6, 1));
-        assert_eq!(
-            report.lengths,
-            Some(Lengths {
-                min: 2,
-                median: 2,
-                max: 4
-            })
-        );
-        assert_eq!(
-            report.success,
-            Some(SuccessReport {
-                episodes: 1,
-                share: 0.5
-            })
-        );
+        assert_eq!(report.lengths, Some(Lengths { min: 2, median: 2, max: 4 }));
+        assert_eq!(report.success, Some(SuccessReport { episodes: 1, share: 0.5 }));
         assert_eq!(report.idle_share, 0.25);
         assert_eq!(report.action[0].saturation_share, 0.5);
         assert_eq!((report.state[1].min, report.state[1].max), (1.0, 7.0));
         let text = report.to_string();
-        assert!(
-            text.contains("episode 3: no video") && text.contains("observation.state/y"),
-            "{text}"
-        );
+        assert!(text.contains("episode 3: no video") && text.contains("observation.state/y"), "{text}");
         let json = serde_json::to_value(&report)?;
         assert_eq!(json["cameras"][0]["width"], 6);
         assert_eq!(json["features"][0]["kind"], "state");

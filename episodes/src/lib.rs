@@ -6,15 +6,15 @@
 //!
 //! Architecture invariant: no tensors, no models, no printing.
 
-pub mod episode;
-pub mod spec;
 pub mod dataset;
+pub mod episode;
 mod error;
 pub mod frames;
 pub mod inspect;
 pub mod lerobot;
 pub mod normaliser;
 pub mod outcome;
+pub mod spec;
 pub mod split;
 pub mod video;
 pub mod window;

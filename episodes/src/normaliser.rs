@@ -36,11 +36,7 @@ impl Normaliser {
     pub fn fit<'a>(rows: impl IntoIterator<Item = &'a [f32]>, dim: usize) -> Self {
         let mut moments = vec![Moments::default(); dim];
         for row in rows {
-            assert_eq!(
-                row.len(),
-                dim,
-                "every row given to a normaliser has the same number of elements"
-            );
+            assert_eq!(row.len(), dim, "every row given to a normaliser has the same number of elements");
             for (m, &x) in moments.iter_mut().zip(row) {
                 m.add(f64::from(x));
             }
@@ -55,12 +51,7 @@ impl Normaliser {
 
     /// Leaves vectors of `dim` elements as they are: mean 0, standard deviation 1, range -1 to 1.
     pub fn identity(dim: usize) -> Self {
-        Self {
-            mean: vec![0.0; dim],
-            std: vec![1.0; dim],
-            min: vec![-1.0; dim],
-            max: vec![1.0; dim],
-        }
+        Self { mean: vec![0.0; dim], std: vec![1.0; dim], min: vec![-1.0; dim], max: vec![1.0; dim] }
     }
 
     /// Elements per row `D`.
@@ -93,22 +84,9 @@ impl Normaliser {
     }
 
     fn check(&self, values: &[f32], out: &[f32]) {
-        assert_eq!(
-            values.len(),
-            out.len(),
-            "normalisation writes as many values as it reads"
-        );
-        let whole_rows = if self.dim() == 0 {
-            values.is_empty()
-        } else {
-            values.len() % self.dim() == 0
-        };
-        assert!(
-            whole_rows,
-            "{} values are not whole rows of {}",
-            values.len(),
-            self.dim()
-        );
+        assert_eq!(values.len(), out.len(), "normalisation writes as many values as it reads");
+        let whole_rows = if self.dim() == 0 { values.is_empty() } else { values.len() % self.dim() == 0 };
+        assert!(whole_rows, "{} values are not whole rows of {}", values.len(), self.dim());
     }
 }
 
@@ -134,13 +112,7 @@ pub(crate) struct Moments {
 
 impl Default for Moments {
     fn default() -> Self {
-        Self {
-            count: 0,
-            mean: 0.0,
-            m2: 0.0,
-            min: f64::INFINITY,
-            max: f64::NEG_INFINITY,
-        }
+        Self { count: 0, mean: 0.0, m2: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY }
     }
 }
 
@@ -165,11 +137,7 @@ impl Moments {
 
     /// Population standard deviation; 0 when nothing was seen.
     pub(crate) fn std(&self) -> f64 {
-        if self.count == 0 {
-            0.0
-        } else {
-            (self.m2 / self.count as f64).max(0.0).sqrt()
-        }
+        if self.count == 0 { 0.0 } else { (self.m2 / self.count as f64).max(0.0).sqrt() }
     }
 
     /// Smallest value; 0 when nothing was seen.
@@ -193,32 +161,22 @@ mod tests {
         for seed in 0..20u64 {
             let mut rng = StdRng::seed_from_u64(seed);
             let (dim, rows) = (rng.random_range(1..7), rng.random_range(2..200));
-            let scale: Vec<f32> = (0..dim)
-                .map(|_| 10f32.powf(rng.random_range(-3.0..3.0)))
-                .collect();
+            let scale: Vec<f32> = (0..dim).map(|_| 10f32.powf(rng.random_range(-3.0..3.0))).collect();
             let shift: Vec<f32> = (0..dim).map(|_| rng.random_range(-5.0..5.0f32)).collect();
-            let data: Vec<f32> = (0..rows * dim)
-                .map(|i| shift[i % dim] + scale[i % dim] * rng.random_range(-1.0..1.0f32))
-                .collect();
+            let data: Vec<f32> =
+                (0..rows * dim).map(|i| shift[i % dim] + scale[i % dim] * rng.random_range(-1.0..1.0f32)).collect();
             let n = Normaliser::fit(data.chunks(dim), dim);
             let (mut y, mut back) = (vec![0.0; data.len()], vec![0.0; data.len()]);
             n.normalise(&data, &mut y);
             n.denormalise(&y, &mut back);
             for (i, (a, b)) in data.iter().zip(&back).enumerate() {
                 let tolerance = 1e-5 * (shift[i % dim].abs() + scale[i % dim]);
-                assert!(
-                    (a - b).abs() <= tolerance,
-                    "seed {seed}, element {i}: {a} came back as {b}"
-                );
+                assert!((a - b).abs() <= tolerance, "seed {seed}, element {i}: {a} came back as {b}");
             }
             let refit = Normaliser::fit(y.chunks(dim), dim);
             for d in 0..dim {
                 assert!(refit.mean[d].abs() < 1e-3, "seed {seed}: mean {}", refit.mean[d]);
-                assert!(
-                    (refit.std[d] - 1.0).abs() < 1e-3,
-                    "seed {seed}: std {}",
-                    refit.std[d]
-                );
+                assert!((refit.std[d] - 1.0).abs() < 1e-3, "seed {seed}: std {}", refit.std[d]);
             }
         }
     }

@@ -57,12 +57,7 @@ impl RewardRule {
         let rule = self.resolve_for(episode.reward.is_some(), episode.success.is_some());
         if rule == RewardRule::EndOfDemonstration {
             let ended = episode.len > 0;
-            return Outcome {
-                reward: vec![0.0; episode.len],
-                success: ended,
-                terminated: ended,
-                len: episode.len,
-            };
+            return Outcome { reward: vec![0.0; episode.len], success: ended, terminated: ended, len: episode.len };
         }
         let first_success = episode.success.as_ref().and_then(|s| s.iter().position(|&x| x));
         let len = first_success.map_or(episode.len, |t| t + 1).min(episode.len);
@@ -72,16 +67,9 @@ impl RewardRule {
         };
         let success = match episode.success {
             Some(_) => first_success.is_some(),
-            None => {
-                rule == RewardRule::Column && episode.terminated && reward.last().is_some_and(|&r| r > 0.0)
-            }
+            None => rule == RewardRule::Column && episode.terminated && reward.last().is_some_and(|&r| r > 0.0),
         };
-        Outcome {
-            reward,
-            success,
-            terminated: success || episode.terminated,
-            len,
-        }
+        Outcome { reward, success, terminated: success || episode.terminated, len }
     }
 
     /// The rule in one sentence, for every report.
@@ -126,31 +114,11 @@ mod tests {
 
     #[test]
     fn the_first_success_ends_the_episode() {
-        let e = episode(
-            Some(vec![0.1, 0.2, 1.0, 0.9]),
-            Some(vec![false, false, true, true]),
-            false,
-        );
+        let e = episode(Some(vec![0.1, 0.2, 1.0, 0.9]), Some(vec![false, false, true, true]), false);
         let out = RewardRule::Auto.apply(&e);
-        assert_eq!(
-            out,
-            Outcome {
-                reward: vec![0.1, 0.2, 1.0],
-                success: true,
-                terminated: true,
-                len: 3
-            }
-        );
+        assert_eq!(out, Outcome { reward: vec![0.1, 0.2, 1.0], success: true, terminated: true, len: 3 });
         let out = RewardRule::Success.apply(&e);
-        assert_eq!(
-            out,
-            Outcome {
-                reward: vec![0.0; 3],
-                success: true,
-                terminated: true,
-                len: 3
-            }
-        );
+        assert_eq!(out, Outcome { reward: vec![0.0; 3], success: true, terminated: true, len: 3 });
     }
 
     #[test]
@@ -165,43 +133,20 @@ mod tests {
 
     #[test]
     fn a_rewarded_termination_counts_as_success_only_without_a_success_column() {
-        assert!(
-            RewardRule::Column
-                .apply(&episode(Some(vec![0.0, 0.0, 0.0, 1.0]), None, true))
-                .success
-        );
-        assert!(
-            !RewardRule::Column
-                .apply(&episode(Some(vec![1.0, 1.0, 1.0, 0.0]), None, true))
-                .success
-        );
-        assert!(
-            !RewardRule::Column
-                .apply(&episode(Some(vec![1.0; 4]), None, false))
-                .success
-        );
+        assert!(RewardRule::Column.apply(&episode(Some(vec![0.0, 0.0, 0.0, 1.0]), None, true)).success);
+        assert!(!RewardRule::Column.apply(&episode(Some(vec![1.0, 1.0, 1.0, 0.0]), None, true)).success);
+        assert!(!RewardRule::Column.apply(&episode(Some(vec![1.0; 4]), None, false)).success);
     }
 
     #[test]
     fn bare_demonstrations_succeed_at_their_end() {
         let out = RewardRule::Auto.apply(&episode(None, None, false));
-        assert_eq!(
-            out,
-            Outcome {
-                reward: vec![0.0; 4],
-                success: true,
-                terminated: true,
-                len: 4
-            }
-        );
+        assert_eq!(out, Outcome { reward: vec![0.0; 4], success: true, terminated: true, len: 4 });
     }
 
     #[test]
     fn names_are_snake_case() -> Result<(), serde_json::Error> {
-        assert_eq!(
-            serde_json::to_string(&RewardRule::EndOfDemonstration)?,
-            "\"end_of_demonstration\""
-        );
+        assert_eq!(serde_json::to_string(&RewardRule::EndOfDemonstration)?, "\"end_of_demonstration\"");
         Ok(())
     }
 }

@@ -27,10 +27,7 @@ pub fn split(n: usize, held_out_fraction: f64, seed: u64) -> Split {
     let mut held_out = order.split_off(n - held_out_len);
     held_out.sort_unstable();
     order.sort_unstable();
-    Split {
-        train: order,
-        held_out,
-    }
+    Split { train: order, held_out }
 }
 
 /// SplitMix64 (Steele, Lea & Flood 2014): spelt out here so that a split never changes with a library version.

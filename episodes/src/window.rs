@@ -36,11 +36,7 @@ impl WindowSampler {
                 None => too_short += 1,
             }
         }
-        Self {
-            cumulative,
-            window_len,
-            too_short,
-        }
+        Self { cumulative, window_len, too_short }
     }
 
     /// Steps per window.
@@ -66,10 +62,7 @@ impl WindowSampler {
         assert!(i < self.windows(), "window {i} of {}", self.windows());
         let k = self.cumulative.partition_point(|&(_, end)| end <= i);
         let begin = if k == 0 { 0 } else { self.cumulative[k - 1].1 };
-        Window {
-            episode: self.cumulative[k].0,
-            start: i - begin,
-        }
+        Window { episode: self.cumulative[k].0, start: i - begin }
     }
 
     /// Draws `batch` windows with replacement; none where no episode is long enough.

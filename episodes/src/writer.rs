@@ -64,30 +64,14 @@ impl LeRobotWriter {
             ));
         }
         let Some(name) = final_dir.file_name() else {
-            return Err(bad(
-                "the path has no last name".to_owned(),
-                "a directory name to create",
-            ));
+            return Err(bad("the path has no last name".to_owned(), "a directory name to create"));
         };
-        if let Some(f) = spec
-            .state
-            .iter()
-            .chain([&spec.action])
-            .find(|f| f.names.len() != f.len)
-        {
-            let found = format!(
-                "feature '{}' has {} elements but {} names",
-                f.key,
-                f.len,
-                f.names.len()
-            );
+        if let Some(f) = spec.state.iter().chain([&spec.action]).find(|f| f.names.len() != f.len) {
+            let found = format!("feature '{}' has {} elements but {} names", f.key, f.len, f.names.len());
             return Err(bad(found, "one name per element"));
         }
         if !(spec.control_rate_hz.is_finite() && spec.control_rate_hz > 0.0) {
-            return Err(bad(
-                format!("a control rate of {} Hz", spec.control_rate_hz),
-                "a positive rate",
-            ));
+            return Err(bad(format!("a control rate of {} Hz", spec.control_rate_hz), "a positive rate"));
         }
         let partial_name = format!(".{}.partial-{}", name.to_string_lossy(), std::process::id());
         let partial_dir = final_dir.with_file_name(partial_name);
@@ -128,28 +112,16 @@ impl LeRobotWriter {
                 self.columns = None;
             }
             let found = format!("episode {}: {found}", self.rows.len());
-            return Err(Error::BadFile {
-                found,
-                expected,
-                path: self.final_dir.clone(),
-            });
+            return Err(Error::BadFile { found, expected, path: self.final_dir.clone() });
         }
         let pictures = columns.encode_pictures(recorded).map_err(|e| {
             let source = std::io::Error::other(e);
-            Error::Io {
-                doing: "cannot encode a picture for",
-                source,
-                path: self.final_dir.clone(),
-            }
+            Error::Io { doing: "cannot encode a picture for", source, path: self.final_dir.clone() }
         })?;
-        let task_index = self
-            .tasks
-            .iter()
-            .position(|t| *t == episode.task)
-            .unwrap_or_else(|| {
-                self.tasks.push(episode.task.clone());
-                self.tasks.len() - 1
-            });
+        let task_index = self.tasks.iter().position(|t| *t == episode.task).unwrap_or_else(|| {
+            self.tasks.push(episode.task.clone());
+            self.tasks.len() - 1
+        });
         let row = EpisodeRow {
             task: episode.task.clone(),
             length: episode.len,
@@ -157,9 +129,7 @@ impl LeRobotWriter {
             file_index: self.file_number % CHUNK_FILES,
             first_frame: self.frames,
         };
-        let path = self
-            .partial_dir
-            .join(meta::data_file(row.chunk_index, row.file_index));
+        let path = self.partial_dir.join(meta::data_file(row.chunk_index, row.file_index));
         let batch = columns
             .batch(episode, pictures, self.rows.len(), self.frames, task_index)
             .map_err(|e| parquet_error(&path, e))?;
@@ -167,9 +137,7 @@ impl LeRobotWriter {
             Some(file) => file,
             None => self.file.insert(open_parquet(&path, batch.schema())?),
         };
-        file.write(&batch)
-            .and_then(|()| file.flush())
-            .map_err(|e| parquet_error(&path, e))?;
+        file.write(&batch).and_then(|()| file.flush()).map_err(|e| parquet_error(&path, e))?;
         columns.count(recorded, self.rows.len(), self.frames, task_index);
         self.frames += episode.len;
         self.rows.push(row);
@@ -222,9 +190,7 @@ fn open_parquet(path: &Path, schema: arrow::datatypes::SchemaRef) -> Result<Arro
         fs::create_dir_all(parent).map_err(io("cannot create", parent))?;
     }
     let file = File::create(path).map_err(io("cannot write", path))?;
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
-        .build();
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
     ArrowWriter::try_new(file, schema, Some(properties)).map_err(|e| parquet_error(path, e))
 }
 
@@ -234,11 +200,7 @@ fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error 
 }
 
 fn parquet_error(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::Io {
-        doing: "cannot write",
-        source: std::io::Error::other(source),
-        path: path.to_path_buf(),
-    }
+    Error::Io { doing: "cannot write", source: std::io::Error::other(source), path: path.to_path_buf() }
 }
 
 #[cfg(test)]

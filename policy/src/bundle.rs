@@ -98,12 +98,19 @@ pub fn save_weights(module: &impl ModuleSnapshot, path: &Path) -> Result<(), Bun
 /// # Errors
 /// When the file is missing or its tensors do not fit the module.
 pub fn load_weights(module: &mut impl ModuleSnapshot, path: &Path, what: &str) -> Result<(), BundleError> {
-    let unusable = |found: String| BundleError::Unusable { found, expected: format!("safetensors weights of {what}"), path: path.into() };
+    let unusable = |found: String| BundleError::Unusable {
+        found,
+        expected: format!("safetensors weights of {what}"),
+        path: path.into(),
+    };
     if !path.is_file() {
         return Err(unusable("no such file".into()));
     }
     let mut store = SafetensorsStore::from_file(path);
-    module.load_from(&mut store).map(|_| ()).map_err(|e| unusable(e.to_string().lines().take(3).collect::<Vec<_>>().join(" ")))
+    module
+        .load_from(&mut store)
+        .map(|_| ())
+        .map_err(|e| unusable(e.to_string().lines().take(3).collect::<Vec<_>>().join(" ")))
 }
 
 impl BundleSpec {
@@ -111,7 +118,12 @@ impl BundleSpec {
     ///
     /// # Errors
     /// When something cannot be written.
-    pub fn save(&self, directory: &Path, encoder: &Encoder, policies: &[(&str, &FlowPolicy)]) -> Result<(), BundleError> {
+    pub fn save(
+        &self,
+        directory: &Path,
+        encoder: &Encoder,
+        policies: &[(&str, &FlowPolicy)],
+    ) -> Result<(), BundleError> {
         let failed = |path: &Path, why: String| BundleError::Write { why, path: path.into() };
         std::fs::create_dir_all(directory).map_err(|e| failed(directory, e.to_string()))?;
         save_weights(encoder, &directory.join("encoder.safetensors"))?;
@@ -133,9 +145,15 @@ impl Bundle {
     /// When the directory is no bundle, is of another version, or has no such policy.
     pub fn load(directory: &Path, policy: &str, device: &Device) -> Result<Self, BundleError> {
         let path = directory.join("bundle.json");
-        let unusable = |found: String, expected: &str| BundleError::Unusable { found, expected: expected.into(), path: path.clone() };
-        let text = std::fs::read_to_string(&path).map_err(|e| unusable(e.to_string(), "a policy bundle (bundle.json and weights)"))?;
-        let spec: BundleSpec = serde_json::from_str(&text).map_err(|e| unusable(e.to_string(), "a bundle description of this version"))?;
+        let unusable = |found: String, expected: &str| BundleError::Unusable {
+            found,
+            expected: expected.into(),
+            path: path.clone(),
+        };
+        let text = std::fs::read_to_string(&path)
+            .map_err(|e| unusable(e.to_string(), "a policy bundle (bundle.json and weights)"))?;
+        let spec: BundleSpec =
+            serde_json::from_str(&text).map_err(|e| unusable(e.to_string(), "a bundle description of this version"))?;
         if spec.format_version != FORMAT_VERSION || spec.kind != "flow" {
             let found = format!("format {} of kind '{}'", spec.format_version, spec.kind);
             return Err(unusable(found, "format 1 of kind 'flow'"));
@@ -144,11 +162,16 @@ impl Bundle {
             return Err(unusable(format!("no policy '{policy}'"), &format!("one of: {}", spec.policies.join(", "))));
         }
         let sizes: Vec<usize> = spec.dataset.cameras.iter().map(|c| c.model_size).collect();
-        let mut encoder = Encoder::new(&spec.vision, &sizes, device).map_err(|e| unusable(e.to_string(), "sound picture sizes"))?;
+        let mut encoder =
+            Encoder::new(&spec.vision, &sizes, device).map_err(|e| unusable(e.to_string(), "sound picture sizes"))?;
         load_weights(&mut encoder, &directory.join("encoder.safetensors"), "this bundle's encoder")?;
         let embedding = sizes.len() * spec.vision.embedding() + spec.dataset.state_len();
         let mut flow = FlowPolicy::new(&spec.flow, embedding, spec.dataset.action_len(), device);
-        load_weights(&mut flow, &directory.join(format!("{policy}.safetensors")), "a flow policy of this bundle's sizes")?;
+        load_weights(
+            &mut flow,
+            &directory.join(format!("{policy}.safetensors")),
+            "a flow policy of this bundle's sizes",
+        )?;
         Ok(Self::new(spec, encoder, flow, device))
     }
 
@@ -170,7 +193,10 @@ impl Bundle {
         }
         let state_len = self.spec.dataset.state_len();
         if state.len() != state_len || state.iter().any(|v| !v.is_finite()) {
-            return Err(misfit(format!("a state of {} numbers (or not finite)", state.len()), format!("{state_len} finite numbers")));
+            return Err(misfit(
+                format!("a state of {} numbers (or not finite)", state.len()),
+                format!("{state_len} finite numbers"),
+            ));
         }
         let mut blocks = Vec::new();
         for (picture, camera) in pictures.iter().zip(cameras) {

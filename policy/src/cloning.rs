@@ -25,9 +25,24 @@ type Shard = (Tensor<2>, Tensor<2>, Tensor<2>, Tensor<2>);
 
 impl<'a> CloneLearner<'a> {
     /// `policy` must live on `device`, an autodiff device.
-    pub fn new(policy: FlowPolicy, config: &FlowConfig, data: (&'a Corpus, &'a Embeddings), shards: usize, device: &Device, seed: u64) -> Self {
+    pub fn new(
+        policy: FlowPolicy,
+        config: &FlowConfig,
+        data: (&'a Corpus, &'a Embeddings),
+        shards: usize,
+        device: &Device,
+        seed: u64,
+    ) -> Self {
         let (corpus, embeddings) = data;
-        Self { trainee: Trainee::new(policy, 1e-4), config: *config, corpus, embeddings, shards, device: device.clone(), seed }
+        Self {
+            trainee: Trainee::new(policy, 1e-4),
+            config: *config,
+            corpus,
+            embeddings,
+            shards,
+            device: device.clone(),
+            seed,
+        }
     }
 
     fn shard(&self, tracks: &[usize], rows: usize, rng: &mut rand::rngs::StdRng, device: &Device) -> Shard {

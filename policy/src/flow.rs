@@ -82,7 +82,14 @@ impl FlowPolicy {
     }
 
     /// Flow-matching loss, weighted per row: `e [B, E]`, recorded chunk `[B, chunk*A]`, `noise` alike, `tau [B, 1]`, `weight [B]`.
-    pub fn loss(&self, e: Tensor<2>, chunk: Tensor<2>, noise: Tensor<2>, tau: Tensor<2>, weight: Tensor<1>) -> Tensor<1> {
+    pub fn loss(
+        &self,
+        e: Tensor<2>,
+        chunk: Tensor<2>,
+        noise: Tensor<2>,
+        tau: Tensor<2>,
+        weight: Tensor<1>,
+    ) -> Tensor<1> {
         assert_eq!(chunk.dims(), noise.dims(), "noise has the shape of the chunk [B, chunk*A]");
         let x = noise.clone() + (chunk.clone() - noise.clone()) * tau.clone();
         let error = (self.velocity(x, tau, e) - (chunk - noise)).square().mean_dim(1).squeeze_dim::<1>(1);
@@ -147,7 +154,8 @@ mod tests {
         let weights = Tensor::from_data(TensorData::new(vec![1.0f32, 0.0], [2]), &device);
         let both: f32 = policy.loss(e.clone(), a.clone(), noise.clone(), tau.clone(), weights).into_scalar();
         let first = |x: Tensor<2>| x.narrow(0, 0, 1);
-        let one: f32 = policy.loss(first(e), first(a), first(noise), first(tau), Tensor::ones([1], &device)).into_scalar();
+        let one: f32 =
+            policy.loss(first(e), first(a), first(noise), first(tau), Tensor::ones([1], &device)).into_scalar();
         assert!((both - one).abs() < 1e-5);
     }
 }

@@ -41,7 +41,17 @@ pub struct CriticConfig {
 
 impl Default for CriticConfig {
     fn default() -> Self {
-        Self { gamma: 0.98, members: 3, width: 192, bins: 41, updates: 1500, batch: 256, learning_rate: 5e-4, n_step: 10, target_rate: 0.02 }
+        Self {
+            gamma: 0.98,
+            members: 3,
+            width: 192,
+            bins: 41,
+            updates: 1500,
+            batch: 256,
+            learning_rate: 5e-4,
+            n_step: 10,
+            target_rate: 0.02,
+        }
     }
 }
 
@@ -131,7 +141,9 @@ pub fn n_step_target(corpus: &Corpus, track: usize, t: usize, n: usize) -> (f32,
         let i = t + k;
         if i + 1 == track.len {
             return match (track.success, track.terminated) {
-                (true, _) => (sum + discount * ((1.0 - rule.gamma) * track.reward[i] + rule.gamma * rule.success_reward), 0.0, i),
+                (true, _) => {
+                    (sum + discount * ((1.0 - rule.gamma) * track.reward[i] + rule.gamma * rule.success_reward), 0.0, i)
+                }
                 (false, true) => (sum + discount * (1.0 - rule.gamma) * track.reward[i], 0.0, i),
                 // Cut off: the last observation is the latest state with a known embedding.
                 (false, false) => (sum, discount, i),
@@ -158,16 +170,31 @@ pub struct CriticLearner<'a> {
 
 impl<'a> CriticLearner<'a> {
     /// `critic` must live on `device`, an autodiff device.
-    pub fn new(critic: Critic, config: &CriticConfig, data: (&'a Corpus, &'a Embeddings), device: &Device, seed: u64) -> Self {
+    pub fn new(
+        critic: Critic,
+        config: &CriticConfig,
+        data: (&'a Corpus, &'a Embeddings),
+        device: &Device,
+        seed: u64,
+    ) -> Self {
         let (corpus, embeddings) = data;
         let slow = critic.valid();
-        Self { trainee: Trainee::new(critic, 1e-4), slow, config: *config, corpus, embeddings, device: device.clone(), seed }
+        Self {
+            trainee: Trainee::new(critic, 1e-4),
+            slow,
+            config: *config,
+            corpus,
+            embeddings,
+            device: device.clone(),
+            seed,
+        }
     }
 
     /// Targets `[B]` of (track, step) pairs under the slow copy.
     pub fn targets(&self, at: &[(usize, usize)], n_step: usize) -> Vec<f32> {
         let inner = self.device.clone().inner();
-        let parts: Vec<(f32, f32, usize)> = at.iter().map(|&(track, t)| n_step_target(self.corpus, track, t, n_step)).collect();
+        let parts: Vec<(f32, f32, usize)> =
+            at.iter().map(|&(track, t)| n_step_target(self.corpus, track, t, n_step)).collect();
         let ends: Vec<(usize, usize)> = at.iter().zip(&parts).map(|(&(track, _), p)| (track, p.2)).collect();
         let values = floats(self.slow.mean(&self.embeddings.gather(&ends, &inner)));
         parts.iter().zip(values).map(|((sum, discount, _), v)| sum + discount * v).collect()
@@ -181,10 +208,11 @@ impl<'a> CriticLearner<'a> {
         let e = self.embeddings.gather(&at, &self.device);
         let target = Tensor::from_data(TensorData::new(target, [at.len()]), &self.device);
         let schedule = Schedule { learning_rate: self.config.learning_rate, updates };
-        let metrics = self.trainee.update(schedule.at(update), vec![(e, target)], &self.device, |critic, (e, target)| {
-            let weight = target.ones_like();
-            (critic.loss(e, target, weight), Vec::new())
-        });
+        let metrics =
+            self.trainee.update(schedule.at(update), vec![(e, target)], &self.device, |critic, (e, target)| {
+                let weight = target.ones_like();
+                (critic.loss(e, target, weight), Vec::new())
+            });
         self.slow = blend(self.slow.clone(), &self.trainee.network, self.config.target_rate);
         metrics
     }

@@ -89,10 +89,16 @@ pub fn imagine_policy(
         .map(|(part, starts)| {
             let mut rng = noise::generator(seed, "evaluate", part as u64);
             let mut act_rng = noise::generator(seed, "evaluate-act", part as u64);
-            let rows: Vec<(usize, usize)> = starts.iter().flat_map(|&s| std::iter::repeat_n(s, config.samples)).collect();
+            let rows: Vec<(usize, usize)> =
+                starts.iter().flat_map(|&s| std::iter::repeat_n(s, config.samples)).collect();
             let latent = latents_at(model, data, &rows, 0, &mut rng, device);
             let noise = shared_noise(model, (rows.len(), 1), config.horizon, &mut rng, device);
-            let imagined = imagine(model, &latent, &mut |e, _| split_chunk(&act(e, &mut act_rng), corpus.action_len, execute), &noise);
+            let imagined = imagine(
+                model,
+                &latent,
+                &mut |e, _| split_chunk(&act(e, &mut act_rng), corpus.action_len, execute),
+                &noise,
+            );
             per_start(&imagined, corpus, config.samples, limit)
         })
         .collect();
@@ -100,13 +106,18 @@ pub fn imagine_policy(
 }
 
 fn per_start(imagined: &rollouts::Imagined, corpus: &Corpus, samples: usize, limit: f32) -> PerStart {
-    let Some(last) = imagined.predictions.last() else { return PerStart::default() };
+    let Some(last) = imagined.predictions.last() else {
+        return PerStart::default();
+    };
     // Beyond the horizon the last reward is held: the same rule as for a real episode that was cut off.
     let end = last.reward.clone().clamp(corpus.returns.low, corpus.returns.high);
     let result = outcome(&imagined.predictions, &corpus.returns, end);
-    let beyond = imagined.predictions.iter().map(|p| p.disagreement.clone().greater_elem(limit).float()).reduce(|a, b| a + b);
+    let beyond =
+        imagined.predictions.iter().map(|p| p.disagreement.clone().greater_elem(limit).float()).reduce(|a, b| a + b);
     let beyond = beyond.map_or_else(Vec::new, |b| floats(b / imagined.predictions.len() as f64));
-    let mean = |rows: Vec<f32>| rows.chunks_exact(samples).map(|c| c.iter().sum::<f32>() / samples as f32).collect::<Vec<f32>>();
+    let mean = |rows: Vec<f32>| {
+        rows.chunks_exact(samples).map(|c| c.iter().sum::<f32>() / samples as f32).collect::<Vec<f32>>()
+    };
     PerStart { value: mean(floats(result.value)), success: mean(floats(result.success)), unsupported: mean(beyond) }
 }
 
@@ -120,7 +131,14 @@ fn join(parts: Vec<PerStart>) -> PerStart {
 }
 
 /// The recorded behaviour, imagined along its own episodes in pieces of `anchor_every` steps.
-pub fn imagine_behaviour(model: &WorldModel, data: (&Corpus, &Embeddings), config: &EvaluateConfig, limit: f32, starts: &[(usize, usize)], (seed, device): (u64, &Device)) -> PerStart {
+pub fn imagine_behaviour(
+    model: &WorldModel,
+    data: (&Corpus, &Embeddings),
+    config: &EvaluateConfig,
+    limit: f32,
+    starts: &[(usize, usize)],
+    (seed, device): (u64, &Device),
+) -> PerStart {
     let (corpus, embeddings) = data;
     let rule = &corpus.returns;
     let piece = config.anchor_every.max(1);
@@ -129,8 +147,11 @@ pub fn imagine_behaviour(model: &WorldModel, data: (&Corpus, &Embeddings), confi
         .map(|&(track, _)| {
             let t = &corpus.tracks[track];
             let mut rng = noise::generator(seed, "behaviour", track as u64);
-            let anchors: Vec<usize> = (0..t.len).step_by(piece).collect();
-            let at: Vec<(usize, usize)> = anchors.iter().flat_map(|&i| std::iter::repeat_n((track, i), config.samples)).collect();
+            // The last piece goes on past the end with the last action held: the model may be a step late.
+            let steps = t.len + piece / 2;
+            let anchors: Vec<usize> = (0..steps).step_by(piece).map(|i| i.min(t.len - 1)).collect();
+            let at: Vec<(usize, usize)> =
+                anchors.iter().flat_map(|&i| std::iter::repeat_n((track, i), config.samples)).collect();
             let latent = latents_at(model, (corpus, embeddings), &at, 3, &mut rng, device);
             let noise = shared_noise(model, (at.len(), 1), piece, &mut rng, device);
             let mut k = 0;
@@ -156,15 +177,17 @@ pub fn imagine_behaviour(model: &WorldModel, data: (&Corpus, &Embeddings), confi
             for sample in 0..config.samples {
                 let (mut going, mut value, mut success, mut discount) = (1.0f32, 0.0f32, 0.0f32, 1.0f32);
                 let mut last = 0.0;
-                for step in 0..t.len {
+                for step in 0..steps {
                     let row = (step / piece) * config.samples + sample;
                     let [reward, succeeds, fails, doubt] = &columns[step % piece];
                     last = reward[row].clamp(rule.low, rule.high);
-                    value += discount * going * ((1.0 - rule.gamma) * last + rule.gamma * succeeds[row] * rule.success_reward);
+                    value += discount
+                        * going
+                        * ((1.0 - rule.gamma) * last + rule.gamma * succeeds[row] * rule.success_reward);
                     success += going * succeeds[row];
                     going *= (1.0 - succeeds[row]) * (1.0 - fails[row]);
                     discount *= rule.gamma;
-                    beyond += f32::from(u8::from(doubt[row] > limit)) / t.len as f32;
+                    beyond += f32::from(u8::from(doubt[row] > limit)) / steps as f32;
                 }
                 values += value + discount * going * last;
                 successes += success;
@@ -181,7 +204,10 @@ pub fn interval(values: &[f32], resamples: usize, seed: u64) -> (f64, [f64; 2]) 
     let mean = |x: &mut dyn Iterator<Item = f32>| x.map(f64::from).sum::<f64>() / values.len().max(1) as f64;
     let centre = mean(&mut values.iter().copied());
     if values.len() < 2 {
-        return (centre, [f64::NEG_INFINITY, f64::INFINITY].map(|x: f64| if values.is_empty() { 0.0 } else { x.clamp(-1e9, 1e9) }));
+        return (
+            centre,
+            [f64::NEG_INFINITY, f64::INFINITY].map(|x: f64| if values.is_empty() { 0.0 } else { x.clamp(-1e9, 1e9) }),
+        );
     }
     let mut rng = noise::generator(seed, "bootstrap", values.len() as u64);
     let mut means: Vec<f64> = (0..resamples.max(1))
@@ -215,20 +241,34 @@ pub struct Verdict {
 /// Share of unsupported steps above which nothing is said: five times what held-out data itself has.
 pub const MOST_UNSUPPORTED: f64 = 0.25;
 
+/// Mean share of imagined steps that disagree more than 95 % of held-out data.
+pub fn unsupported_share(outcome: &PerStart) -> f64 {
+    outcome.unsupported.iter().map(|&x| f64::from(x)).sum::<f64>() / outcome.unsupported.len().max(1) as f64
+}
+
 /// The gate: GO only if the lower bound of the paired gain over the clone is above zero and imagination stayed on known ground.
 pub fn gate(improved: &PerStart, cloned: &PerStart, resamples: usize, seed: u64) -> Verdict {
     let gains: Vec<f32> = improved.value.iter().zip(&cloned.value).map(|(i, c)| i - c).collect();
     let (gain, gain_ci95) = interval(&gains, resamples, seed);
-    let share = |o: &PerStart| o.unsupported.iter().map(|&x| f64::from(x)).sum::<f64>() / o.unsupported.len().max(1) as f64;
-    let unsupported = share(improved).max(share(cloned));
+    let unsupported = unsupported_share(improved).max(unsupported_share(cloned));
     let starts = gains.len();
     let (decision, why) = if starts < 2 {
         ("ABSTAIN", format!("{starts} held-out start is too few for an interval; record more episodes."))
     } else if unsupported > MOST_UNSUPPORTED {
         let percent = unsupported * 100.0;
-        ("ABSTAIN", format!("{percent:.0} % of the imagined steps disagree more than 95 % of held-out data: the model is guessing there."))
+        (
+            "ABSTAIN",
+            format!(
+                "{percent:.0} % of the imagined steps disagree more than 95 % of held-out data: the model is guessing there."
+            ),
+        )
     } else if gain_ci95[0] > 0.0 {
-        ("GO", format!("In imagination the improved policy beats the cloned one from {starts} held-out starts; the 95 % interval of the gain is above zero."))
+        (
+            "GO",
+            format!(
+                "In imagination the improved policy beats the cloned one from {starts} held-out starts; the 95 % interval of the gain is above zero."
+            ),
+        )
     } else if gain_ci95[1] < 0.0 {
         ("NO-GO", "In imagination the improved policy is worse than the cloned one; keep the cloned policy.".to_owned())
     } else {

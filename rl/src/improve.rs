@@ -1,7 +1,7 @@
 //! Rehearsal: offline improvement of a cloned policy by counterfactual comparison in imagination.
 //!
-//! From a recorded state, `N` chunks are drawn, half from the frozen clone, half from its copy, a quarter of all nudged by
-//! a smooth offset. All are imagined under the *same* noise and scored by
+//! From a recorded state, `N` chunks are drawn, half from the frozen clone, half from its copy (half of those nudged by a
+//! smooth offset, if `nudge` is above zero). All are imagined under the *same* noise and scored by
 //! ```text
 //! score = Σ_k γ^k m_k [(1-γ) r_k + γ p_k R] + γ^C m_C (V - std V)(ê_C) - κ · disagreement / d95
 //! ```
@@ -64,9 +64,9 @@ impl Default for ImproveConfig {
             candidates: 12,
             segments: 3,
             sharpness: 3.0,
-            penalty: 0.5,
-            nudge: 0.15,
-            leash: 0.3,
+            penalty: 1.0,
+            nudge: 0.0,
+            leash: 1.0,
             learning_rate: 4e-4,
             context: 3,
             judge_every: 250,
@@ -195,7 +195,13 @@ impl<'a> ImproveLearner<'a> {
             shards.push((e, rows(r.chunk.repeat(3), chunk_width), line(r.weight.repeat(3)), 1.0, n * 3));
         }
         let n = recorded.len();
-        shards.push((self.embeddings.gather(&recorded, &self.device), rows(chunks, chunk_width), line(recorded_weight), leash, n));
+        shards.push((
+            self.embeddings.gather(&recorded, &self.device),
+            rows(chunks, chunk_width),
+            line(recorded_weight),
+            leash,
+            n,
+        ));
         let shards = shards
             .into_iter()
             .map(|(e, chunk, weight, factor, n)| {
@@ -204,9 +210,14 @@ impl<'a> ImproveLearner<'a> {
                 (e, chunk, noise, tau, weight, factor)
             })
             .collect();
-        let mut metrics = self.actor.update(schedule.at(update), shards, &self.device, |policy, (e, chunk, noise, tau, weight, factor)| {
-            (policy.loss(e, chunk, noise, tau, weight) * factor, Vec::new())
-        });
+        let mut metrics = self.actor.update(
+            schedule.at(update),
+            shards,
+            &self.device,
+            |policy, (e, chunk, noise, tau, weight, factor)| {
+                (policy.loss(e, chunk, noise, tau, weight) * factor, Vec::new())
+            },
+        );
         let count = rehearsed.len().max(1) as f32;
         metrics.push(("value_loss", critic_metrics.first().map_or(f32::NAN, |m| m.1)));
         metrics.push(("gain", rehearsed.iter().map(|r| r.gain).sum::<f32>() / count));
@@ -218,7 +229,8 @@ impl<'a> ImproveLearner<'a> {
     fn recorded(&self, rng: &mut StdRng) -> (Vec<(usize, usize)>, Vec<f32>) {
         let inner = self.device.clone().inner();
         let at = draw_steps(self.corpus, &self.corpus.train, 2 * self.config.starts, rng);
-        let parts: Vec<_> = at.iter().map(|&(track, t)| n_step_target(self.corpus, track, t, self.flow.chunk)).collect();
+        let parts: Vec<_> =
+            at.iter().map(|&(track, t)| n_step_target(self.corpus, track, t, self.flow.chunk)).collect();
         let ends: Vec<_> = at.iter().zip(&parts).map(|(&(track, _), p)| (track, p.2)).collect();
         let end = floats(self.slow.mean(&self.embeddings.gather(&ends, &inner)));
         let begin = floats(self.slow.mean(&self.embeddings.gather(&at, &inner)));
@@ -280,9 +292,16 @@ impl<'a> ImproveLearner<'a> {
                 out.gain += (own_mean - clones) / (starts * segments) as f32;
                 out.disagreement += doubt[row] / (starts * segments) as f32;
                 // Go on where the copy itself leads, half the time where the chosen chunk does.
-                let next = if rng.random_bool(0.5) { half + rng.random_range(0..(n - half).div_ceil(2)) } else { chosen };
+                let next =
+                    if rng.random_bool(0.5) { half + rng.random_range(0..(n - half).div_ceil(2)) } else { chosen };
                 onward.push((s * n + next) as i64);
             }
+            // Where the model is guessing, imagination stops being believed: nothing later on that branch is learned from.
+            alive.iter_mut().zip(&onward).for_each(|(m, &row)| {
+                if doubt[row as usize] > self.prior.disagreement_95 {
+                    *m = 0.0;
+                }
+            });
             let step = self.flow.execute.clamp(1, chunk);
             for p in &imagined.predictions[..step] {
                 let ends: Vec<f32> = floats((p.success.clone().neg() + 1.0) * (p.failure.clone().neg() + 1.0));
@@ -295,7 +314,14 @@ impl<'a> ImproveLearner<'a> {
     }
 
     /// `[starts * n, chunk*A]`: the clone's, the copy's, and the copy's nudged, for every start.
-    fn candidates(&self, actor: &FlowPolicy, latent: &Latent, n: usize, rng: &mut StdRng, device: &Device) -> Tensor<2> {
+    fn candidates(
+        &self,
+        actor: &FlowPolicy,
+        latent: &Latent,
+        n: usize,
+        rng: &mut StdRng,
+        device: &Device,
+    ) -> Tensor<2> {
         let (starts, width) = (latent.len(), actor.noise_len());
         let half = n / 2;
         let nudged = (n - half) / 2;
@@ -306,7 +332,9 @@ impl<'a> ImproveLearner<'a> {
         let from_clone = act(self.prior.clone, half, rng);
         let own = act(actor, n - half, rng);
         let a = self.corpus.action_len;
-        let offset = noise::normal([starts, nudged, 1, a], rng, device).expand([starts, nudged, width / a, a]).reshape([starts, nudged, width]);
+        let offset = noise::normal([starts, nudged, 1, a], rng, device)
+            .expand([starts, nudged, width / a, a])
+            .reshape([starts, nudged, width]);
         let kept = own.clone().narrow(1, 0, n - half - nudged);
         let moved = own.narrow(1, n - half - nudged, nudged) + offset * self.config.nudge;
         Tensor::cat(vec![from_clone, kept, moved], 1).reshape([starts * n, width])
@@ -321,9 +349,14 @@ impl<'a> ImproveLearner<'a> {
         }
         let spread = (squares / (starts * n) as f32).sqrt().max(1e-5);
         let unit = self.prior.disagreement_95.max(1e-6);
-        value.iter().zip(doubt).map(|(v, d)| v / spread - self.config.penalty * d / unit).collect()
+        let beyond = |d: &f32| if *d > unit { BEYOND } else { 0.0 };
+        value.iter().zip(doubt).map(|(v, d)| v / spread - self.config.penalty * d / unit - beyond(d)).collect()
     }
 }
+
+/// Taken off the score of a chunk that leads beyond what held-out data look like, in spreads: such a chunk is learned from
+/// only where every other one does too.
+const BEYOND: f32 = 5.0;
 
 /// Index drawn with probability proportional to `weights`.
 fn draw(weights: &[f32], rng: &mut StdRng) -> usize {

@@ -21,7 +21,13 @@ pub struct Imagined {
 /// Noise for `horizon` steps of `rows` rows: list of `[rows, noise_len]`.
 ///
 /// With `copies > 1` each row's noise is repeated for that many neighbouring rows: the arms of one comparison share it.
-pub fn shared_noise(model: &WorldModel, (rows, copies): (usize, usize), horizon: usize, rng: &mut StdRng, device: &Device) -> Vec<Tensor<2>> {
+pub fn shared_noise(
+    model: &WorldModel,
+    (rows, copies): (usize, usize),
+    horizon: usize,
+    rng: &mut StdRng,
+    device: &Device,
+) -> Vec<Tensor<2>> {
     (0..horizon)
         .map(|_| {
             let noise = model.draw_noise(rows, rng, device);

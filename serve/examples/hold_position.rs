@@ -13,15 +13,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port = arguments.next().map_or(Ok(8000), |port| port.parse())?;
     let horizon = arguments.next().map_or(Ok(8), |horizon| horizon.parse())?;
     let metadata = serde_json::json!({"policy": "hold_position", "horizon": horizon});
-    let server = Server::bind(&Options {
-        port,
-        metadata,
-        ..Options::default()
-    })?;
+    let server = Server::bind(&Options { port, metadata, ..Options::default() })?;
     println!("listening on ws://{}", server.local_addr());
-    server.run(&AtomicBool::new(false), &|observation: &Observation| {
-        hold(observation, horizon)
-    })?;
+    server.run(&AtomicBool::new(false), &|observation: &Observation| hold(observation, horizon))?;
     Ok(())
 }
 
@@ -30,10 +24,5 @@ fn hold(observation: &Observation, horizon: usize) -> Result<Reply, String> {
         let found: Vec<&str> = observation.vectors.keys().map(String::as_str).collect();
         format!("expected the vector \"observation.state\", found {found:?}")
     })?;
-    Ok(Reply {
-        actions: state.repeat(horizon),
-        horizon,
-        action_len: state.len(),
-        ..Reply::default()
-    })
+    Ok(Reply { actions: state.repeat(horizon), horizon, action_len: state.len(), ..Reply::default() })
 }

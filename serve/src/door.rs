@@ -23,10 +23,7 @@ pub(crate) enum Visitor {
     /// A websocket client; its handshake is still unread.
     Robot,
     /// To be answered with this status line and body, then hung up on.
-    Answer {
-        status: &'static str,
-        body: &'static str,
-    },
+    Answer { status: &'static str, body: &'static str },
     /// Nobody any more.
     Gone,
 }
@@ -59,55 +56,31 @@ pub(crate) fn meet(stream: &TcpStream, api_key: Option<&str>, stop: &AtomicBool)
 
 /// Whether an error of a socket with timeouts only means "nothing yet".
 pub(crate) fn is_pause(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-    )
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
 
 fn judge(head: &str, api_key: Option<&str>) -> Visitor {
     let mut lines = head.split("\r\n");
     let mut request = lines.next().unwrap_or_default().split(' ');
-    let (method, path) = (
-        request.next().unwrap_or_default(),
-        request.next().unwrap_or_default(),
-    );
+    let (method, path) = (request.next().unwrap_or_default(), request.next().unwrap_or_default());
     if method != "GET" {
-        return Visitor::Answer {
-            status: "405 Method Not Allowed",
-            body: "Only GET is answered here.\n",
-        };
+        return Visitor::Answer { status: "405 Method Not Allowed", body: "Only GET is answered here.\n" };
     }
     if path.split('?').next() == Some("/healthz") {
-        return Visitor::Answer {
-            status: "200 OK",
-            body: "OK\n",
-        };
+        return Visitor::Answer { status: "200 OK", body: "OK\n" };
     }
-    let headers: Vec<(&str, &str)> = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.trim(), value.trim()))
-        .collect();
-    let header = |wanted: &str| {
-        headers
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-            .map(|(_, value)| *value)
-    };
+    let headers: Vec<(&str, &str)> =
+        lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.trim(), value.trim())).collect();
+    let header =
+        |wanted: &str| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| *value);
     if !header("Upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
         let body = "This port speaks the openpi policy protocol: connect with a websocket client.\n";
-        return Visitor::Answer {
-            status: "426 Upgrade Required",
-            body,
-        };
+        return Visitor::Answer { status: "426 Upgrade Required", body };
     }
     match api_key {
         Some(key) if !header("Authorization").is_some_and(|value| is_authorised(value, key)) => {
             let body = "Send the header \"Authorization: Api-Key KEY\" with the server's key.\n";
-            Visitor::Answer {
-                status: "401 Unauthorized",
-                body,
-            }
+            Visitor::Answer { status: "401 Unauthorized", body }
         }
         _ => Visitor::Robot,
     }
@@ -119,21 +92,14 @@ fn is_authorised(header: &str, key: &str) -> bool {
         return false;
     };
     let (found, key) = (found.trim().as_bytes(), key.as_bytes());
-    let difference = found
-        .iter()
-        .zip(key)
-        .fold(0, |difference, (a, b)| difference | (a ^ b));
+    let difference = found.iter().zip(key).fold(0, |difference, (a, b)| difference | (a ^ b));
     scheme.eq_ignore_ascii_case("Api-Key") && found.len() == key.len() && difference == 0
 }
 
 /// Sends a plain HTTP answer and hangs up. A visitor that left already is not an error.
 pub(crate) fn answer(mut stream: TcpStream, status: &str, body: &str) {
     let length = body.len();
-    let upgrade = if status.starts_with("426") {
-        "Upgrade: websocket\r\n"
-    } else {
-        ""
-    };
+    let upgrade = if status.starts_with("426") { "Upgrade: websocket\r\n" } else { "" };
     let reply = format!(
         "HTTP/1.1 {status}\r\n{upgrade}Connection: close\r\nContent-Length: {length}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{body}"
     );
@@ -141,11 +107,8 @@ pub(crate) fn answer(mut stream: TcpStream, status: &str, body: &str) {
         // Closing with unread bytes would reset the connection and could lose the answer.
         let deadline = Instant::now() + HANG_UP_TIMEOUT;
         let mut rest = [0; 4096];
-        while Instant::now() < deadline
-            && stream
-                .read(&mut rest)
-                .map_or_else(|error| is_pause(&error), |len| len > 0)
-        {}
+        while Instant::now() < deadline && stream.read(&mut rest).map_or_else(|error| is_pause(&error), |len| len > 0) {
+        }
     }
 }
 
@@ -166,10 +129,7 @@ mod tests {
     #[test]
     fn visitors_are_told_apart() {
         assert_eq!(status(judge(ROBOT, None)), "robot");
-        assert_eq!(
-            status(judge("GET /healthz HTTP/1.1\r\nHost: x", Some("k"))),
-            "200"
-        );
+        assert_eq!(status(judge("GET /healthz HTTP/1.1\r\nHost: x", Some("k"))), "200");
         assert_eq!(status(judge("GET / HTTP/1.1\r\nHost: x", None)), "426");
         assert_eq!(status(judge("POST / HTTP/1.1", None)), "405");
         assert_eq!(status(judge("", None)), "405");

@@ -49,21 +49,14 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn request(problem: impl Into<String>) -> Error {
-        Error::Request {
-            problem: problem.into(),
-        }
+        Error::Request { problem: problem.into() }
     }
 
     pub(crate) fn entry(key: &str, problem: impl Into<String>) -> Error {
-        Error::Entry {
-            key: key.to_owned(),
-            problem: problem.into(),
-        }
+        Error::Entry { key: key.to_owned(), problem: problem.into() }
     }
 
     pub(crate) fn reply(problem: impl Into<String>) -> Error {
-        Error::Reply {
-            problem: problem.into(),
-        }
+        Error::Reply { problem: problem.into() }
     }
 }

@@ -40,13 +40,7 @@ type Infer<'a> = &'a (dyn Fn(&Observation) -> Result<Reply, String> + Sync);
 type Answer = Result<(Reply, f64), Error>;
 
 /// Serves one accepted connection until either side ends it.
-pub(crate) fn serve(
-    stream: TcpStream,
-    metadata: &[u8],
-    api_key: Option<&str>,
-    stop: &AtomicBool,
-    infer: Infer<'_>,
-) {
+pub(crate) fn serve(stream: TcpStream, metadata: &[u8], api_key: Option<&str>, stop: &AtomicBool, infer: Infer<'_>) {
     let prepared = stream
         .set_nonblocking(false)
         .and_then(|()| stream.set_nodelay(true))
@@ -60,20 +54,13 @@ pub(crate) fn serve(
         Visitor::Answer { status, body } => return door::answer(stream, status, body),
         Visitor::Robot => {}
     }
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(MAX_MESSAGE_BYTES))
-        .max_frame_size(Some(MAX_MESSAGE_BYTES));
+    let config =
+        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE_BYTES)).max_frame_size(Some(MAX_MESSAGE_BYTES));
     let Ok(socket) = tungstenite::accept_with_config(stream, Some(config)) else {
         return;
     };
     let now = Instant::now();
-    let mut link = Link {
-        socket,
-        stop,
-        waiting: VecDeque::new(),
-        heard_at: now,
-        pinged_at: now,
-    };
+    let mut link = Link { socket, stop, waiting: VecDeque::new(), heard_at: now, pinged_at: now };
     let (ask, asked) = mpsc::channel::<Bytes>();
     let (answer, answered) = mpsc::channel::<Answer>();
     thread::scope(|scope| {
@@ -104,8 +91,7 @@ fn respond(request: &[u8], infer: Infer<'_>) -> Answer {
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
 /// Why a conversation ended.
@@ -145,12 +131,7 @@ impl Link<'_> {
     }
 
     /// The protocol: metadata, then a reply to every request. Never returns `Ok`.
-    fn exchange(
-        &mut self,
-        metadata: &[u8],
-        ask: &Sender<Bytes>,
-        answered: &Receiver<Answer>,
-    ) -> Result<(), End> {
+    fn exchange(&mut self, metadata: &[u8], ask: &Sender<Bytes>, answered: &Receiver<Answer>) -> Result<(), End> {
         self.send(Message::binary(metadata.to_vec()))?;
         let mut prev_total_ms = None;
         loop {
@@ -160,12 +141,7 @@ impl Link<'_> {
             };
             ask.send(request).map_err(|_| End::Lost)?;
             let (reply, infer_ms) = self.wait_for(answered)?.map_err(End::Fault)?;
-            let bytes = reply
-                .encode(&Timing {
-                    infer_ms,
-                    prev_total_ms,
-                })
-                .map_err(End::Fault)?;
+            let bytes = reply.encode(&Timing { infer_ms, prev_total_ms }).map_err(End::Fault)?;
             self.send(Message::binary(bytes))?;
             prev_total_ms = Some(arrived_at.elapsed().as_secs_f64() * 1e3);
         }
@@ -189,10 +165,7 @@ impl Link<'_> {
     }
 
     fn set_read_timeout(&self, timeout: Duration) -> Result<(), End> {
-        self.socket
-            .get_ref()
-            .set_read_timeout(Some(timeout))
-            .map_err(|_| End::Lost)
+        self.socket.get_ref().set_read_timeout(Some(timeout)).map_err(|_| End::Lost)
     }
 
     fn check_stop(&self) -> Result<(), End> {
@@ -227,12 +200,8 @@ impl Link<'_> {
                 Ok(())
             }
             Err(tungstenite::Error::Io(error)) if door::is_pause(&error) => self.check_alive(),
-            Err(tungstenite::Error::Capacity(_)) => {
-                Err(End::Close(CloseCode::Size, "the message is too large"))
-            }
-            Err(tungstenite::Error::Protocol(_)) => {
-                Err(End::Close(CloseCode::Protocol, "not a websocket frame"))
-            }
+            Err(tungstenite::Error::Capacity(_)) => Err(End::Close(CloseCode::Size, "the message is too large")),
+            Err(tungstenite::Error::Protocol(_)) => Err(End::Close(CloseCode::Protocol, "not a websocket frame")),
             Err(_) => Err(End::Lost),
         }
     }
@@ -278,10 +247,7 @@ impl Link<'_> {
     /// connection and could lose the last frames.
     fn close(&mut self, code: CloseCode, reason: &'static str) {
         let deadline = Instant::now() + CLOSE_TIMEOUT;
-        _ = self.socket.close(Some(CloseFrame {
-            code,
-            reason: reason.into(),
-        }));
+        _ = self.socket.close(Some(CloseFrame { code, reason: reason.into() }));
         while Instant::now() < deadline {
             match self.socket.read() {
                 Ok(_) => {}

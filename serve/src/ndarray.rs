@@ -86,27 +86,16 @@ pub(crate) fn text<'m>(value: &'m ValueRef<'_>) -> Option<&'m str> {
 /// # Errors
 /// [`Error::Entry`] when the map says it is an array but a field is missing, has the wrong type, or the
 /// length of the data contradicts shape and dtype.
-pub(crate) fn unpack<'m, 'a>(
-    key: &str,
-    entries: &'m [(ValueRef<'a>, ValueRef<'a>)],
-) -> Result<Packed<'m, 'a>, Error> {
-    let field = |name: &str| {
-        entries
-            .iter()
-            .find(|(k, _)| text(k) == Some(name))
-            .map(|(_, v)| v)
-    };
-    let need = |name: &str| {
-        field(name).ok_or_else(|| Error::entry(key, format!("the packed array has no \"{name}\"")))
-    };
+pub(crate) fn unpack<'m, 'a>(key: &str, entries: &'m [(ValueRef<'a>, ValueRef<'a>)]) -> Result<Packed<'m, 'a>, Error> {
+    let field = |name: &str| entries.iter().find(|(k, _)| text(k) == Some(name)).map(|(_, v)| v);
+    let need = |name: &str| field(name).ok_or_else(|| Error::entry(key, format!("the packed array has no \"{name}\"")));
     if field("__npgeneric__").is_some() {
         return Ok(Packed::Scalar(need("data")?));
     }
     if field("__ndarray__").is_none() {
         return Ok(Packed::Plain);
     }
-    let name =
-        text(need("dtype")?).ok_or_else(|| Error::entry(key, "the packed array's \"dtype\" is not text"))?;
+    let name = text(need("dtype")?).ok_or_else(|| Error::entry(key, "the packed array's \"dtype\" is not text"))?;
     let ValueRef::Array(sizes) = need("shape")? else {
         return Err(Error::entry(key, "the packed array's \"shape\" is not a list"));
     };
@@ -116,21 +105,15 @@ pub(crate) fn unpack<'m, 'a>(
     let mut shape = Vec::with_capacity(sizes.len());
     for size in sizes {
         let size = size.as_u64().and_then(|size| usize::try_from(size).ok());
-        shape.push(size.ok_or_else(|| {
-            Error::entry(
-                key,
-                "the packed array's \"shape\" holds something that is no size",
-            )
-        })?);
+        shape.push(
+            size.ok_or_else(|| Error::entry(key, "the packed array's \"shape\" holds something that is no size"))?,
+        );
     }
     let dtype = Dtype::parse(name).ok_or_else(|| name.to_owned());
     if let Ok(dtype) = &dtype {
-        let expected = shape
-            .iter()
-            .try_fold(dtype.bytes(), |bytes, size| bytes.checked_mul(*size));
+        let expected = shape.iter().try_fold(dtype.bytes(), |bytes, size| bytes.checked_mul(*size));
         if expected != Some(data.len()) {
-            let expected =
-                expected.map_or("more bytes than fit".to_owned(), |bytes| format!("{bytes} bytes"));
+            let expected = expected.map_or("more bytes than fit".to_owned(), |bytes| format!("{bytes} bytes"));
             let found = data.len();
             return Err(Error::entry(
                 key,
@@ -142,19 +125,11 @@ pub(crate) fn unpack<'m, 'a>(
 }
 
 /// Every element as f32; f64 and integers are rounded to the nearest f32, booleans become 0 and 1.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "a policy computes in f32"
-)]
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a policy computes in f32")]
 pub(crate) fn to_f32(dtype: Dtype, data: &[u8]) -> Vec<f32> {
     macro_rules! each {
         ($kind:ty) => {
-            data.as_chunks()
-                .0
-                .iter()
-                .map(|bytes| <$kind>::from_le_bytes(*bytes) as f32)
-                .collect()
+            data.as_chunks().0.iter().map(|bytes| <$kind>::from_le_bytes(*bytes) as f32).collect()
         };
     }
     match dtype {
@@ -180,10 +155,7 @@ pub(crate) fn pack_f32(values: &[f32], shape: &[usize]) -> Value {
         (bin("__ndarray__"), Value::Boolean(true)),
         (bin("data"), Value::Binary(data)),
         (bin("dtype"), Value::from("<f4")),
-        (
-            bin("shape"),
-            Value::Array(shape.iter().map(|size| Value::from(*size)).collect()),
-        ),
+        (bin("shape"), Value::Array(shape.iter().map(|size| Value::from(*size)).collect())),
     ])
 }
 
@@ -205,20 +177,13 @@ mod tests {
 
     fn packed(data: &[u8], dtype: &'static str, shape: &[usize], bin_keys: bool) -> Value {
         let key = |name: &'static str| {
-            if bin_keys {
-                Value::from(name.as_bytes())
-            } else {
-                Value::from(name)
-            }
+            if bin_keys { Value::from(name.as_bytes()) } else { Value::from(name) }
         };
         Value::Map(vec![
             (key("__ndarray__"), Value::Boolean(true)),
             (key("data"), Value::from(data)),
             (key("dtype"), Value::from(dtype)),
-            (
-                key("shape"),
-                Value::Array(shape.iter().map(|size| Value::from(*size)).collect()),
-            ),
+            (key("shape"), Value::Array(shape.iter().map(|size| Value::from(*size)).collect())),
         ])
     }
 
@@ -241,7 +206,8 @@ mod tests {
         let short = unpack_value(&packed(&[0; 7], "<f4", &[2], true));
         assert_eq!(
             short,
-            Err("the request's \"x\" could not be read: found 7 bytes of data, but shape [2] of <f4 takes 8 bytes".to_owned())
+            Err("the request's \"x\" could not be read: found 7 bytes of data, but shape [2] of <f4 takes 8 bytes"
+                .to_owned())
         );
         let huge = unpack_value(&packed(&[0; 7], "<f8", &[usize::MAX, 3], true));
         assert!(huge.is_err_and(|text| text.contains("more bytes than fit")));

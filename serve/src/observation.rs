@@ -49,21 +49,13 @@ impl Observation {
             ))
         })?;
         let ValueRef::Map(entries) = &value else {
-            return Err(Error::request(format!(
-                "expected a msgpack map, found {}",
-                kind(&value)
-            )));
+            return Err(Error::request(format!("expected a msgpack map, found {}", kind(&value))));
         };
         if !rest.is_empty() {
-            return Err(Error::request(format!(
-                "expected one msgpack map, found {} more bytes after it",
-                rest.len()
-            )));
+            return Err(Error::request(format!("expected one msgpack map, found {} more bytes after it", rest.len())));
         }
         if let Packed::Array(_) | Packed::Scalar(_) = ndarray::unpack("", entries)? {
-            return Err(Error::request(
-                "expected a map of named entries, found a single array",
-            ));
+            return Err(Error::request("expected a map of named entries, found a single array"));
         }
         let mut observation = Observation::default();
         observation.read_map("", entries)?;
@@ -73,16 +65,9 @@ impl Observation {
     fn read_map(&mut self, prefix: &str, entries: &[(ValueRef<'_>, ValueRef<'_>)]) -> Result<(), Error> {
         for (key, value) in entries {
             let name = ndarray::text(key).ok_or_else(|| {
-                Error::request(format!(
-                    "expected text as a key, found {} in \"{prefix}\"",
-                    kind(key)
-                ))
+                Error::request(format!("expected text as a key, found {} in \"{prefix}\"", kind(key)))
             })?;
-            let name = if prefix.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{prefix}/{name}")
-            };
+            let name = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
             self.read_entry(name, value)?;
         }
         Ok(())
@@ -99,18 +84,13 @@ impl Observation {
                 Packed::Plain => return self.read_map(&key, entries),
             },
             ValueRef::String(text) if key == "prompt" || (key == "task" && self.prompt.is_none()) => {
-                let text = text
-                    .as_str()
-                    .ok_or_else(|| Error::entry(&key, "expected text, found bytes that are not UTF-8"))?;
+                let text =
+                    text.as_str().ok_or_else(|| Error::entry(&key, "expected text, found bytes that are not UTF-8"))?;
                 self.prompt = Some(text.to_owned());
             }
             ValueRef::Array(items) => match items.iter().map(number).collect::<Option<Vec<f32>>>() {
                 Some(values) => return self.put_vector(key, values),
-                None => {
-                    _ = self
-                        .ignored
-                        .insert(key, "a list of something other than numbers".to_owned())
-                }
+                None => _ = self.ignored.insert(key, "a list of something other than numbers".to_owned()),
             },
             other => match number(other) {
                 Some(value) => return self.put_vector(key, vec![value]),
@@ -125,19 +105,11 @@ impl Observation {
         let reason = match (&array.dtype, shape.as_slice()) {
             (Err(name), _) => format!("an array of {name}, which is not read"),
             (Ok(Dtype::U8), &[height, width, 3]) => {
-                let image = Camera {
-                    height,
-                    width,
-                    rgb: array.data.to_vec(),
-                };
+                let image = Camera { height, width, rgb: array.data.to_vec() };
                 return self.put_image(key, image);
             }
             (Ok(Dtype::U8), &[3, height, width]) => {
-                let image = Camera {
-                    height,
-                    width,
-                    rgb: interleave(array.data, height * width),
-                };
+                let image = Camera { height, width, rgb: interleave(array.data, height * width) };
                 return self.put_image(key, image);
             }
             (Ok(dtype), [] | [_]) => return self.put_vector(key, ndarray::to_f32(*dtype, array.data)),
@@ -177,11 +149,7 @@ impl Observation {
 fn interleave(planes: &[u8], pixels: usize) -> Vec<u8> {
     let (red, rest) = planes.split_at(pixels);
     let (green, blue) = rest.split_at(pixels);
-    red.iter()
-        .zip(green)
-        .zip(blue)
-        .flat_map(|((r, g), b)| [*r, *g, *b])
-        .collect()
+    red.iter().zip(green).zip(blue).flat_map(|((r, g), b)| [*r, *g, *b]).collect()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a policy computes in f32")]

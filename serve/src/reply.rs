@@ -44,19 +44,13 @@ impl Reply {
         }
         if let Some(at) = self.actions.iter().position(|value| !value.is_finite()) {
             let (step, element, value) = (at / action_len, at % action_len, self.actions[at]);
-            return Err(Error::reply(format!(
-                "element {element} of action {step} is {value}"
-            )));
+            return Err(Error::reply(format!("element {element} of action {step} is {value}")));
         }
-        match self
-            .extra
-            .keys()
-            .find(|key| matches!(key.as_str(), "actions" | "server_timing"))
-        {
+        match self.extra.keys().find(|key| matches!(key.as_str(), "actions" | "server_timing")) {
             None => Ok(()),
-            Some(key) => Err(Error::reply(format!(
-                "the extra number \"{key}\" has the name of a part of the protocol"
-            ))),
+            Some(key) => {
+                Err(Error::reply(format!("the extra number \"{key}\" has the name of a part of the protocol")))
+            }
         }
     }
 
@@ -66,21 +60,11 @@ impl Reply {
     /// As [`Reply::check`].
     pub fn encode(&self, timing: &Timing) -> Result<Vec<u8>, Error> {
         self.check()?;
-        let mut entries = vec![(
-            Value::from("actions"),
-            ndarray::pack_f32(&self.actions, &[self.horizon, self.action_len]),
-        )];
-        entries.extend(
-            self.extra
-                .iter()
-                .map(|(key, value)| (Value::from(key.as_str()), Value::from(*value))),
-        );
+        let mut entries =
+            vec![(Value::from("actions"), ndarray::pack_f32(&self.actions, &[self.horizon, self.action_len]))];
+        entries.extend(self.extra.iter().map(|(key, value)| (Value::from(key.as_str()), Value::from(*value))));
         let mut times = vec![(Value::from("infer_ms"), Value::from(timing.infer_ms))];
-        times.extend(
-            timing
-                .prev_total_ms
-                .map(|total| (Value::from("prev_total_ms"), Value::from(total))),
-        );
+        times.extend(timing.prev_total_ms.map(|total| (Value::from("prev_total_ms"), Value::from(total))));
         entries.push((Value::from("server_timing"), Value::Map(times)));
         pack(&Value::Map(entries))
     }
@@ -113,12 +97,9 @@ fn from_json(value: &serde_json::Value) -> Value {
         },
         serde_json::Value::String(text) => Value::from(text.as_str()),
         serde_json::Value::Array(items) => Value::Array(items.iter().map(from_json).collect()),
-        serde_json::Value::Object(entries) => Value::Map(
-            entries
-                .iter()
-                .map(|(key, value)| (Value::from(key.as_str()), from_json(value)))
-                .collect(),
-        ),
+        serde_json::Value::Object(entries) => {
+            Value::Map(entries.iter().map(|(key, value)| (Value::from(key.as_str()), from_json(value))).collect())
+        }
     }
 }
 
@@ -134,37 +115,16 @@ mod tests {
 
     #[test]
     fn a_robot_never_receives_a_broken_chunk() {
-        let good = Reply {
-            actions: vec![0.0; 6],
-            horizon: 3,
-            action_len: 2,
-            extra: BTreeMap::new(),
-        };
+        let good = Reply { actions: vec![0.0; 6], horizon: 3, action_len: 2, extra: BTreeMap::new() };
         assert!(good.check().is_ok());
-        let text = |reply: &Reply| {
-            reply
-                .check()
-                .err()
-                .map(|error| error.to_string())
-                .unwrap_or_default()
-        };
+        let text = |reply: &Reply| reply.check().err().map(|error| error.to_string()).unwrap_or_default();
         assert!(
-            text(&Reply {
-                horizon: 2,
-                ..good.clone()
-            })
-            .contains("expected 2 actions of 2 numbers, found 6 numbers")
+            text(&Reply { horizon: 2, ..good.clone() }).contains("expected 2 actions of 2 numbers, found 6 numbers")
         );
         assert!(text(&Reply::default()).contains("found 0 numbers"));
-        let nan = Reply {
-            actions: vec![0.0, 0.0, 0.0, f32::NAN, 0.0, 0.0],
-            ..good.clone()
-        };
+        let nan = Reply { actions: vec![0.0, 0.0, 0.0, f32::NAN, 0.0, 0.0], ..good.clone() };
         assert!(text(&nan).contains("element 1 of action 1 is NaN"));
-        let clash = Reply {
-            extra: BTreeMap::from([("actions".to_owned(), 1.0)]),
-            ..good
-        };
+        let clash = Reply { extra: BTreeMap::from([("actions".to_owned(), 1.0)]), ..good };
         assert!(text(&clash).contains("\"actions\""));
     }
 

@@ -30,12 +30,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options {
-            host: "127.0.0.1".to_owned(),
-            port: 8000,
-            metadata: serde_json::Value::Null,
-            api_key: None,
-        }
+        Options { host: "127.0.0.1".to_owned(), port: 8000, metadata: serde_json::Value::Null, api_key: None }
     }
 }
 
@@ -55,19 +50,11 @@ impl Server {
     /// [`Error::Bind`] when the port cannot be opened, [`Error::Metadata`] when the metadata is no object.
     pub fn bind(options: &Options) -> Result<Server, Error> {
         let metadata = reply::encode_metadata(&options.metadata)?;
-        let failed = |source: io::Error| Error::Bind {
-            address: format!("{}:{}", options.host, options.port),
-            source,
-        };
+        let failed = |source: io::Error| Error::Bind { address: format!("{}:{}", options.host, options.port), source };
         let listener = TcpListener::bind((options.host.as_str(), options.port)).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
-        Ok(Server {
-            listener,
-            local_addr,
-            metadata,
-            api_key: options.api_key.clone(),
-        })
+        Ok(Server { listener, local_addr, metadata, api_key: options.api_key.clone() })
     }
 
     /// Where the server listens, with the port the system chose if [`Options::port`] was 0.
@@ -98,19 +85,13 @@ impl Server {
                         let (metadata, api_key) = (self.metadata.as_slice(), self.api_key.as_deref());
                         let talk = move || link::serve(stream, metadata, api_key, stop, infer);
                         // Without a thread to spare the connection is dropped; the robot tries again.
-                        _ = thread::Builder::new()
-                            .name("robot".to_owned())
-                            .spawn_scoped(scope, move || {
-                                // A fault in one conversation must not end the others.
-                                _ = panic::catch_unwind(AssertUnwindSafe(talk));
-                            });
+                        _ = thread::Builder::new().name("robot".to_owned()).spawn_scoped(scope, move || {
+                            // A fault in one conversation must not end the others.
+                            _ = panic::catch_unwind(AssertUnwindSafe(talk));
+                        });
                     }
                     Err(error) => {
-                        failures = if error.kind() == io::ErrorKind::WouldBlock {
-                            0
-                        } else {
-                            failures + 1
-                        };
+                        failures = if error.kind() == io::ErrorKind::WouldBlock { 0 } else { failures + 1 };
                         if failures >= MAX_ACCEPT_FAILURES {
                             return Err(Error::Accept(error));
                         }

@@ -58,8 +58,7 @@ pub fn collect(
                 .into_par_iter()
                 .map_with(done, |done, i| {
                     let seed = episode_seed(seed, i as u64);
-                    let mut recorded =
-                        record(config, seed, &mut Demonstrator::new(seed ^ DEMONSTRATOR_STREAM));
+                    let mut recorded = record(config, seed, &mut Demonstrator::new(seed ^ DEMONSTRATOR_STREAM));
                     recorded.episode.index = i;
                     // Nobody is left to count when the receiver is gone; the episode is still good.
                     let _ = done.send(());
@@ -108,10 +107,7 @@ pub fn record(config: &SimConfig, seed: u64, demonstrator: &mut Demonstrator) ->
     }
     episode.reward = Some(reward);
     episode.success = Some(success);
-    RecordedEpisode {
-        episode,
-        frames: vec![frames],
-    }
+    RecordedEpisode { episode, frames: vec![frames] }
 }
 
 /// What a policy achieved in one episode.
@@ -146,11 +142,7 @@ pub fn run_policy(
             let step = sim.step(action);
             rewards.push(step.reward);
             if step.terminated || step.truncated {
-                return EpisodeResult {
-                    success: step.success,
-                    steps: rewards.len(),
-                    rewards,
-                };
+                return EpisodeResult { success: step.success, steps: rewards.len(), rewards };
             }
         }
     }

@@ -48,11 +48,7 @@ impl SimConfig {
             Task::Disc => 100,
             Task::Tee => 200,
         };
-        Self {
-            task,
-            image_size: 48,
-            max_steps,
-        }
+        Self { task, image_size: 48, max_steps }
     }
 }
 
@@ -63,14 +59,7 @@ mod tests {
     #[test]
     fn missing_keys_are_defaults_and_unknown_keys_are_errors() -> Result<(), serde_json::Error> {
         let config: SimConfig = serde_json::from_str(r#"{"task": "tee", "max_steps": 50}"#)?;
-        assert_eq!(
-            config,
-            SimConfig {
-                task: Task::Tee,
-                image_size: 48,
-                max_steps: 50
-            }
-        );
+        assert_eq!(config, SimConfig { task: Task::Tee, image_size: 48, max_steps: 50 });
         assert!(serde_json::from_str::<SimConfig>(r#"{"imagesize": 96}"#).is_err());
         Ok(())
     }

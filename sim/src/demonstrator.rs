@@ -92,13 +92,7 @@ impl Demonstrator {
     }
 
     fn with(skill: Skill, rng: SplitMix64) -> Self {
-        Self {
-            skill,
-            rng,
-            stretch: None,
-            steps_left: 0,
-            tee: tee::Pusher::default(),
-        }
+        Self { skill, rng, stretch: None, steps_left: 0, tee: tee::Pusher::default() }
     }
 
     /// Whether this is one of the competent ones.
@@ -159,32 +153,19 @@ impl Demonstrator {
             x if x < HABIT_SHARE => habit,
             _ => [Habit::WrongGoal, Habit::Wander, Habit::Ram][rng.integer(0, 3)],
         };
-        let now = if now == Habit::Ram && fetch {
-            Habit::WrongGoal
-        } else {
-            now
-        };
+        let now = if now == Habit::Ram && fetch { Habit::WrongGoal } else { now };
         self.tee = tee::Pusher::default();
         let (stretch, steps) = match now {
             _ if rest => (Stretch::Stay(sim.state()), rng.integer(25, 60)),
             Habit::GiveUp => (Stretch::PushTo(goal), rng.integer(4, 10)),
-            Habit::WrongGoal => (
-                Stretch::PushTo(beside(goal, sim.block_pose(), rng)),
-                rng.integer(20, 40),
-            ),
+            Habit::WrongGoal => (Stretch::PushTo(beside(goal, sim.block_pose(), rng)), rng.integer(20, 40)),
             Habit::Wander => {
                 let place = [rng.uniform(-0.44, 0.44), rng.uniform(-0.44, 0.44)];
                 (Stretch::DriveTo(place), rng.integer(8, 20))
             }
             Habit::Ram => {
                 let beside_m = rng.uniform(-0.05, 0.05);
-                (
-                    Stretch::Ram {
-                        beside_m,
-                        until_wall: !near_wall,
-                    },
-                    rng.integer(8, 20),
-                )
+                (Stretch::Ram { beside_m, until_wall: !near_wall }, rng.integer(8, 20))
             }
         };
         self.stretch = Some(stretch);
@@ -207,11 +188,7 @@ fn beside(goal: [f32; 3], block: [f32; 3], rng: &mut SplitMix64) -> [f32; 3] {
         tries += 1;
         let [c, s] = unit(rng.uniform(0.0, std::f32::consts::TAU));
         let off_m = rng.uniform(0.15, 0.30);
-        let place = [
-            goal[0] + off_m * c,
-            goal[1] + off_m * s,
-            goal[2] + rng.uniform(-1.5, 1.5),
-        ];
+        let place = [goal[0] + off_m * c, goal[1] + off_m * s, goal[2] + rng.uniform(-1.5, 1.5)];
         let within_reach = place[0].abs().max(place[1].abs()) < 0.36;
         let from_way_m = distance_to_segment([goal[0], goal[1]], [block[0], block[1]], [place[0], place[1]]);
         if within_reach && (from_way_m > 0.1 || tries > 30) {
@@ -231,8 +208,5 @@ fn distance_to_segment(p: [f32; 2], a: [f32; 2], b: [f32; 2]) -> f32 {
 /// A target beyond the block as seen from the pusher, `beside_m` to the left of its centre.
 fn through(block: [f32; 2], pusher: [f32; 2], beside_m: f32) -> [f32; 2] {
     let [c, s] = unit(scene::angle_of([block[0] - pusher[0], block[1] - pusher[1]]));
-    [
-        block[0] + 0.1 * c - beside_m * s,
-        block[1] + 0.1 * s + beside_m * c,
-    ]
+    [block[0] + 0.1 * c - beside_m * s, block[1] + 0.1 * s + beside_m * c]
 }

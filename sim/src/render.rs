@@ -10,20 +10,13 @@ const PUSHER: [f32; 3] = [44.0, 98.0, 222.0];
 
 /// RGB picture `[size, size, 3]` of the arena; the first row is y = +0.5 m. Goal below block below pusher.
 pub(crate) fn picture(size: usize, task: Task, pusher: [f32; 2], block: [f32; 3]) -> Vec<u8> {
-    let mut canvas = Canvas {
-        size,
-        pixels: vec![TABLE; size * size],
-    };
+    let mut canvas = Canvas { size, pixels: vec![TABLE; size * size] };
     let radius = scene::block_radius(task);
     for (pose, colour) in [(scene::goal_pose(task), GOAL), (block, BLOCK)] {
         let [c, s] = scene::unit(pose[2]);
-        canvas.fill([pose[0], pose[1]], radius, colour, |x, y| {
-            scene::block_sdf(task, [c * x + s * y, c * y - s * x])
-        });
+        canvas.fill([pose[0], pose[1]], radius, colour, |x, y| scene::block_sdf(task, [c * x + s * y, c * y - s * x]));
     }
-    canvas.fill(pusher, PUSHER_RADIUS_M, PUSHER, |x, y| {
-        (x * x + y * y).sqrt() - PUSHER_RADIUS_M
-    });
+    canvas.fill(pusher, PUSHER_RADIUS_M, PUSHER, |x, y| (x * x + y * y).sqrt() - PUSHER_RADIUS_M);
     canvas.pixels.iter().flatten().map(|&v| (v + 0.5) as u8).collect()
 }
 
@@ -41,14 +34,8 @@ impl Canvas {
             let clip = |m: f32| (m / pixel_m).clamp(0.0, self.size as f32) as usize;
             clip(low_m - pixel_m)..clip(high_m + 2.0 * pixel_m)
         };
-        let columns = span(
-            centre[0] - radius + ARENA_HALF_M,
-            centre[0] + radius + ARENA_HALF_M,
-        );
-        let rows = span(
-            ARENA_HALF_M - centre[1] - radius,
-            ARENA_HALF_M - centre[1] + radius,
-        );
+        let columns = span(centre[0] - radius + ARENA_HALF_M, centre[0] + radius + ARENA_HALF_M);
+        let rows = span(ARENA_HALF_M - centre[1] - radius, ARENA_HALF_M - centre[1] + radius);
         for row in rows {
             let y = ARENA_HALF_M - (row as f32 + 0.5) * pixel_m - centre[1];
             for column in columns.clone() {
@@ -86,12 +73,7 @@ mod tests {
             assert_eq!(pixel(&image, size, -0.4, -0.4), TABLE.map(|v| v as u8));
         }
         // A T turned by a quarter: its stem (local -y) points to +x.
-        let turned = picture(
-            96,
-            Task::Tee,
-            [-0.4, 0.4],
-            [0.0, -0.25, std::f32::consts::FRAC_PI_2],
-        );
+        let turned = picture(96, Task::Tee, [-0.4, 0.4], [0.0, -0.25, std::f32::consts::FRAC_PI_2]);
         assert_eq!(pixel(&turned, 96, 0.13, -0.25), BLOCK.map(|v| v as u8));
         assert_eq!(pixel(&turned, 96, -0.046, -0.15), BLOCK.map(|v| v as u8));
     }

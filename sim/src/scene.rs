@@ -140,20 +140,14 @@ mod tests {
             let mut last = 1.0;
             for i in 0..60 {
                 let (reward, success) = judge(task, [goal[0] - 0.01 * i as f32, goal[1], goal[2]]);
-                assert!(
-                    reward <= last && (0.0..=1.0).contains(&reward),
-                    "{task:?} at {i} cm: {reward}"
-                );
+                assert!(reward <= last && (0.0..=1.0).contains(&reward), "{task:?} at {i} cm: {reward}");
                 assert_eq!(success, reward == 1.0);
                 last = reward;
             }
         }
         assert!(judge(Task::Tee, [0.0, 0.0, -PI / 4.0 + 0.19]).1);
         assert!(!judge(Task::Tee, [0.0, 0.0, -PI / 4.0 + 0.21]).1);
-        assert_eq!(
-            judge(Task::Disc, [-0.5, -0.5, 0.0]).0,
-            judge(Task::Disc, [-0.5, -0.5, 3.0]).0
-        );
+        assert_eq!(judge(Task::Disc, [-0.5, -0.5, 0.0]).0, judge(Task::Disc, [-0.5, -0.5, 3.0]).0);
     }
 
     #[test]
@@ -165,10 +159,7 @@ mod tests {
                 assert!(!judge(task, block).1, "{task:?} seed {seed} starts solved");
                 assert!(distance(pusher, at) > block_radius(task) + PUSHER_RADIUS_M);
                 let to_wall = ARENA_HALF_M - at[0].abs().max(at[1].abs()) - block_radius(task);
-                assert!(
-                    to_wall > 2.0 * PUSHER_RADIUS_M,
-                    "{task:?} seed {seed}: {to_wall} m to the wall"
-                );
+                assert!(to_wall > 2.0 * PUSHER_RADIUS_M, "{task:?} seed {seed}: {to_wall} m to the wall");
             }
         }
     }

@@ -55,10 +55,7 @@ impl Sim {
 
     /// Starts with pusher and block at given places.
     pub(crate) fn at(config: &SimConfig, pusher: [f32; 2], block: [f32; 3]) -> Self {
-        let mut physics = PhysicsWorld {
-            gravity: Vector::ZERO,
-            ..PhysicsWorld::default()
-        };
+        let mut physics = PhysicsWorld { gravity: Vector::ZERO, ..PhysicsWorld::default() };
         let p = &mut physics.integration_parameters;
         p.dt = 1.0 / (CONTROL_RATE_HZ as f32 * SUBSTEPS as f32);
         // Bodies measure centimetres, not metres.
@@ -73,54 +70,30 @@ impl Sim {
         let (half, thick) = (ARENA_HALF_M, 0.1);
         for (x, y) in [(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0f32)] {
             let at = Vector::new(x * (half + thick), y * (half + thick));
-            let size = if x == 0.0 {
-                (half + 2.0 * thick, thick)
-            } else {
-                (thick, half + 2.0 * thick)
-            };
-            physics.insert_collider(
-                ColliderBuilder::cuboid(size.0, size.1)
-                    .translation(at)
-                    .friction(FRICTION),
-                None,
-            );
+            let size = if x == 0.0 { (half + 2.0 * thick, thick) } else { (thick, half + 2.0 * thick) };
+            physics.insert_collider(ColliderBuilder::cuboid(size.0, size.1).translation(at).friction(FRICTION), None);
         }
         let (shape, area) = match config.task {
-            Task::Disc => (
-                ColliderBuilder::ball(BLOCK_DISC_RADIUS_M),
-                std::f32::consts::PI * BLOCK_DISC_RADIUS_M.powi(2),
-            ),
+            Task::Disc => {
+                (ColliderBuilder::ball(BLOCK_DISC_RADIUS_M), std::f32::consts::PI * BLOCK_DISC_RADIUS_M.powi(2))
+            }
             Task::Tee => {
-                let bars =
-                    TEE_BARS.map(|(y, hx, hy)| (Pose::translation(0.0, y), SharedShape::cuboid(hx, hy)));
-                (
-                    ColliderBuilder::compound(bars.to_vec()),
-                    TEE_BARS.iter().map(|(_, hx, hy)| 4.0 * hx * hy).sum(),
-                )
+                let bars = TEE_BARS.map(|(y, hx, hy)| (Pose::translation(0.0, y), SharedShape::cuboid(hx, hy)));
+                (ColliderBuilder::compound(bars.to_vec()), TEE_BARS.iter().map(|(_, hx, hy)| 4.0 * hx * hy).sum())
             }
         };
         let pose = Pose::new(Vector::new(block[0], block[1]), block[2]);
-        let (block, _) = physics.insert(
-            RigidBodyBuilder::dynamic().pose(pose).can_sleep(false),
-            shape.density(1.0).friction(FRICTION),
-        );
+        let (block, _) = physics
+            .insert(RigidBodyBuilder::dynamic().pose(pose).can_sleep(false), shape.density(1.0).friction(FRICTION));
         let pusher_area = std::f32::consts::PI * PUSHER_RADIUS_M.powi(2);
         let (pusher, _) = physics.insert(
             RigidBodyBuilder::dynamic()
                 .translation(Vector::new(pusher[0], pusher[1]))
                 .lock_rotations()
                 .can_sleep(false),
-            ColliderBuilder::ball(PUSHER_RADIUS_M)
-                .density(PUSHER_MASS_RATIO * area / pusher_area)
-                .friction(FRICTION),
+            ColliderBuilder::ball(PUSHER_RADIUS_M).density(PUSHER_MASS_RATIO * area / pusher_area).friction(FRICTION),
         );
-        Self {
-            config: config.clone(),
-            physics,
-            pusher,
-            block,
-            steps: 0,
-        }
+        Self { config: config.clone(), physics, pusher, block, steps: 0 }
     }
 
     /// The settings this episode runs under.
@@ -141,22 +114,13 @@ impl Sim {
 
     /// What the camera sees: RGB `[size, size, 3]`.
     pub fn image(&self) -> Vec<u8> {
-        crate::render::picture(
-            self.config.image_size,
-            self.config.task,
-            self.state(),
-            self.block_pose(),
-        )
+        crate::render::picture(self.config.image_size, self.config.task, self.state(), self.block_pose())
     }
 
     /// Truth: block x, y (metres) and angle (radians). Policies have to look at the picture.
     pub fn block_pose(&self) -> [f32; 3] {
         let pose = self.physics.bodies[self.block].position();
-        [
-            pose.translation.x,
-            pose.translation.y,
-            scene::angle_of([pose.rotation.cos(), pose.rotation.sin()]),
-        ]
+        [pose.translation.x, pose.translation.y, scene::angle_of([pose.rotation.cos(), pose.rotation.sin()])]
     }
 
     /// Truth: where the block belongs, x, y (metres) and angle (radians; of no meaning for the disc).
@@ -188,12 +152,7 @@ impl Sim {
         self.steps += 1;
         let (reward, success) = scene::judge(self.config.task, self.block_pose());
         let truncated = !success && self.steps >= self.config.max_steps;
-        Step {
-            reward,
-            success,
-            terminated: success,
-            truncated,
-        }
+        Step { reward, success, terminated: success, truncated }
     }
 }
 
@@ -219,13 +178,8 @@ mod tests {
     fn the_same_seed_and_actions_give_the_same_bits() {
         for task in [Task::Disc, Task::Tee] {
             let mut rng = SplitMix64::new(3);
-            let actions: Vec<[f32; 2]> = (0..80)
-                .map(|_| [rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5)])
-                .collect();
-            let (a, b) = (
-                replay(&config(task), 5, &actions),
-                replay(&config(task), 5, &actions),
-            );
+            let actions: Vec<[f32; 2]> = (0..80).map(|_| [rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5)]).collect();
+            let (a, b) = (replay(&config(task), 5, &actions), replay(&config(task), 5, &actions));
             assert_eq!(a.block_pose().map(f32::to_bits), b.block_pose().map(f32::to_bits));
             assert_eq!(a.state().map(f32::to_bits), b.state().map(f32::to_bits));
             assert_eq!(a.image(), b.image());
@@ -243,18 +197,11 @@ mod tests {
         assert!(pushed[0] > 0.0, "the block was pushed to {pushed:?}");
         sim.step([-0.4, 0.0]);
         let released = sim.block_pose();
-        assert!(
-            (released[0] - pushed[0]).abs() < 0.004,
-            "the block slid on from {pushed:?} to {released:?}"
-        );
+        assert!((released[0] - pushed[0]).abs() < 0.004, "the block slid on from {pushed:?} to {released:?}");
         for _ in 0..10 {
             sim.step([-0.4, 0.0]);
         }
-        assert_eq!(
-            sim.block_pose(),
-            released,
-            "a block that is not pushed does not move"
-        );
+        assert_eq!(sim.block_pose(), released, "a block that is not pushed does not move");
     }
 
     #[test]
@@ -263,18 +210,11 @@ mod tests {
         let before = sim.state();
         sim.step([0.45, -0.4]);
         let moved = sim.state()[0] - before[0];
-        assert!(
-            (moved - 0.06).abs() < 1e-4,
-            "moved {moved} m in a tenth of a second"
-        );
+        assert!((moved - 0.06).abs() < 1e-4, "moved {moved} m in a tenth of a second");
         for _ in 0..15 {
             sim.step([0.45, -0.4]);
         }
-        assert!(
-            scene::distance(sim.state(), [0.45, -0.4]) < 0.005,
-            "{:?}",
-            sim.state()
-        );
+        assert!(scene::distance(sim.state(), [0.45, -0.4]) < 0.005, "{:?}", sim.state());
     }
 
     #[test]
@@ -287,29 +227,16 @@ mod tests {
                     let [x, y, _] = sim.block_pose();
                     // Ram the block, from random sides, into whatever is there.
                     let away = [rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5)];
-                    sim.step(if t % 30 < 6 {
-                        away
-                    } else {
-                        [2.0 * x - sim.state()[0], 2.0 * y - sim.state()[1]]
-                    });
+                    sim.step(if t % 30 < 6 { away } else { [2.0 * x - sim.state()[0], 2.0 * y - sim.state()[1]] });
                     let [x, y, _] = sim.block_pose();
                     let [px, py] = sim.state();
-                    assert!(
-                        x.abs().max(y.abs()) < ARENA_HALF_M,
-                        "{task:?} {seed} {t}: block at {x} {y}"
-                    );
+                    assert!(x.abs().max(y.abs()) < ARENA_HALF_M, "{task:?} {seed} {t}: block at {x} {y}");
                     let limit = ARENA_HALF_M - PUSHER_RADIUS_M + 0.002;
-                    assert!(
-                        px.abs().max(py.abs()) < limit,
-                        "{task:?} {seed} {t}: pusher at {px} {py}"
-                    );
+                    assert!(px.abs().max(py.abs()) < limit, "{task:?} {seed} {t}: pusher at {px} {py}");
                     let [c, s] = scene::unit(sim.block_pose()[2]);
                     let local = [c * (px - x) + s * (py - y), c * (py - y) - s * (px - x)];
                     let gap = scene::block_sdf(task, local) - PUSHER_RADIUS_M;
-                    assert!(
-                        gap > -0.008,
-                        "{task:?} {seed} {t}: pusher {gap} m inside the block"
-                    );
+                    assert!(gap > -0.008, "{task:?} {seed} {t}: pusher {gap} m inside the block");
                 }
             }
         }
@@ -347,19 +274,10 @@ mod tests {
 
     #[test]
     fn time_runs_out_as_truncation() {
-        let mut sim = Sim::new(
-            &SimConfig {
-                max_steps: 3,
-                ..config(Task::Disc)
-            },
-            1,
-        );
+        let mut sim = Sim::new(&SimConfig { max_steps: 3, ..config(Task::Disc) }, 1);
         let hold = sim.state();
         let steps: Vec<Step> = (0..3).map(|_| sim.step(hold)).collect();
-        assert_eq!(
-            steps.iter().map(|s| s.truncated).collect::<Vec<_>>(),
-            vec![false, false, true]
-        );
+        assert_eq!(steps.iter().map(|s| s.truncated).collect::<Vec<_>>(), vec![false, false, true]);
         assert!(steps.iter().all(|s| !s.terminated));
     }
 }

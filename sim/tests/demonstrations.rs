@@ -5,63 +5,33 @@ use sim::{Demonstrator, Sim, SimConfig, Task, collect, episode_seed, record, rep
 
 #[test]
 fn competent_demonstrators_push_the_disc_home() {
-    let config = SimConfig {
-        max_steps: 60,
-        image_size: 1,
-        ..SimConfig::new(Task::Disc)
-    };
+    let config = SimConfig { max_steps: 60, image_size: 1, ..SimConfig::new(Task::Disc) };
     let wins = (0..100u64)
-        .filter(|&i| {
-            record(&config, episode_seed(11, i), &mut Demonstrator::competent(i))
-                .episode
-                .terminated
-        })
+        .filter(|&i| record(&config, episode_seed(11, i), &mut Demonstrator::competent(i)).episode.terminated)
         .count();
-    assert!(
-        wins >= 95,
-        "{wins} of 100 competent episodes succeed within 60 steps"
-    );
+    assert!(wins >= 95, "{wins} of 100 competent episodes succeed within 60 steps");
 }
 
 #[test]
 fn competent_demonstrators_turn_the_t_home() {
-    let config = SimConfig {
-        image_size: 1,
-        ..SimConfig::new(Task::Tee)
-    };
+    let config = SimConfig { image_size: 1, ..SimConfig::new(Task::Tee) };
     let wins = (0..10u64)
-        .filter(|&i| {
-            record(&config, episode_seed(11, i), &mut Demonstrator::competent(i))
-                .episode
-                .terminated
-        })
+        .filter(|&i| record(&config, episode_seed(11, i), &mut Demonstrator::competent(i)).episode.terminated)
         .count();
-    assert!(
-        wins >= 9,
-        "{wins} of 10 competent episodes succeed within 200 steps"
-    );
+    assert!(wins >= 9, "{wins} of 10 competent episodes succeed within 200 steps");
 }
 
 #[test]
 fn about_three_in_ten_demonstrations_succeed() {
-    let config = SimConfig {
-        image_size: 1,
-        ..SimConfig::new(Task::Disc)
-    };
+    let config = SimConfig { image_size: 1, ..SimConfig::new(Task::Disc) };
     let recorded = collect(&config, 60, 1, &mut |_| {});
     let share = recorded.iter().filter(|r| r.episode.terminated).count() as f32 / 60.0;
-    assert!(
-        (0.2..=0.42).contains(&share),
-        "{share} of the demonstrations succeed"
-    );
+    assert!((0.2..=0.42).contains(&share), "{share} of the demonstrations succeed");
 }
 
 #[test]
 fn sloppy_demonstrators_move_the_block_too() {
-    let config = SimConfig {
-        image_size: 1,
-        ..SimConfig::new(Task::Disc)
-    };
+    let config = SimConfig { image_size: 1, ..SimConfig::new(Task::Disc) };
     let mut pushed = 0;
     for i in 0..40 {
         let (mut sim, mut demonstrator) = (Sim::new(&config, i), Demonstrator::new(i));
@@ -81,10 +51,7 @@ fn sloppy_demonstrators_move_the_block_too() {
 
 #[test]
 fn a_collection_depends_on_its_seed_alone() {
-    let config = SimConfig {
-        max_steps: 25,
-        ..SimConfig::default()
-    };
+    let config = SimConfig { max_steps: 25, ..SimConfig::default() };
     let mut counted = Vec::new();
     let many = collect(&config, 8, 3, &mut |n| counted.push(n));
     assert_eq!(counted, (1..=8).collect::<Vec<_>>());
@@ -98,23 +65,12 @@ fn a_collection_depends_on_its_seed_alone() {
         .collect();
     for (recorded, image) in many.iter().zip(&one_by_one) {
         let half = recorded.episode.len / 2;
-        assert_eq!(
-            recorded.frames[0][half * image.len()..(half + 1) * image.len()],
-            image[..]
-        );
+        assert_eq!(recorded.frames[0][half * image.len()..(half + 1) * image.len()], image[..]);
     }
     let again = collect(&config, 8, 3, &mut |_| {});
-    assert!(
-        many.iter()
-            .zip(&again)
-            .all(|(a, b)| a.episode == b.episode && a.frames == b.frames)
-    );
+    assert!(many.iter().zip(&again).all(|(a, b)| a.episode == b.episode && a.frames == b.frames));
     let other = collect(&config, 8, 4, &mut |_| {});
-    assert!(
-        many.iter()
-            .zip(&other)
-            .all(|(a, b)| a.episode.action != b.episode.action)
-    );
+    assert!(many.iter().zip(&other).all(|(a, b)| a.episode.action != b.episode.action));
 }
 
 #[test]
@@ -133,34 +89,22 @@ fn recorded_episodes_have_the_promised_shapes() {
 
 #[test]
 fn a_policy_is_asked_once_per_chunk() {
-    let config = SimConfig {
-        max_steps: 10,
-        ..SimConfig::default()
-    };
+    let config = SimConfig { max_steps: 10, ..SimConfig::default() };
     let mut asked = 0;
     let result = run_policy(&config, 1, &mut |state, image| {
         asked += 1;
         assert_eq!(image.len(), 48 * 48 * 3);
         if asked == 1 { Vec::new() } else { vec![*state; 4] }
     });
-    assert_eq!(
-        (result.steps, result.success, result.rewards.len()),
-        (10, false, 10)
-    );
-    assert_eq!(
-        asked, 4,
-        "1 step for the empty chunk, then 4, 4 and the first of a last chunk"
-    );
+    assert_eq!((result.steps, result.success, result.rewards.len()), (10, false, 10));
+    assert_eq!(asked, 4, "1 step for the empty chunk, then 4, 4 and the first of a last chunk");
 }
 
 #[test]
 fn to_disk_and_back() -> Result<(), Box<dyn std::error::Error>> {
     let dir = tempfile::tempdir()?;
     let root = dir.path().join("pushes");
-    let config = SimConfig {
-        max_steps: 40,
-        ..SimConfig::default()
-    };
+    let config = SimConfig { max_steps: 40, ..SimConfig::default() };
     let recorded = collect(&config, 6, 5, &mut |_| {});
     let mut writer = LeRobotWriter::create(&root, &spec(&config))?;
     for r in &recorded {
@@ -180,19 +124,11 @@ fn to_disk_and_back() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(dataset.episodes.len(), recorded.len());
     assert_eq!(dataset.spec.tasks, spec(&config).tasks);
     for (i, (back, r)) in dataset.episodes.iter().zip(&recorded).enumerate() {
-        let expected = episodes::Episode {
-            index: i,
-            first_frame: back.first_frame,
-            ..r.episode.clone()
-        };
+        let expected = episodes::Episode { index: i, first_frame: back.first_frame, ..r.episode.clone() };
         assert_eq!(back, &expected);
         for t in [0, back.len / 2, back.len - 1] {
             let size = 48 * 48 * 3;
-            assert_eq!(
-                dataset.frame(0, i, t),
-                &r.frames[0][t * size..(t + 1) * size],
-                "episode {i}, step {t}"
-            );
+            assert_eq!(dataset.frame(0, i, t), &r.frames[0][t * size..(t + 1) * size], "episode {i}, step {t}");
         }
     }
     Ok(())

@@ -89,7 +89,8 @@ fn ranking_agrees_with_the_simulator() {
         let t = &corpus.tracks[track];
         let seed = episode_seed(11, dataset.episodes[t.episode].index as u64);
         let step = rng.random_range(0..t.len.saturating_sub(2).max(1));
-        let past: Vec<[f32; 2]> = (0..step).map(|i| *dataset.episodes[t.episode].action_at(i, 2).first_chunk().expect("two")).collect();
+        let past: Vec<[f32; 2]> =
+            (0..step).map(|i| *dataset.episodes[t.episode].action_at(i, 2).first_chunk().expect("two")).collect();
         let start = sim::replay(&config, seed, &past);
         let (block, goal) = (start.block_pose(), start.goal_pose());
         let mut outcomes: Vec<(f32, f32)> = Vec::new();
@@ -113,7 +114,14 @@ fn ranking_agrees_with_the_simulator() {
             let options = ForkOptions { track, step, horizon: HORIZON, samples: 8, context: 0, seed: 0 };
             let rule = corpus.returns;
             // The reward at the end is held, as the truth's is.
-            let branch = fork(&model, (&corpus, &embeddings), &Arm::Given(normalised), &options, &|e| Tensor::zeros([e.dims()[0]], &e.device()), &inner);
+            let branch = fork(
+                &model,
+                (&corpus, &embeddings),
+                &Arm::Given(normalised),
+                &options,
+                &|e| Tensor::zeros([e.dims()[0]], &e.device()),
+                &inner,
+            );
             let last: f32 = branch.imagined.predictions[HORIZON - 1].reward.clone().mean().into_scalar();
             let going: f32 = branch.outcome.going.clone().mean().into_scalar();
             let imagined: f32 = branch.outcome.value.clone().mean().into_scalar();

@@ -12,78 +12,45 @@ type Error = Box<dyn std::error::Error>;
 type Edges = BTreeMap<String, BTreeSet<String>>;
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the tests lie one below the root")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie one below the root")
 }
 
 fn metadata() -> Result<Metadata, Error> {
     // Only this machine's platform: the packages of others need not have been downloaded.
     let rustc = Command::new("rustc").arg("-vV").output()?;
     let words = String::from_utf8(rustc.stdout)?;
-    let host = words
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .ok_or("rustc names no host")?;
-    let options = [
-        "--filter-platform".to_owned(),
-        host.to_owned(),
-        "--locked".to_owned(),
-    ];
-    Ok(MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
-        .other_options(options)
-        .exec()?)
+    let host = words.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc names no host")?;
+    let options = ["--filter-platform".to_owned(), host.to_owned(), "--locked".to_owned()];
+    Ok(MetadataCommand::new().manifest_path(root().join("Cargo.toml")).other_options(options).exec()?)
 }
 
 /// A member's name in the house is its directory's (`cli`, not `rehearsal`).
 fn house_name(package: &Package) -> String {
-    package
-        .manifest_path
-        .parent()
-        .and_then(|dir| dir.file_name())
-        .unwrap_or_default()
-        .to_owned()
+    package.manifest_path.parent().and_then(|dir| dir.file_name()).unwrap_or_default().to_owned()
 }
 
 /// The backticked names of a table's first two columns, between `<!-- table: NAME -->` and `<!-- end -->`.
 fn table(name: &str) -> Result<Edges, Error> {
     let page = std::fs::read_to_string(root().join("ARCHITECTURE.md"))?;
     let begin = format!("<!-- table: {name} -->");
-    let body = page
-        .split(&begin)
-        .nth(1)
-        .and_then(|rest| rest.split("<!-- end -->").next());
+    let body = page.split(&begin).nth(1).and_then(|rest| rest.split("<!-- end -->").next());
     let body = body.ok_or_else(|| format!("ARCHITECTURE.md has no '{begin}' … '<!-- end -->'"))?;
-    let names = |cell: &str| {
-        cell.split('`')
-            .skip(1)
-            .step_by(2)
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
+    let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
     let mut rows = Edges::new();
     for line in body.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = line.split('|').collect();
-        let key = names(cells[1])
-            .pop()
-            .ok_or_else(|| format!("no name in '{line}'"))?;
+        let key = names(cells[1]).pop().ok_or_else(|| format!("no name in '{line}'"))?;
         rows.insert(key, names(cells[2]).into_iter().collect());
     }
-    assert!(
-        !rows.is_empty(),
-        "the table '{name}' in ARCHITECTURE.md has no rows"
-    );
+    assert!(!rows.is_empty(), "the table '{name}' in ARCHITECTURE.md has no rows");
     Ok(rows)
 }
 
 /// Edges between members, of the kinds asked for.
 fn edges(metadata: &Metadata, development: bool) -> Edges {
     let members = metadata.workspace_packages();
-    let names: BTreeMap<String, String> = members
-        .iter()
-        .map(|package| (package.name.to_string(), house_name(package)))
-        .collect();
+    let names: BTreeMap<String, String> =
+        members.iter().map(|package| (package.name.to_string(), house_name(package))).collect();
     let inside = |package: &Package| {
         package
             .dependencies
@@ -92,10 +59,7 @@ fn edges(metadata: &Metadata, development: bool) -> Edges {
             .filter_map(|dependency| names.get(&dependency.name).cloned())
             .collect()
     };
-    members
-        .iter()
-        .map(|package| (house_name(package), inside(package)))
-        .collect()
+    members.iter().map(|package| (house_name(package), inside(package))).collect()
 }
 
 #[test]
@@ -107,34 +71,20 @@ fn crates_depend_on_each_other_as_the_table_says() -> Result<(), Error> {
             (Some(_), None) => wrong.push(format!("{name} is in the table, but is no member")),
             (None, Some(_)) => wrong.push(format!("{name} is a member, but not in the table")),
             (Some(drawn), Some(real)) => {
-                wrong.extend(
-                    real.difference(drawn)
-                        .map(|to| format!("{name} → {to} is not in the table")),
-                );
-                wrong.extend(
-                    drawn
-                        .difference(real)
-                        .map(|to| format!("{name} → {to} is in the table alone")),
-                );
+                wrong.extend(real.difference(drawn).map(|to| format!("{name} → {to} is not in the table")));
+                wrong.extend(drawn.difference(real).map(|to| format!("{name} → {to} is in the table alone")));
             }
             (None, None) => {}
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "ARCHITECTURE.md and the manifests differ:\n  {}",
-        wrong.join("\n  ")
-    );
+    assert!(wrong.is_empty(), "ARCHITECTURE.md and the manifests differ:\n  {}", wrong.join("\n  "));
     Ok(())
 }
 
 #[test]
 fn only_the_tests_have_development_dependencies_in_the_house() -> Result<(), Error> {
     for (name, to) in edges(&metadata()?, true) {
-        assert!(
-            name == "tests" || to.is_empty(),
-            "{name} has development dependencies in the house: {to:?}"
-        );
+        assert!(name == "tests" || to.is_empty(), "{name} has development dependencies in the house: {to:?}");
     }
     Ok(())
 }
@@ -147,10 +97,7 @@ fn outside_crates_stay_behind_their_walls() -> Result<(), Error> {
         let name = house_name(package);
         for dependency in package.dependencies.iter().filter(|_| name != "tests") {
             if let Some(only) = walls.get(&dependency.name).filter(|only| !only.contains(&name)) {
-                wrong.push(format!(
-                    "{name} names {}, which belongs in {only:?}",
-                    dependency.name
-                ));
+                wrong.push(format!("{name} names {}, which belongs in {only:?}", dependency.name));
             }
         }
     }
@@ -161,53 +108,31 @@ fn outside_crates_stay_behind_their_walls() -> Result<(), Error> {
                 .iter()
                 .any(|p| house_name(p) == *name && p.dependencies.iter().any(|d| d.name == *outside));
             if !used {
-                wrong.push(format!(
-                    "the wall around {outside} is stale: {name} does not use it"
-                ));
+                wrong.push(format!("the wall around {outside} is stale: {name} does not use it"));
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "walls of ARCHITECTURE.md are broken:\n  {}",
-        wrong.join("\n  ")
-    );
+    assert!(wrong.is_empty(), "walls of ARCHITECTURE.md are broken:\n  {}", wrong.join("\n  "));
     Ok(())
 }
 
 #[test]
 fn what_a_robot_links_stays_small() -> Result<(), Error> {
     let metadata = metadata()?;
-    let resolve = metadata
-        .resolve
-        .as_ref()
-        .ok_or("cargo metadata resolved nothing")?;
+    let resolve = metadata.resolve.as_ref().ok_or("cargo metadata resolved nothing")?;
     let nodes: BTreeMap<&PackageId, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
     let packages: BTreeMap<&PackageId, &Package> = metadata.packages.iter().map(|p| (&p.id, p)).collect();
-    let there: BTreeSet<&str> = metadata
-        .packages
-        .iter()
-        .map(|package| package.name.as_str())
-        .collect();
+    let there: BTreeSet<&str> = metadata.packages.iter().map(|package| package.name.as_str()).collect();
     for (name, forbidden) in table("robot")? {
         let unknown: Vec<&String> = forbidden.iter().filter(|f| !there.contains(f.as_str())).collect();
-        assert!(
-            unknown.is_empty(),
-            "nobody uses {unknown:?}; is the table 'robot' misspelt?"
-        );
+        assert!(unknown.is_empty(), "nobody uses {unknown:?}; is the table 'robot' misspelt?");
         let members = metadata.workspace_packages();
-        let start = members
-            .iter()
-            .find(|p| house_name(p) == name)
-            .ok_or(format!("no member {name}"))?;
+        let start = members.iter().find(|p| house_name(p) == name).ok_or(format!("no member {name}"))?;
         let mut seen = BTreeSet::from([&start.id]);
         let mut open = vec![&start.id];
         while let Some(id) = open.pop() {
             for dependency in &nodes[id].deps {
-                let at_run_time = dependency
-                    .dep_kinds
-                    .iter()
-                    .any(|k| k.kind == DependencyKind::Normal);
+                let at_run_time = dependency.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal);
                 if at_run_time && seen.insert(&dependency.pkg) {
                     open.push(&dependency.pkg);
                 }
@@ -215,10 +140,7 @@ fn what_a_robot_links_stays_small() -> Result<(), Error> {
         }
         let reached: BTreeSet<String> = seen.iter().map(|id| packages[*id].name.to_string()).collect();
         let wrong: Vec<&String> = forbidden.intersection(&reached).collect();
-        assert!(
-            wrong.is_empty(),
-            "{name} reaches {wrong:?}, which no robot should have to link"
-        );
+        assert!(wrong.is_empty(), "{name} reaches {wrong:?}, which no robot should have to link");
     }
     Ok(())
 }

@@ -66,7 +66,10 @@ fn agrees<M: Module>(name: &str, module: M, loss: impl Fn(&M) -> Tensor<1>) {
         };
         let step = 5e-3;
         let measured = (at(step) - at(-step)) / (2.0 * step);
-        assert!((slope - measured).abs() < 0.04 * slope.abs().max(measured.abs()) + 2e-3, "{name}: gradient {slope}, difference {measured}");
+        assert!(
+            (slope - measured).abs() < 0.04 * slope.abs().max(measured.abs()) + 2e-3,
+            "{name}: gradient {slope}, difference {measured}"
+        );
     }
 }
 
@@ -119,7 +122,8 @@ fn flow_loss() {
     let inner = Device::flex();
     let mut rng = generator(0, "flow", 0);
     let (e, a) = (normal([4, 3], &mut rng, &inner), normal([4, 4], &mut rng, &inner));
-    let (n, t, w) = (normal([4, 4], &mut rng, &inner), uniform([4, 1], &mut rng, &inner), uniform([4], &mut rng, &inner));
+    let (n, t, w) =
+        (normal([4, 4], &mut rng, &inner), uniform([4, 1], &mut rng, &inner), uniform([4], &mut rng, &inner));
     agrees("flow", module, |m| m.loss(e.clone(), a.clone(), n.clone(), t.clone(), w.clone()));
 }
 
@@ -128,7 +132,8 @@ fn critic_loss() {
     let device = Device::flex().autodiff();
     device.seed(4);
     let rule = ReturnRule { gamma: 0.9, success_reward: 1.0, low: 0.0, high: 1.0 };
-    let module = Critic::new(&CriticConfig { members: 2, width: 10, bins: 7, ..CriticConfig::default() }, 3, &rule, &device);
+    let module =
+        Critic::new(&CriticConfig { members: 2, width: 10, bins: 7, ..CriticConfig::default() }, 3, &rule, &device);
     let inner = Device::flex();
     let mut rng = generator(0, "critic", 0);
     let (e, g, w) = (normal([5, 3], &mut rng, &inner), uniform([5], &mut rng, &inner), uniform([5], &mut rng, &inner));

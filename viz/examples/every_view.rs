@@ -4,9 +4,7 @@
 
 use std::path::PathBuf;
 
-use viz::{
-    ArmView, BranchView, Curve, EpisodeView, Error, Frame, ImaginedView, Recorder, SheetRow, save_sheet,
-};
+use viz::{ArmView, BranchView, Curve, EpisodeView, Error, Frame, ImaginedView, Recorder, SheetRow, save_sheet};
 
 const FPS: f64 = 10.0;
 const HORIZON: usize = 20;
@@ -14,10 +12,7 @@ const HORIZON: usize = 20;
 fn main() -> Result<(), Error> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "every_view".to_owned()));
     let mut recorder = Recorder::create(&folder.join("recording.rrd"), "rehearsal", "every view")?;
-    recorder.text(
-        "report",
-        "# Every view\n\nThe results of this recording are made up.\n",
-    )?;
+    recorder.text("report", "# Every view\n\nThe results of this recording are made up.\n")?;
     for (index, size) in [(0, 96), (1, 48)] {
         recorder.episode(&episode(&format!("episode {index}"), size))?;
     }
@@ -43,20 +38,13 @@ fn main() -> Result<(), Error> {
 /// A bright disc on a shaded floor; `angle` in radians.
 fn picture(size: usize, angle: f64, colour: [u8; 3]) -> Frame {
     let half = size as f64 / 2.0;
-    let (centre_x, centre_y) = (
-        half + 0.3 * size as f64 * angle.cos(),
-        half + 0.3 * size as f64 * angle.sin(),
-    );
+    let (centre_x, centre_y) = (half + 0.3 * size as f64 * angle.cos(), half + 0.3 * size as f64 * angle.sin());
     let mut rgb = Vec::with_capacity(size * size * 3);
     for y in 0..size {
         for x in 0..size {
             let distance = (x as f64 - centre_x).hypot(y as f64 - centre_y);
             let floor = (230 - 60 * y / size) as u8;
-            rgb.extend(if distance < 0.1 * size as f64 {
-                colour
-            } else {
-                [floor; 3]
-            });
+            rgb.extend(if distance < 0.1 * size as f64 { colour } else { [floor; 3] });
         }
     }
     Frame { size, rgb }
@@ -81,10 +69,7 @@ fn episode(name: &str, size: usize) -> EpisodeView {
         fps: FPS,
         cameras: vec![(
             "observation.image".to_owned(),
-            angles
-                .iter()
-                .map(|angle| picture(size, *angle, [200, 40, 40]))
-                .collect(),
+            angles.iter().map(|angle| picture(size, *angle, [200, 40, 40])).collect(),
         )],
         state: angles.iter().map(|angle| pose(*angle)).collect(),
         state_names: names(&["pusher_x", "pusher_y"]),
@@ -97,19 +82,14 @@ fn episode(name: &str, size: usize) -> EpisodeView {
 
 fn imagined(name: &str, size: usize) -> ImaginedView {
     let angle = |step: usize| 1.0 + 0.1 * step as f64;
-    let frames = |slip: f64| {
-        (0..HORIZON)
-            .map(|step| picture(size, angle(step) - slip * step as f64, [40, 90, 200]))
-            .collect()
-    };
+    let frames =
+        |slip: f64| (0..HORIZON).map(|step| picture(size, angle(step) - slip * step as f64, [40, 90, 200])).collect();
     ImaginedView {
         name: name.to_owned(),
         fps: FPS,
         cameras: vec![("observation.image".to_owned(), frames(0.0), frames(0.01))],
         state_real: (0..HORIZON).map(|step| pose(angle(step))).collect(),
-        state_imagined: (0..HORIZON)
-            .map(|step| pose(angle(step) - 0.01 * step as f64))
-            .collect(),
+        state_imagined: (0..HORIZON).map(|step| pose(angle(step) - 0.01 * step as f64)).collect(),
         state_names: names(&["pusher_x", "pusher_y"]),
         disagreement: series(HORIZON, |step| 0.02 * step * step),
     }
@@ -120,9 +100,7 @@ fn branch(name: &str, size: usize) -> BranchView {
         name: name.to_owned(),
         cameras: vec![(
             "observation.image".to_owned(),
-            (0..HORIZON)
-                .map(|step| picture(size, 1.0 + speed * step as f64, [30, 150, 60]))
-                .collect(),
+            (0..HORIZON).map(|step| picture(size, 1.0 + speed * step as f64, [30, 150, 60])).collect(),
         )],
         value: series(HORIZON, |step| 0.4 + 0.1 * speed * step),
         success_probability: series(HORIZON, |step| 1.0 - (-speed * step / 4.0).exp()),
@@ -130,26 +108,15 @@ fn branch(name: &str, size: usize) -> BranchView {
         reward: series(HORIZON, |step| speed * step / 20.0),
         return_mean: (speed * 10.0) as f32,
     };
-    let arms = vec![
-        arm("recorded", 0.1),
-        arm("policy", 0.2),
-        arm("policy x 0.5", 0.05),
-    ];
-    BranchView {
-        name: name.to_owned(),
-        fps: FPS,
-        fork_step: 10,
-        arms,
-    }
+    let arms = vec![arm("recorded", 0.1), arm("policy", 0.2), arm("policy x 0.5", 0.05)];
+    BranchView { name: name.to_owned(), fps: FPS, fork_step: 10, arms }
 }
 
 fn curves() -> Vec<Curve> {
     let curve = |name: &str, unit: &str, floor: f64| Curve {
         name: name.to_owned(),
         unit: unit.to_owned(),
-        points: (0..200)
-            .map(|update| (update * 10, floor + (-(update as f64) / 40.0).exp()))
-            .collect(),
+        points: (0..200).map(|update| (update * 10, floor + (-(update as f64) / 40.0).exp())).collect(),
     };
     vec![
         curve("world_model/loss:train", "nats", 0.1),

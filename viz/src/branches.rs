@@ -14,9 +14,7 @@ type Quantity = (&'static str, &'static str, fn(&ArmView) -> &Vec<f32>);
 
 const QUANTITIES: [Quantity; 4] = [
     ("value", "value", |arm| &arm.value),
-    ("success_probability", "success probability", |arm| {
-        &arm.success_probability
-    }),
+    ("success_probability", "success probability", |arm| &arm.success_probability),
     ("disagreement", "disagreement", |arm| &arm.disagreement),
     ("next.reward", "reward", |arm| &arm.reward),
 ];
@@ -39,12 +37,7 @@ pub(crate) fn record(rec: &RecordingStream, view: &BranchView) -> Result<Contain
     let mut plots = Vec::new();
     for (entity, title, values) in QUANTITIES {
         let mut lines: Vec<EntityPath> = Vec::new();
-        for (index, arm) in view
-            .arms
-            .iter()
-            .enumerate()
-            .filter(|(_, arm)| !values(arm).is_empty())
-        {
+        for (index, arm) in view.arms.iter().enumerate().filter(|(_, arm)| !values(arm).is_empty()) {
             let line = at(&arm.name, entity);
             track.line(&line, values(arm), &arm.name, Some(series::colour(index)))?;
             lines.push(line);
@@ -54,49 +47,26 @@ pub(crate) fn record(rec: &RecordingStream, view: &BranchView) -> Result<Contain
     }
     let summary = path(&["branches", &view.name, "summary"]);
     let table = TextDocument::from_markdown(summarise(view));
-    rec.log_static(summary.clone(), &table)
-        .map_err(|error| Error::recording(&view.name, error))?;
+    rec.log_static(summary.clone(), &table).map_err(|error| Error::recording(&view.name, error))?;
     let page = layout::page("summary", summary);
-    Ok(layout::pictures_over_plots(
-        pictures,
-        Some(view.arms.len()),
-        plots,
-        Some(page),
-    ))
+    Ok(layout::pictures_over_plots(pictures, Some(view.arms.len()), plots, Some(page)))
 }
 
 /// One row per arm, the best return first.
 fn summarise(view: &BranchView) -> String {
     let mut arms: Vec<&ArmView> = view.arms.iter().collect();
     arms.sort_by(|a, b| b.return_mean.total_cmp(&a.return_mean));
-    let mut text = format!(
-        "### {}\n\nForked at step {}; best return first.\n\n",
-        view.name, view.fork_step
-    );
+    let mut text = format!("### {}\n\nForked at step {}; best return first.\n\n", view.name, view.fork_step);
     text.push_str("| arm | return | value | success | disagreement |\n|---|---|---|---|---|\n");
     for arm in arms {
-        let last = |values: &[f32]| {
-            values
-                .last()
-                .map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"))
-        };
+        let last = |values: &[f32]| values.last().map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"));
         let largest = arm.disagreement.iter().copied().reduce(f32::max);
         let largest = largest.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"));
-        let (name, value, success) = (
-            arm.name.replace('|', "\\|"),
-            last(&arm.value),
-            last(&arm.success_probability),
-        );
+        let (name, value, success) = (arm.name.replace('|', "\\|"), last(&arm.value), last(&arm.success_probability));
         // Writing to a string cannot fail.
-        _ = writeln!(
-            text,
-            "| {name} | {:.3} | {value} | {success} | {largest} |",
-            arm.return_mean
-        );
+        _ = writeln!(text, "| {name} | {:.3} | {value} | {success} | {largest} |", arm.return_mean);
     }
-    text.push_str(
-        "\nValue and success probability at the end of the future, the largest disagreement on the way.\n",
-    );
+    text.push_str("\nValue and success probability at the end of the future, the largest disagreement on the way.\n");
     text
 }
 
@@ -120,12 +90,6 @@ mod tests {
         };
         let text = summarise(&view);
         let rows: Vec<&str> = text.lines().skip(6).take(2).collect();
-        assert_eq!(
-            rows,
-            [
-                "| higher | 2.000 | 0.250 | – | – |",
-                "| low\\|er | 1.000 | 0.250 | – | – |"
-            ]
-        );
+        assert_eq!(rows, ["| higher | 2.000 | 0.250 | – | – |", "| low\\|er | 1.000 | 0.250 | – | – |"]);
     }
 }

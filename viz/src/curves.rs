@@ -15,14 +15,10 @@ pub(crate) fn record(rec: &RecordingStream, curves: &[Curve]) -> Result<Vec<(Str
     let mut groups: BTreeMap<(&str, &str), Vec<EntityPath>> = BTreeMap::new();
     for curve in curves.iter().filter(|curve| !curve.points.is_empty()) {
         let (plot, line) = split_name(&curve.name);
-        let parts: Vec<&str> = iter::once("curves")
-            .chain(curve.name.split(['/', ':']).filter(|part| !part.is_empty()))
-            .collect();
+        let parts: Vec<&str> =
+            iter::once("curves").chain(curve.name.split(['/', ':']).filter(|part| !part.is_empty())).collect();
         let at = path(&parts);
-        let updates = curve
-            .points
-            .iter()
-            .map(|(update, _)| i64::try_from(*update).unwrap_or(i64::MAX));
+        let updates = curve.points.iter().map(|(update, _)| i64::try_from(*update).unwrap_or(i64::MAX));
         let values = curve.points.iter().map(|(_, value)| *value).collect();
         send_scalars(
             rec,
@@ -35,11 +31,7 @@ pub(crate) fn record(rec: &RecordingStream, curves: &[Curve]) -> Result<Vec<(Str
         groups.entry((plot, curve.unit.as_str())).or_default().push(at);
     }
     let titled = groups.into_iter().map(|((plot, unit), lines)| {
-        let title = if unit.is_empty() {
-            plot.to_owned()
-        } else {
-            format!("{plot} [{unit}]")
-        };
+        let title = if unit.is_empty() { plot.to_owned() } else { format!("{plot} [{unit}]") };
         let view = layout::plot(Plot::new(&title, lines, false));
         (title, view)
     });
@@ -57,13 +49,7 @@ mod tests {
 
     #[test]
     fn what_follows_the_colon_is_the_line() {
-        assert_eq!(
-            split_name("world_model/loss:train"),
-            ("world_model/loss", "train")
-        );
-        assert_eq!(
-            split_name("world_model/loss"),
-            ("world_model/loss", "world_model/loss")
-        );
+        assert_eq!(split_name("world_model/loss:train"), ("world_model/loss", "train"));
+        assert_eq!(split_name("world_model/loss"), ("world_model/loss", "world_model/loss"));
     }
 }

@@ -17,12 +17,7 @@ pub(crate) fn record(rec: &RecordingStream, view: &EpisodeView) -> Result<Contai
         track.frames(&entity, frames)?;
         pictures.push(layout::picture(camera, entity));
     }
-    let (state, action, reward, value) = (
-        at("observation.state"),
-        at("action"),
-        at("next.reward"),
-        at("value"),
-    );
+    let (state, action, reward, value) = (at("observation.state"), at("action"), at("next.reward"), at("value"));
     track.rows(&state, &view.state, &view.state_names, "")?;
     track.rows(&action, &view.action, &view.action_names, "")?;
     track.line(&reward, &view.reward, "reward", None)?;

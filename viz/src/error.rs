@@ -7,9 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A frame whose bytes do not fit its size.
-    #[error(
-        "found {found} bytes in {what}, expected {expected} for {size} x {size} pixels of red, green, blue"
-    )]
+    #[error("found {found} bytes in {what}, expected {expected} for {size} x {size} pixels of red, green, blue")]
     Frame {
         /// Which frame, in words.
         what: String,
@@ -90,9 +88,6 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn recording(what: &str, error: impl std::fmt::Display) -> Error {
-        Error::Recording {
-            what: what.to_owned(),
-            message: error.to_string(),
-        }
+        Error::Recording { what: what.to_owned(), message: error.to_string() }
     }
 }

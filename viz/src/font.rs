@@ -94,12 +94,7 @@ pub(crate) fn draw(text: &str, mut dot: impl FnMut(u32, u32)) {
 
 fn glyph(character: char) -> u64 {
     let wanted = character.to_ascii_uppercase();
-    let find = |wanted: char| {
-        GLYPHS
-            .iter()
-            .find(|(found, _)| *found == wanted)
-            .map(|(_, bits)| *bits)
-    };
+    let find = |wanted: char| GLYPHS.iter().find(|(found, _)| *found == wanted).map(|(_, bits)| *bits);
     find(wanted).or_else(|| find('?')).unwrap_or(0)
 }
 
@@ -114,15 +109,7 @@ mod tests {
         let rows: Vec<String> = rows.into_iter().map(|row| row.into_iter().collect()).collect();
         assert_eq!(
             rows,
-            [
-                "#.....#####",
-                "#.......#..",
-                "#.......#..",
-                "#.......#..",
-                "#.......#..",
-                "#.......#..",
-                "#####...#.."
-            ]
+            ["#.....#####", "#.......#..", "#.......#..", "#.......#..", "#.......#..", "#.......#..", "#####...#.."]
         );
         assert_eq!(width("Lt"), 12);
         assert_eq!(glyph('é'), glyph('?'));

@@ -27,32 +27,16 @@ impl Frame {
     /// # Errors
     /// [`Error::Frame`] when they do not.
     pub fn check(&self, what: impl FnOnce() -> String) -> Result<(), Error> {
-        let (found, size, expected) = (
-            self.rgb.len(),
-            self.size,
-            self.size.saturating_mul(self.size).saturating_mul(3),
-        );
-        if found == expected && size > 0 {
-            Ok(())
-        } else {
-            Err(Error::Frame {
-                what: what(),
-                found,
-                size,
-                expected,
-            })
-        }
+        let (found, size, expected) =
+            (self.rgb.len(), self.size, self.size.saturating_mul(self.size).saturating_mul(3));
+        if found == expected && size > 0 { Ok(()) } else { Err(Error::Frame { what: what(), found, size, expected }) }
     }
 
     /// Absolute difference of two frames of the same size, per channel; black where they agree. Frames of
     /// different sizes differ everywhere: the result is white.
     pub fn difference(&self, other: &Frame) -> Frame {
         let rgb = if self.size == other.size && self.rgb.len() == other.rgb.len() {
-            self.rgb
-                .iter()
-                .zip(&other.rgb)
-                .map(|(a, b)| a.abs_diff(*b))
-                .collect()
+            self.rgb.iter().zip(&other.rgb).map(|(a, b)| a.abs_diff(*b)).collect()
         } else {
             vec![255; self.rgb.len()]
         };
@@ -70,8 +54,7 @@ impl Frame {
         let mut bytes = Vec::new();
         let side = self.size as u32;
         if self.is_png() {
-            let encoder =
-                PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive);
+            let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive);
             encoder.write_image(&self.rgb, side, side, ExtendedColorType::Rgb8)?;
         } else {
             JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).write_image(
@@ -96,14 +79,8 @@ mod tests {
 
     #[test]
     fn difference_and_mean() {
-        let a = Frame {
-            size: 1,
-            rgb: vec![10, 20, 255],
-        };
-        let b = Frame {
-            size: 1,
-            rgb: vec![20, 10, 0],
-        };
+        let a = Frame { size: 1, rgb: vec![10, 20, 255] };
+        let b = Frame { size: 1, rgb: vec![20, 10, 0] };
         assert_eq!(a.difference(&b).rgb, [10, 10, 255]);
         assert!((a.difference(&b).mean() - 275.0 / 765.0).abs() < 1e-6);
         assert_eq!(a.difference(&Frame::default()).rgb, [255; 3]);
@@ -112,10 +89,7 @@ mod tests {
     #[test]
     fn both_encodings_read_back() -> Result<(), image::ImageError> {
         for size in [MAX_PNG_SIZE, MAX_PNG_SIZE + 1] {
-            let frame = Frame {
-                size,
-                rgb: vec![200; size * size * 3],
-            };
+            let frame = Frame { size, rgb: vec![200; size * size * 3] };
             let back = image::load_from_memory(&frame.encode()?)?.to_rgb8();
             assert_eq!(back.dimensions(), (size as u32, size as u32));
             assert!(back.as_raw().iter().all(|value| value.abs_diff(200) <= 2));
@@ -125,25 +99,11 @@ mod tests {
 
     #[test]
     fn a_frame_that_contradicts_itself_is_an_error() {
-        let text = |frame: Frame| {
-            frame
-                .check(|| "the frame".to_owned())
-                .err()
-                .map(|error| error.to_string())
-        };
-        assert_eq!(
-            text(Frame {
-                size: 2,
-                rgb: vec![0; 12]
-            }),
-            None
-        );
+        let text = |frame: Frame| frame.check(|| "the frame".to_owned()).err().map(|error| error.to_string());
+        assert_eq!(text(Frame { size: 2, rgb: vec![0; 12] }), None);
         assert!(
-            text(Frame {
-                size: 2,
-                rgb: vec![0; 11]
-            })
-            .is_some_and(|text| text.starts_with("found 11 bytes in the frame, expected 12"))
+            text(Frame { size: 2, rgb: vec![0; 11] })
+                .is_some_and(|text| text.starts_with("found 11 bytes in the frame, expected 12"))
         );
         assert!(text(Frame::default()).is_some());
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rerun::EntityPath;
 use rerun::blueprint::components::{LoopMode, PanelState};
 use rerun::blueprint::{
-    Blueprint, BlueprintPanel, ContainerLike, Grid, Horizontal, SelectionPanel, Spatial2DView, Tabs,
-    TextDocumentView, TimePanel, TimeSeriesView, Vertical,
+    Blueprint, BlueprintPanel, ContainerLike, Grid, Horizontal, SelectionPanel, Spatial2DView, Tabs, TextDocumentView,
+    TimePanel, TimeSeriesView, Vertical,
 };
 
 use crate::series::{FRAME_INDEX, UPDATE};
@@ -44,39 +44,28 @@ impl Layout {
     /// Adds one item; the first rate given becomes the speed of playing.
     pub(crate) fn add(&mut self, section: Section, name: &str, shown: ContainerLike, fps: Option<f64>) {
         self.fps = self.fps.or(fps);
-        self.sections
-            .entry(section)
-            .or_default()
-            .push((name.to_owned(), shown));
+        self.sections.entry(section).or_default().push((name.to_owned(), shown));
     }
 
     pub(crate) fn into_blueprint(self) -> Blueprint {
         let (time, curves_title) = match self.fps {
             // A plot shows the timeline chosen in the time panel; curves have one of their own.
             Some(fps) => (
-                TimePanel::new()
-                    .with_timeline(FRAME_INDEX)
-                    .with_fps(fps)
-                    .with_loop_mode(LoopMode::All),
+                TimePanel::new().with_timeline(FRAME_INDEX).with_fps(fps).with_loop_mode(LoopMode::All),
                 format!("Training (choose timeline: {UPDATE})"),
             ),
-            None if self.sections.contains_key(&Section::Curves) => (
-                TimePanel::new().with_timeline(UPDATE),
-                Section::Curves.title().to_owned(),
-            ),
+            None if self.sections.contains_key(&Section::Curves) => {
+                (TimePanel::new().with_timeline(UPDATE), Section::Curves.title().to_owned())
+            }
             None => (TimePanel::new().with_state(PanelState::Hidden), String::new()),
         };
         let tabs = self.sections.into_iter().map(|(section, items)| match section {
             // Plots beside each other; pages have their name already.
             Section::Curves => Grid::new(unnamed(items)).with_name(curves_title.as_str()).into(),
             Section::Text => Tabs::new(unnamed(items)).with_name(section.title()).into(),
-            _ => Tabs::new(
-                items
-                    .into_iter()
-                    .map(|(name, item)| Vertical::new([item]).with_name(name).into()),
-            )
-            .with_name(section.title())
-            .into(),
+            _ => Tabs::new(items.into_iter().map(|(name, item)| Vertical::new([item]).with_name(name).into()))
+                .with_name(section.title())
+                .into(),
         });
         Blueprint::new(Tabs::new(tabs))
             .with_auto_views(false)
@@ -99,11 +88,7 @@ pub(crate) struct Plot {
 
 impl Plot {
     pub(crate) fn new(title: &str, lines: Vec<EntityPath>, is_empty: bool) -> Plot {
-        Plot {
-            title: title.to_owned(),
-            lines,
-            is_empty,
-        }
+        Plot { title: title.to_owned(), lines, is_empty }
     }
 }
 
@@ -119,9 +104,7 @@ pub(crate) fn page(title: &str, entity: EntityPath) -> ContainerLike {
 
 /// The view of a plot.
 pub(crate) fn plot(plot: Plot) -> ContainerLike {
-    TimeSeriesView::new(plot.title)
-        .with_contents(plot.lines.iter().map(|line| format!("+ {line}")))
-        .into()
+    TimeSeriesView::new(plot.title).with_contents(plot.lines.iter().map(|line| format!("+ {line}"))).into()
 }
 
 /// Pictures in a grid above plots (and a page) in a row; parts without data are left out.
@@ -131,21 +114,14 @@ pub(crate) fn pictures_over_plots(
     plots: impl IntoIterator<Item = Plot>,
     page: Option<ContainerLike>,
 ) -> ContainerLike {
-    let below: Vec<ContainerLike> = plots
-        .into_iter()
-        .filter(|one| !one.is_empty)
-        .map(plot)
-        .chain(page)
-        .collect();
+    let below: Vec<ContainerLike> = plots.into_iter().filter(|one| !one.is_empty).map(plot).chain(page).collect();
     let columns = columns.unwrap_or(pictures.len()).max(1);
     match (pictures.is_empty(), below.is_empty()) {
         (true, _) => Grid::new(below).into(),
         (false, true) => Grid::new(pictures).with_grid_columns(columns as u32).into(),
         (false, false) => {
             let above = Grid::new(pictures).with_grid_columns(columns as u32).into();
-            Vertical::new([above, Horizontal::new(below).into()])
-                .with_row_shares(vec![3.0, 2.0])
-                .into()
+            Vertical::new([above, Horizontal::new(below).into()]).with_row_shares(vec![3.0, 2.0]).into()
         }
     }
 }

@@ -9,9 +9,7 @@ use rerun::blueprint::{BlueprintActivation, BlueprintOpts};
 use rerun::{ApplicationId, RecordingStream, RecordingStreamBuilder, TextDocument};
 
 use crate::layout::{Layout, Section};
-use crate::{
-    BranchView, Curve, EpisodeView, Error, ImaginedView, branches, curves, episode, imagined, layout, series,
-};
+use crate::{BranchView, Curve, EpisodeView, Error, ImaginedView, branches, curves, episode, imagined, layout, series};
 
 /// Longest time to wait for a slow disk when a recording is finished.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(600);
@@ -34,10 +32,7 @@ impl Recorder {
     /// [`Error::File`] when the folder cannot be made, [`Error::Recording`] when the file cannot.
     pub fn create(path: &Path, app: &str, recording_id: &str) -> Result<Recorder, Error> {
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(|source| Error::File {
-                source,
-                path: folder.to_owned(),
-            })?;
+            fs::create_dir_all(folder).map_err(|source| Error::File { source, path: folder.to_owned() })?;
         }
         let partial = partial_name(path);
         let rec = RecordingStreamBuilder::new(ApplicationId::new_or_unknown(app))
@@ -48,18 +43,11 @@ impl Recorder {
             .enabled(true)
             .save(&partial)
             .map_err(|error| Error::recording("the first bytes", error))?;
-        Ok(Recorder {
-            rec: Some(rec),
-            layout: Layout::default(),
-            path: path.to_owned(),
-            partial,
-        })
+        Ok(Recorder { rec: Some(rec), layout: Layout::default(), path: path.to_owned(), partial })
     }
 
     fn rec(&self) -> Result<&RecordingStream, Error> {
-        self.rec
-            .as_ref()
-            .ok_or_else(|| Error::recording("more", "it is finished already"))
+        self.rec.as_ref().ok_or_else(|| Error::recording("more", "it is finished already"))
     }
 
     /// Adds a lived episode: its frames, state, action, reward and value.
@@ -69,8 +57,7 @@ impl Recorder {
     /// [`Error::Recording`] when it cannot be written. So for all views.
     pub fn episode(&mut self, view: &EpisodeView) -> Result<(), Error> {
         let shown = episode::record(self.rec()?, view)?;
-        self.layout
-            .add(Section::Episodes, &view.name, shown, Some(view.fps));
+        self.layout.add(Section::Episodes, &view.name, shown, Some(view.fps));
         Ok(())
     }
 
@@ -81,8 +68,7 @@ impl Recorder {
     /// As [`Recorder::episode`].
     pub fn imagined(&mut self, view: &ImaginedView) -> Result<(), Error> {
         let shown = imagined::record(self.rec()?, view)?;
-        self.layout
-            .add(Section::Imagined, &view.name, shown, Some(view.fps));
+        self.layout.add(Section::Imagined, &view.name, shown, Some(view.fps));
         Ok(())
     }
 
@@ -92,8 +78,7 @@ impl Recorder {
     /// As [`Recorder::episode`].
     pub fn branches(&mut self, view: &BranchView) -> Result<(), Error> {
         let shown = branches::record(self.rec()?, view)?;
-        self.layout
-            .add(Section::Branches, &view.name, shown, Some(view.fps));
+        self.layout.add(Section::Branches, &view.name, shown, Some(view.fps));
         Ok(())
     }
 
@@ -115,9 +100,7 @@ impl Recorder {
     pub fn text(&mut self, name: &str, markdown: &str) -> Result<(), Error> {
         let at = series::path(&["text", name]);
         let page = TextDocument::from_markdown(markdown);
-        self.rec()?
-            .log_static(at.clone(), &page)
-            .map_err(|error| Error::recording(name, error))?;
+        self.rec()?.log_static(at.clone(), &page).map_err(|error| Error::recording(name, error))?;
         self.layout.add(Section::Text, name, layout::page(name, at), None);
         Ok(())
     }
@@ -129,19 +112,12 @@ impl Recorder {
     pub fn finish(mut self) -> Result<PathBuf, Error> {
         let blueprint = std::mem::take(&mut self.layout).into_blueprint();
         let rec = self.rec()?;
-        rec.send_blueprint_opts(&BlueprintOpts {
-            blueprint,
-            activation: BlueprintActivation::default(),
-        })
-        .map_err(|error| Error::recording("the layout", error))?;
-        rec.flush_with_timeout(FLUSH_TIMEOUT)
-            .map_err(|error| Error::recording("the last bytes", error))?;
+        rec.send_blueprint_opts(&BlueprintOpts { blueprint, activation: BlueprintActivation::default() })
+            .map_err(|error| Error::recording("the layout", error))?;
+        rec.flush_with_timeout(FLUSH_TIMEOUT).map_err(|error| Error::recording("the last bytes", error))?;
         rec.finalize_deferred_sinks();
         self.rec = None;
-        fs::rename(&self.partial, &self.path).map_err(|source| Error::File {
-            source,
-            path: self.path.clone(),
-        })?;
+        fs::rename(&self.partial, &self.path).map_err(|source| Error::File { source, path: self.path.clone() })?;
         Ok(self.path.clone())
     }
 }

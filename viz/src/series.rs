@@ -17,15 +17,7 @@ const FRAMES_PER_CHUNK: usize = 128;
 
 /// One colour per arm of a branch, told apart also by readers with a colour vision deficiency
 /// (Okabe and Ito's palette).
-const PALETTE: [u32; 7] = [
-    0xE69F_00FF,
-    0x56B4_E9FF,
-    0x009E_73FF,
-    0xF0E4_42FF,
-    0x0072_B2FF,
-    0xD55E_00FF,
-    0xCC79_A7FF,
-];
+const PALETTE: [u32; 7] = [0xE69F_00FF, 0x56B4_E9FF, 0x009E_73FF, 0xF0E4_42FF, 0x0072_B2FF, 0xD55E_00FF, 0xCC79_A7FF];
 
 /// The colour of line number `index`.
 pub(crate) fn colour(index: usize) -> u32 {
@@ -39,11 +31,7 @@ pub(crate) fn path(parts: &[&str]) -> EntityPath {
 
 /// Entity name of a camera as LeRobot's viewer shows it.
 pub(crate) fn camera_entity(name: &str) -> String {
-    if name.starts_with("observation.") {
-        name.to_owned()
-    } else {
-        format!("observation.images.{name}")
-    }
+    if name.starts_with("observation.") { name.to_owned() } else { format!("observation.images.{name}") }
 }
 
 /// Where rows go: a recording, and the moment its row 0 stands for.
@@ -56,23 +44,11 @@ pub(crate) struct Track<'r> {
 impl<'r> Track<'r> {
     /// # Errors
     /// [`Error::Fps`] when the rate is not positive.
-    pub(crate) fn new(
-        rec: &'r RecordingStream,
-        what: &str,
-        fps: f64,
-        first_frame: usize,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(rec: &'r RecordingStream, what: &str, fps: f64, first_frame: usize) -> Result<Self, Error> {
         if fps.is_finite() && fps > 0.0 {
-            Ok(Track {
-                rec,
-                fps,
-                first_frame,
-            })
+            Ok(Track { rec, fps, first_frame })
         } else {
-            Err(Error::Fps {
-                what: what.to_owned(),
-                fps,
-            })
+            Err(Error::Fps { what: what.to_owned(), fps })
         }
     }
 
@@ -93,58 +69,27 @@ impl<'r> Track<'r> {
             for (index, frame) in frames.iter().enumerate() {
                 let what = || format!("frame {} of {}", first + index, at.ui_string());
                 frame.check(what)?;
-                blobs.push(frame.encode().map_err(|error| Error::Picture {
-                    what: what(),
-                    message: error.to_string(),
-                })?);
+                blobs
+                    .push(frame.encode().map_err(|error| Error::Picture { what: what(), message: error.to_string() })?);
             }
-            let kinds = frames.iter().map(|frame| {
-                if frame.is_png() {
-                    MediaType::PNG
-                } else {
-                    MediaType::JPEG
-                }
-            });
+            let kinds = frames.iter().map(|frame| if frame.is_png() { MediaType::PNG } else { MediaType::JPEG });
             EncodedImage::update_fields()
                 .with_many_blob(blobs)
                 .with_many_media_type(kinds)
                 .columns_of_unit_batches()
                 .map_err(rerun::RecordingStreamError::from)
-                .and_then(|columns| {
-                    self.rec
-                        .send_columns(at.clone(), self.times(first, first + frames.len()), columns)
-                })
+                .and_then(|columns| self.rec.send_columns(at.clone(), self.times(first, first + frames.len()), columns))
                 .map_err(|error| Error::recording(&at.ui_string(), error))?;
         }
         Ok(())
     }
 
     /// Sends rows `[T, N]` as `N` lines. `prefix` goes before each name; empty `names` count from 0.
-    pub(crate) fn rows(
-        &self,
-        at: &EntityPath,
-        rows: &[Vec<f32>],
-        names: &[String],
-        prefix: &str,
-    ) -> Result<(), Error> {
+    pub(crate) fn rows(&self, at: &EntityPath, rows: &[Vec<f32>], names: &[String], prefix: &str) -> Result<(), Error> {
         let Some(first) = rows.first() else { return Ok(()) };
-        let expected = if names.is_empty() {
-            first.len()
-        } else {
-            names.len()
-        };
-        if let Some((row, found)) = rows
-            .iter()
-            .map(Vec::len)
-            .enumerate()
-            .find(|(_, found)| *found != expected)
-        {
-            return Err(Error::Row {
-                what: at.ui_string(),
-                row,
-                found,
-                expected,
-            });
+        let expected = if names.is_empty() { first.len() } else { names.len() };
+        if let Some((row, found)) = rows.iter().map(Vec::len).enumerate().find(|(_, found)| *found != expected) {
+            return Err(Error::Row { what: at.ui_string(), row, found, expected });
         }
         if expected == 0 {
             return Ok(());
@@ -154,22 +99,11 @@ impl<'r> Track<'r> {
             names => names.iter().map(|name| format!("{prefix}{name}")).collect(),
         };
         let values = rows.iter().flatten().map(|value| f64::from(*value));
-        self.send(
-            at,
-            values.collect(),
-            expected,
-            &SeriesLines::new().with_names(names),
-        )
+        self.send(at, values.collect(), expected, &SeriesLines::new().with_names(names))
     }
 
     /// Sends one line `[T]`.
-    pub(crate) fn line(
-        &self,
-        at: &EntityPath,
-        values: &[f32],
-        name: &str,
-        colour: Option<u32>,
-    ) -> Result<(), Error> {
+    pub(crate) fn line(&self, at: &EntityPath, values: &[f32], name: &str, colour: Option<u32>) -> Result<(), Error> {
         if values.is_empty() {
             return Ok(());
         }
@@ -178,21 +112,10 @@ impl<'r> Track<'r> {
             Some(colour) => lines.with_colors([colour]),
             None => lines,
         };
-        self.send(
-            at,
-            values.iter().map(|value| f64::from(*value)).collect(),
-            1,
-            &lines,
-        )
+        self.send(at, values.iter().map(|value| f64::from(*value)).collect(), 1, &lines)
     }
 
-    fn send(
-        &self,
-        at: &EntityPath,
-        values: Vec<f64>,
-        per_row: usize,
-        lines: &SeriesLines,
-    ) -> Result<(), Error> {
+    fn send(&self, at: &EntityPath, values: Vec<f64>, per_row: usize, lines: &SeriesLines) -> Result<(), Error> {
         let times = self.times(0, values.len() / per_row);
         send_scalars(self.rec, at, times, values, per_row, lines)
     }

@@ -42,16 +42,8 @@ pub fn contact_sheet(rows: &[SheetRow], scale: usize) -> Result<RgbImage, Error>
     let strip = |row: &SheetRow| row.frames.iter().map(|frame| side(frame) + GAP).sum::<u32>();
     let text_height = (font::HEIGHT + 3) * TEXT_SCALE;
     let height = |row: &SheetRow| text_height + row.frames.iter().map(side).max().unwrap_or(0) + MARGIN;
-    let width = rows
-        .iter()
-        .map(|row| strip(row).max(font::width(&row.label) * TEXT_SCALE))
-        .max()
-        .unwrap_or(0);
-    let mut sheet = RgbImage::from_pixel(
-        width + 2 * MARGIN,
-        rows.iter().map(height).sum::<u32>() + MARGIN,
-        PAPER,
-    );
+    let width = rows.iter().map(|row| strip(row).max(font::width(&row.label) * TEXT_SCALE)).max().unwrap_or(0);
+    let mut sheet = RgbImage::from_pixel(width + 2 * MARGIN, rows.iter().map(height).sum::<u32>() + MARGIN, PAPER);
     let mut top = MARGIN;
     for row in rows {
         font::draw(&row.label, |x, y| {
@@ -92,27 +84,14 @@ pub fn save_sheet(path: &Path, rows: &[SheetRow], scale: usize) -> Result<(), Er
     let sheet = contact_sheet(rows, scale)?;
     let mut bytes = Vec::new();
     PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
-        .write_image(
-            sheet.as_raw(),
-            sheet.width(),
-            sheet.height(),
-            ExtendedColorType::Rgb8,
-        )
-        .map_err(|error| Error::Picture {
-            what: path.display().to_string(),
-            message: error.to_string(),
-        })?;
-    let failed = |source| Error::File {
-        source,
-        path: path.to_owned(),
-    };
+        .write_image(sheet.as_raw(), sheet.width(), sheet.height(), ExtendedColorType::Rgb8)
+        .map_err(|error| Error::Picture { what: path.display().to_string(), message: error.to_string() })?;
+    let failed = |source| Error::File { source, path: path.to_owned() };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
     }
     let partial = partial_name(path);
-    fs::write(&partial, bytes)
-        .and_then(|()| fs::rename(&partial, path))
-        .map_err(failed)
+    fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path)).map_err(failed)
 }
 
 #[cfg(test)]
@@ -121,19 +100,10 @@ mod tests {
 
     #[test]
     fn rows_lie_below_each_other() -> Result<(), Error> {
-        let frame = |value: u8| Frame {
-            size: 2,
-            rgb: vec![value; 12],
-        };
+        let frame = |value: u8| Frame { size: 2, rgb: vec![value; 12] };
         let rows = [
-            SheetRow {
-                label: "a".to_owned(),
-                frames: vec![frame(0), frame(100)],
-            },
-            SheetRow {
-                label: String::new(),
-                frames: vec![frame(200)],
-            },
+            SheetRow { label: "a".to_owned(), frames: vec![frame(0), frame(100)] },
+            SheetRow { label: String::new(), frames: vec![frame(200)] },
         ];
         let sheet = contact_sheet(&rows, 3)?;
         assert_eq!(sheet.dimensions(), (2 * (6 + 2) + 16, 2 * (20 + 6 + 8) + 8));
@@ -144,17 +114,8 @@ mod tests {
         assert_eq!(sheet.get_pixel(8 + 8, first).0, [100; 3]);
         assert_eq!(sheet.get_pixel(8, second).0, [200; 3]);
         assert!(
-            contact_sheet(
-                &[SheetRow {
-                    label: String::new(),
-                    frames: vec![Frame {
-                        size: 2,
-                        rgb: vec![0]
-                    }]
-                }],
-                1
-            )
-            .is_err()
+            contact_sheet(&[SheetRow { label: String::new(), frames: vec![Frame { size: 2, rgb: vec![0] }] }], 1)
+                .is_err()
         );
         assert_eq!(contact_sheet(&[], 1)?.dimensions(), (16, 8));
         Ok(())

@@ -8,22 +8,14 @@ use viz::{ArmView, BranchView, Curve, EpisodeView, Error, Frame, ImaginedView, R
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn frames(count: usize, size: usize) -> Vec<Frame> {
-    (0..count)
-        .map(|index| Frame {
-            size,
-            rgb: vec![index as u8; size * size * 3],
-        })
-        .collect()
+    (0..count).map(|index| Frame { size, rgb: vec![index as u8; size * size * 3] }).collect()
 }
 
 fn episode() -> EpisodeView {
     EpisodeView {
         name: "episode/0 with: odd [name]".to_owned(),
         fps: 10.0,
-        cameras: vec![
-            ("top".to_owned(), frames(300, 16)),
-            ("observation.images.wrist".to_owned(), frames(3, 96)),
-        ],
+        cameras: vec![("top".to_owned(), frames(300, 16)), ("observation.images.wrist".to_owned(), frames(3, 96))],
         state: vec![vec![0.0, 1.0]; 5],
         action: vec![vec![f32::NAN]; 5],
         action_names: vec!["x".to_owned()],
@@ -33,15 +25,11 @@ fn episode() -> EpisodeView {
 }
 
 fn names_in(folder: &Path) -> Result<Vec<String>, std::io::Error> {
-    fs::read_dir(folder)?
-        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
-        .collect()
+    fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned())).collect()
 }
 
 fn contains(haystack: &[u8], needle: &str) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle.as_bytes())
+    haystack.windows(needle.len()).any(|window| window == needle.as_bytes())
 }
 
 #[test]
@@ -74,11 +62,7 @@ fn a_recording_of_everything_is_complete() -> Outcome {
         arms: vec![arm, ArmView::default()],
     })?;
     recorder.curves(&[
-        Curve {
-            name: "loss:train".to_owned(),
-            unit: "nats".to_owned(),
-            points: vec![(0, 2.0), (10, 1.0)],
-        },
+        Curve { name: "loss:train".to_owned(), unit: "nats".to_owned(), points: vec![(0, 2.0), (10, 1.0)] },
         Curve::default(),
     ])?;
     recorder.text("report", "# Report")?;
@@ -89,11 +73,7 @@ fn a_recording_of_everything_is_complete() -> Outcome {
     assert_eq!(&bytes[..4], b"RRF2");
     for entity in ["observation.images.wrist", "success_probability"] {
         // An arm without numbers leaves no entity behind.
-        assert_eq!(
-            contains(&bytes, entity),
-            entity != "success_probability",
-            "{entity}"
-        );
+        assert_eq!(contains(&bytes, entity), entity != "success_probability", "{entity}");
     }
     Ok(())
 }
@@ -125,43 +105,14 @@ fn views_that_contradict_themselves_are_refused() -> Outcome {
     let mut recorder = Recorder::create(&folder.path().join("recording.rrd"), "test", "four")?;
     let mut ragged = episode();
     ragged.state[3].pop();
-    assert!(matches!(
-        recorder.episode(&ragged),
-        Err(Error::Row {
-            row: 3,
-            found: 1,
-            expected: 2,
-            ..
-        })
-    ));
+    assert!(matches!(recorder.episode(&ragged), Err(Error::Row { row: 3, found: 1, expected: 2, .. })));
     let mut unnamed = episode();
     unnamed.action_names.push("y".to_owned());
-    assert!(matches!(
-        recorder.episode(&unnamed),
-        Err(Error::Row {
-            row: 0,
-            found: 1,
-            expected: 2,
-            ..
-        })
-    ));
+    assert!(matches!(recorder.episode(&unnamed), Err(Error::Row { row: 0, found: 1, expected: 2, .. })));
     let mut broken = episode();
     broken.cameras[0].1[200].rgb.pop();
-    let text = recorder
-        .episode(&broken)
-        .err()
-        .map(|error| error.to_string())
-        .unwrap_or_default();
-    assert!(
-        text.contains("frame 200 of /episodes/") && text.contains("expected 768"),
-        "{text}"
-    );
-    assert!(matches!(
-        recorder.episode(&EpisodeView {
-            fps: 0.0,
-            ..episode()
-        }),
-        Err(Error::Fps { .. })
-    ));
+    let text = recorder.episode(&broken).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(text.contains("frame 200 of /episodes/") && text.contains("expected 768"), "{text}");
+    assert!(matches!(recorder.episode(&EpisodeView { fps: 0.0, ..episode() }), Err(Error::Fps { .. })));
     Ok(())
 }

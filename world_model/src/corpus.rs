@@ -211,7 +211,8 @@ impl Sequence {
         let (batch, width, actions) = (windows.len(), embeddings.dim, corpus.action_len);
         let mut embedding = vec![0.0; batch * (steps + 1) * width];
         let mut action = vec![0.0; batch * steps * actions];
-        let [mut reward, mut success, mut failure, mut taken, mut observed] = [(); 5].map(|()| vec![0.0; batch * steps]);
+        let [mut reward, mut success, mut failure, mut taken, mut observed] =
+            [(); 5].map(|()| vec![0.0; batch * steps]);
         for (b, window) in windows.iter().enumerate() {
             let track = &corpus.tracks[window.episode];
             for i in 0..=steps {
@@ -225,7 +226,8 @@ impl Sequence {
                     break;
                 }
                 let row = b * steps + i;
-                action[row * actions..(row + 1) * actions].copy_from_slice(&track.action[t * actions..(t + 1) * actions]);
+                action[row * actions..(row + 1) * actions]
+                    .copy_from_slice(&track.action[t * actions..(t + 1) * actions]);
                 let last = t + 1 == track.len;
                 reward[row] = track.reward[t];
                 success[row] = f32::from(u8::from(last && track.success));

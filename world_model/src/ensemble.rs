@@ -130,7 +130,9 @@ impl Ensemble {
         let expected = e.clone() + mean.mean_dim(0).squeeze_dim::<2>(0).narrow(1, 0, self.embedding).detach();
         let next = expected.clone() + (next - expected) * seen.unsqueeze_dim::<2>(1);
         let [success_logit, failure_logit] = self.ends(&e, &action, &next);
-        let bernoulli = |x: Tensor<1>, y: Tensor<1>| ((softplus(x.clone(), 1.0) - x * y) * taken.clone()).sum() / taken.clone().sum().clamp_min(1.0);
+        let bernoulli = |x: Tensor<1>, y: Tensor<1>| {
+            ((softplus(x.clone(), 1.0) - x * y) * taken.clone()).sum() / taken.clone().sum().clamp_min(1.0)
+        };
         let success = bernoulli(success_logit, success);
         let failure = bernoulli(failure_logit, failure);
         let metrics = [("nll", &nll), ("one_step", &error), ("success", &success), ("failure", &failure)]

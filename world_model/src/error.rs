@@ -24,7 +24,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// Training produced numbers that are not finite.
-    #[error("{stage}: the loss became {loss} at update {update}; lower the learning rate ({setting}) or check the data for outliers with `rehearsal inspect`")]
+    #[error(
+        "{stage}: the loss became {loss} at update {update}; lower the learning rate ({setting}) or check the data for outliers with `rehearsal inspect`"
+    )]
     Diverged {
         /// The stage that diverged.
         stage: &'static str,

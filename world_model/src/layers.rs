@@ -53,7 +53,8 @@ pub struct EnsembleMlp {
 impl EnsembleMlp {
     /// `members` perceptrons with the given layer sizes.
     pub fn new(members: usize, sizes: &[usize], device: &Device) -> Self {
-        let init = |zero_fan: usize| Initializer::KaimingUniform { gain: 1.0 / 3f64.sqrt(), fan_out_only: zero_fan == 0 };
+        let init =
+            |zero_fan: usize| Initializer::KaimingUniform { gain: 1.0 / 3f64.sqrt(), fan_out_only: zero_fan == 0 };
         let layers = sizes
             .windows(2)
             .map(|w| EnsembleLinear {

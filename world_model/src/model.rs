@@ -175,7 +175,13 @@ impl WorldModel {
     ///
     /// # Errors
     /// When a picture size is no multiple of the block.
-    pub fn new(config: &WorldModelConfig, camera_sizes: &[usize], state: usize, action: usize, device: &Device) -> Result<Self, Error> {
+    pub fn new(
+        config: &WorldModelConfig,
+        camera_sizes: &[usize],
+        state: usize,
+        action: usize,
+        device: &Device,
+    ) -> Result<Self, Error> {
         let representation = Representation::new(&config.representation, camera_sizes, (state, action), device)?;
         let embedding = camera_sizes.len() * config.representation.vision.embedding() + state;
         let dynamics = match config.resolved_kind(camera_sizes.len()) {

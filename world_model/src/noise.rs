@@ -11,11 +11,12 @@ use rand_distr::StandardNormal;
 /// Generator for one step of one stage. Equal arguments give equal streams.
 pub fn generator(seed: u64, stage: &str, step: u64) -> StdRng {
     // FNV-1a over the stage's name keeps stages apart; the rest is mixed by the generator's own seeding.
-    let stage_hash = stage
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let stage_hash =
+        stage.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     StdRng::seed_from_u64(
-        seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stage_hash.rotate_left(17) ^ step.wrapping_mul(0xd1b5_4a32_d192_ed03),
+        seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            ^ stage_hash.rotate_left(17)
+            ^ step.wrapping_mul(0xd1b5_4a32_d192_ed03),
     )
 }
 

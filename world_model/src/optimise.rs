@@ -73,7 +73,9 @@ impl<M: Module + Sync> Trainee<M> {
             })
             .collect();
         let mut results = results.into_iter();
-        let Some((mut total, mut metrics)) = results.next() else { return Metrics::new() };
+        let Some((mut total, mut metrics)) = results.next() else {
+            return Metrics::new();
+        };
         for (gradients, other) in results {
             total = add(&self.network, total, gradients);
             for (sum, (_, value)) in metrics.iter_mut().zip(other) {

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::corpus::{Corpus, Embeddings};
 use crate::model::WorldModel;
+use crate::noise;
 use crate::train::latents_at;
 use crate::vision::{floats, to_blocks};
-use crate::noise;
 
 /// Error at one horizon, mean squared in normalised units (state: standard deviations of the data; cameras: full range = 1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +48,13 @@ impl Default for QualityConfig {
 }
 
 /// Open-loop errors on held-out tracks at horizons 1, 2, 4, … and the largest.
-pub fn error_by_horizon(model: &WorldModel, data: (&Dataset, &Corpus, &Embeddings), config: &QualityConfig, seed: u64, device: &Device) -> Vec<HorizonError> {
+pub fn error_by_horizon(
+    model: &WorldModel,
+    data: (&Dataset, &Corpus, &Embeddings),
+    config: &QualityConfig,
+    seed: u64,
+    device: &Device,
+) -> Vec<HorizonError> {
     let (dataset, corpus, embeddings) = data;
     let horizon = config.horizon;
     let mut rng = noise::generator(seed, "quality", 0);
@@ -70,13 +76,15 @@ pub fn error_by_horizon(model: &WorldModel, data: (&Dataset, &Corpus, &Embedding
     let latent = latents_at(model, (corpus, embeddings), &starts, config.context, &mut rng, device);
     let actions_from = |from: &[(usize, usize)], i: usize| -> Tensor<2> {
         let a = corpus.action_len;
-        let values: Vec<f32> = from.iter().flat_map(|&(t, s)| corpus.tracks[t].action[(s + i) * a..(s + i + 1) * a].to_vec()).collect();
+        let values: Vec<f32> =
+            from.iter().flat_map(|&(t, s)| corpus.tracks[t].action[(s + i) * a..(s + i + 1) * a].to_vec()).collect();
         Tensor::from_data(TensorData::new(values, [rows, a]), device)
     };
     let reported = |h: usize| h.is_power_of_two() || h % 5 == 0 || h == horizon;
     let (mut real, mut shuffled) = (latent.clone(), latent.clone());
     let pictures_at = |camera: usize, i: usize| {
-        let frames: Vec<&[u8]> = starts.iter().map(|&(t, s)| dataset.frame(camera, corpus.tracks[t].episode, s + i)).collect();
+        let frames: Vec<&[u8]> =
+            starts.iter().map(|&(t, s)| dataset.frame(camera, corpus.tracks[t].episode, s + i)).collect();
         to_blocks(frames.into_iter(), dataset.spec.cameras[camera].model_size, device)
     };
     let references: Vec<Tensor<3>> = (0..dataset.spec.cameras.len()).map(|c| pictures_at(c, 0)).collect();
@@ -103,7 +111,8 @@ pub fn error_by_horizon(model: &WorldModel, data: (&Dataset, &Corpus, &Embedding
             });
         }
         for (c, camera) in dataset.spec.cameras.iter().enumerate() {
-            let shown = |e: &Tensor<2>| model.representation.decode(c, e.clone(), latent.e.clone(), references[c].clone());
+            let shown =
+                |e: &Tensor<2>| model.representation.decode(c, e.clone(), latent.e.clone(), references[c].clone());
             let truth = pictures_at(c, h);
             out.push(HorizonError {
                 modality: camera.key.clone(),
@@ -118,7 +127,13 @@ pub fn error_by_horizon(model: &WorldModel, data: (&Dataset, &Corpus, &Embedding
 }
 
 /// Mean disagreement at each imagined step on held-out data, and its 95th percentile: beyond it the model is guessing.
-pub fn held_out_disagreement(model: &WorldModel, data: (&Corpus, &Embeddings), config: &QualityConfig, seed: u64, device: &Device) -> f32 {
+pub fn held_out_disagreement(
+    model: &WorldModel,
+    data: (&Corpus, &Embeddings),
+    config: &QualityConfig,
+    seed: u64,
+    device: &Device,
+) -> f32 {
     let (corpus, embeddings) = data;
     let tracks = if corpus.held_out.is_empty() { &corpus.train } else { &corpus.held_out };
     let mut rng = noise::generator(seed, "disagreement", 0);

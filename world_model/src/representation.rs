@@ -11,11 +11,11 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
 use crate::corpus::{Corpus, Embeddings};
 use crate::layers::Mlp;
 use crate::optimise::Metrics;
 use crate::vision::{PatchDecoder, PatchEncoder, VisionConfig, blocks, floats, to_blocks};
-use crate::Error;
 
 /// Representation and its training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,7 +95,13 @@ pub struct Pairs {
 
 impl Pairs {
     /// Draws `batch` pairs from the training tracks.
-    pub fn sample(data: (&Dataset, &Corpus), returns: &[Vec<f32>], batch: usize, rng: &mut StdRng, device: &Device) -> Self {
+    pub fn sample(
+        data: (&Dataset, &Corpus),
+        returns: &[Vec<f32>],
+        batch: usize,
+        rng: &mut StdRng,
+        device: &Device,
+    ) -> Self {
         let (dataset, corpus) = data;
         let usable: Vec<usize> = corpus.train.iter().copied().filter(|&t| corpus.tracks[t].len >= 2).collect();
         let drawn: Vec<(usize, usize, usize)> = (0..batch)
@@ -144,7 +150,12 @@ impl Representation {
     ///
     /// # Errors
     /// When a camera's picture size is no multiple of the block.
-    pub fn new(config: &RepresentationConfig, sizes: &[usize], vectors: (usize, usize), device: &Device) -> Result<Self, Error> {
+    pub fn new(
+        config: &RepresentationConfig,
+        sizes: &[usize],
+        vectors: (usize, usize),
+        device: &Device,
+    ) -> Result<Self, Error> {
         let (state, action) = vectors;
         let embedding = sizes.len() * config.vision.embedding() + state;
         let width = 2 * config.vision.width;
@@ -188,8 +199,14 @@ impl Representation {
             let moved = (shown.clone() - seen).abs().greater_elem(0.1).float() * 3.0 + 1.0;
             picture = picture + ((painted - shown).square() * moved).mean();
         }
-        let metrics = [("picture", &picture), ("inverse", &inverse), ("forward", &forward), ("reward", &reward), ("value", &value)]
-            .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
+        let metrics = [
+            ("picture", &picture),
+            ("inverse", &inverse),
+            ("forward", &forward),
+            ("reward", &reward),
+            ("value", &value),
+        ]
+        .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
         // Pixel errors are of the order 1e-3 in these units; the factor brings them to the order of one.
         (picture * 100.0 + task * task_weight, metrics.to_vec())
     }

@@ -195,7 +195,9 @@ impl Rssm {
     pub fn loss(&self, s: Sequence, gumbel: Tensor<4>, bootstrap: Tensor<3>) -> (Tensor<1>, Metrics) {
         let [batch, steps, _] = s.action.dims();
         let step3 = |x: &Tensor<3>, i: usize| x.clone().narrow(1, i, 1).squeeze_dim::<2>(1);
-        let draw = |pass: usize, i: usize| gumbel.clone().narrow(0, pass, 1).narrow(1, i, 1).reshape([batch, self.noise_len()]);
+        let draw = |pass: usize, i: usize| {
+            gumbel.clone().narrow(0, pass, 1).narrow(1, i, 1).reshape([batch, self.noise_len()])
+        };
         let first = step3(&s.embedding, 0);
         let mut observed = self.start(first.clone(), draw(0, 0));
         let mut imagined = self.start(first, draw(1, 0));
@@ -227,24 +229,29 @@ impl Rssm {
         let flat = |x: &Tensor<2>| x.clone().transpose().reshape([steps * batch]);
         let [e_before, h, z] = seen_states.map(|list| Tensor::cat(list, 0));
         let [e_imagined, h_imagined, z_imagined] = imagined_states.map(|list| Tensor::cat(list, 0));
-        let next = s.embedding.clone().narrow(1, 1, steps).swap_dims(0, 1).reshape([steps * batch, s.embedding.dims()[2]]);
+        let next =
+            s.embedding.clone().narrow(1, 1, steps).swap_dims(0, 1).reshape([steps * batch, s.embedding.dims()[2]]);
         let (seen, taken) = (flat(&s.observed), flat(&s.taken));
         let (seen_count, taken_count) = (seen.clone().sum().clamp_min(1.0), taken.clone().sum().clamp_min(1.0));
 
         let predicted = self.changed(&e_before, &h, &z);
         let one_step = (self.embedding_error(predicted, next.clone()) * seen.clone()).sum() / seen_count.clone();
-        let many_step = (self.embedding_error(e_imagined.clone(), next.clone()) * seen.clone()).sum() / seen_count.clone();
+        let many_step =
+            (self.embedding_error(e_imagined.clone(), next.clone()) * seen.clone()).sum() / seen_count.clone();
         let (each, guesses) = self.heads(&h);
         let learns = bootstrap.swap_dims(0, 1).reshape([self.members, steps * batch]);
         let wrong = (guesses - (next - e_before).unsqueeze::<3>()).square().mean_dim(2).squeeze_dim::<2>(2);
-        let guess = (wrong * learns.clone() * seen.clone().unsqueeze::<2>()).sum() / (seen_count.clone() * self.members as f64);
+        let guess =
+            (wrong * learns.clone() * seen.clone().unsqueeze::<2>()).sum() / (seen_count.clone() * self.members as f64);
         let kl = self.balanced_kl(Tensor::cat(posteriors, 0), self.mean_prior(&each), each, learns);
         let kl = (kl * seen).sum() / seen_count;
 
         let [reward, success, failure] = self.logits(&e_imagined, &h_imagined, &z_imagined);
         let reward = ((reward - flat(&s.reward)).square() * taken.clone()).sum() / taken_count.clone();
         // softplus(x) - y·x is the cross-entropy of a Bernoulli with logit x against y.
-        let bernoulli = |x: Tensor<1>, y: Tensor<1>| ((softplus(x.clone(), 1.0) - x * y) * taken.clone()).sum() / taken_count.clone();
+        let bernoulli = |x: Tensor<1>, y: Tensor<1>| {
+            ((softplus(x.clone(), 1.0) - x * y) * taken.clone()).sum() / taken_count.clone()
+        };
         let success = bernoulli(success, flat(&s.success));
         let failure = bernoulli(failure, flat(&s.failure));
         let metrics = [
@@ -263,10 +270,13 @@ impl Rssm {
     /// DreamerV3 eq. 5 with an ensemble: every head learns towards the posterior, the posterior a little towards their mean.
     fn balanced_kl(&self, q: Tensor<3>, mean_log: Tensor<3>, each: Tensor<3>, learns: Tensor<2>) -> Tensor<1> {
         let [batch, groups, classes] = q.dims();
-        let kl = |p: Tensor<3>, r: Tensor<3>| (p.clone().exp() * (p - r)).sum_dim(2).squeeze_dim::<2>(2).sum_dim(1).squeeze_dim::<1>(1);
+        let kl = |p: Tensor<3>, r: Tensor<3>| {
+            (p.clone().exp() * (p - r)).sum_dim(2).squeeze_dim::<2>(2).sum_dim(1).squeeze_dim::<1>(1)
+        };
         let fixed = q.clone().detach().unsqueeze::<4>().expand([self.members, batch, groups, classes]);
         let heads = kl(fixed.reshape([self.members * batch, groups, classes]), each).clamp_min(self.free_nats);
-        let heads = (heads.reshape([self.members, batch]) * learns).sum_dim(0).squeeze_dim::<1>(0) / self.members as f64;
+        let heads =
+            (heads.reshape([self.members, batch]) * learns).sum_dim(0).squeeze_dim::<1>(0) / self.members as f64;
         let posterior = kl(q, mean_log.detach()).clamp_min(self.free_nats);
         heads * 0.5 + posterior * 0.1
     }

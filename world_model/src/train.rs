@@ -23,7 +23,13 @@ pub struct RepresentationLearner<'a> {
 
 impl<'a> RepresentationLearner<'a> {
     /// `representation` must live on `device`, an autodiff device.
-    pub fn new(representation: Representation, config: &WorldModelConfig, data: (&'a Dataset, &'a Corpus), device: &Device, seed: u64) -> Self {
+    pub fn new(
+        representation: Representation,
+        config: &WorldModelConfig,
+        data: (&'a Dataset, &'a Corpus),
+        device: &Device,
+        seed: u64,
+    ) -> Self {
         let (dataset, corpus) = data;
         let returns = (0..corpus.tracks.len()).map(|t| corpus.returns_to_go(t)).collect();
         let trainee = Trainee::new(representation, config.weight_decay);
@@ -59,7 +65,13 @@ pub struct DynamicsLearner<'a> {
 
 impl<'a> DynamicsLearner<'a> {
     /// `dynamics` must live on `device`, an autodiff device.
-    pub fn new(dynamics: Dynamics, config: &WorldModelConfig, data: (&'a Corpus, &'a Embeddings), device: &Device, seed: u64) -> Self {
+    pub fn new(
+        dynamics: Dynamics,
+        config: &WorldModelConfig,
+        data: (&'a Corpus, &'a Embeddings),
+        device: &Device,
+        seed: u64,
+    ) -> Self {
         let (corpus, embeddings) = data;
         // Half a horizon is enough to enter: the rest is masked, so that the ends of episodes are seen as often as the rest.
         let entry = config.horizon.div_ceil(2);
@@ -94,7 +106,14 @@ impl<'a> DynamicsLearner<'a> {
         Some(metrics)
     }
 
-    fn shards(&self, stage: &str, update: usize, sampler: &WindowSampler, shards: usize, device: &Device) -> Vec<Shard> {
+    fn shards(
+        &self,
+        stage: &str,
+        update: usize,
+        sampler: &WindowSampler,
+        shards: usize,
+        device: &Device,
+    ) -> Vec<Shard> {
         let WorldModelConfig { batch, horizon, bootstrap, .. } = self.config;
         let mut rng = noise::generator(self.seed, stage, update as u64);
         Sequence::sample((self.corpus, self.embeddings), sampler, (batch, horizon, shards), &mut rng, device)
@@ -140,7 +159,8 @@ pub fn latents_at(
     let (corpus, embeddings) = data;
     let actions = corpus.action_len;
     let rows = at.len();
-    let step = |back: usize| -> Vec<(usize, usize)> { at.iter().map(|&(track, t)| (track, t.saturating_sub(back))).collect() };
+    let step =
+        |back: usize| -> Vec<(usize, usize)> { at.iter().map(|&(track, t)| (track, t.saturating_sub(back))).collect() };
     let mut latent = model.start(embeddings.gather(&step(context), device), model.draw_noise(rows, rng, device));
     for back in (0..context).rev() {
         let here = step(back);

@@ -108,7 +108,6 @@ pub fn to_frames(blocks: Tensor<3>, size: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-
 /// All values of a tensor in row-major order.
 pub fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().expect("a float tensor reads back as f32")
@@ -228,7 +227,8 @@ impl PatchDecoder {
         let global = self.global.forward(Tensor::cat(vec![rest(e.clone()), rest(e_reference.clone())], 1));
         let [_, width] = global.dims();
         let patches = reference.reshape([batch, places, PATCH_VALUES]);
-        let near = Tensor::cat(vec![self.around(&e, &centres), self.around(&e_reference, &centres), patches.clone()], 2);
+        let near =
+            Tensor::cat(vec![self.around(&e, &centres), self.around(&e_reference, &centres), patches.clone()], 2);
         let rows = batch * places;
         let near = self.near.forward(near.reshape([rows, 8 * self.keypoints + PATCH_VALUES]));
         let features = relu(near.reshape([batch, places, width]) + global.reshape([batch, 1, width]));

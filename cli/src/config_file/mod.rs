@@ -43,11 +43,7 @@ where
         )),
         None => None,
     };
-    load_text(
-        base,
-        text.as_ref().map(|(name, text)| (name.as_str(), text.as_str())),
-        sets,
-    )
+    load_text(base, text.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), sets)
 }
 
 /// [`load_over`] with the run file as `(name, text)`, e.g. one that is part of the binary.
@@ -62,10 +58,7 @@ where
         .map_err(|e| UsageError(format!("the default configuration cannot be written down: {e}")))?;
     if let Some((name, text)) = file {
         let table: toml::Table = text.parse().map_err(|e| malformed(name, text, &e))?;
-        let layer = Layer {
-            origin: name.to_owned(),
-            raw: None,
-        };
+        let layer = Layer { origin: name.to_owned(), raw: None };
         value = layer.apply::<T>(value, &toml::Value::Table(table))?;
     }
     for set in sets {
@@ -80,8 +73,7 @@ where
 /// # Errors
 /// A value TOML cannot hold.
 pub fn to_toml<T: Serialize>(config: &T) -> Result<String, UsageError> {
-    toml::to_string(config)
-        .map_err(|e| UsageError(format!("this configuration cannot be written as TOML: {e}")))
+    toml::to_string(config).map_err(|e| UsageError(format!("this configuration cannot be written as TOML: {e}")))
 }
 
 /// Keys whose values differ between two run files, as `key: old → new`; an absent key reads `unset`.
@@ -90,26 +82,14 @@ pub fn to_toml<T: Serialize>(config: &T) -> Result<String, UsageError> {
 /// A text that is not TOML.
 pub fn differences(old: &str, new: &str) -> Result<Vec<String>, UsageError> {
     let parse = |text: &str| -> Result<toml::Value, UsageError> {
-        text.parse::<toml::Table>()
-            .map(toml::Value::Table)
-            .map_err(|e| malformed("run.toml", text, &e))
+        text.parse::<toml::Table>().map(toml::Value::Table).map_err(|e| malformed("run.toml", text, &e))
     };
     let mut found = Vec::new();
-    compare(
-        Some(&parse(old)?),
-        Some(&parse(new)?),
-        &mut Vec::new(),
-        &mut found,
-    );
+    compare(Some(&parse(old)?), Some(&parse(new)?), &mut Vec::new(), &mut found);
     Ok(found)
 }
 
-fn compare(
-    old: Option<&toml::Value>,
-    new: Option<&toml::Value>,
-    path: &mut Vec<String>,
-    found: &mut Vec<String>,
-) {
+fn compare(old: Option<&toml::Value>, new: Option<&toml::Value>, path: &mut Vec<String>, found: &mut Vec<String>) {
     if let (Some(toml::Value::Table(old)), Some(toml::Value::Table(new))) = (old, new) {
         let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
         for key in keys {
@@ -133,11 +113,7 @@ struct Layer {
 
 impl Layer {
     /// Walks `given` against `value` (defaults so far) and returns `value` with every given leaf replaced.
-    fn apply<T: Serialize + DeserializeOwned>(
-        &self,
-        value: Value,
-        given: &toml::Value,
-    ) -> Result<Value, UsageError> {
+    fn apply<T: Serialize + DeserializeOwned>(&self, value: Value, given: &toml::Value) -> Result<Value, UsageError> {
         let mut result = value;
         self.walk::<T>(&mut result, given, &mut Vec::new())?;
         Ok(result)
@@ -215,11 +191,7 @@ impl Layer {
             inner = next;
         }
         let hint = suggestion(root, path, &full);
-        UsageError(format!(
-            "{}: unknown key '{}'; {hint}",
-            self.origin,
-            full.join(".")
-        ))
+        UsageError(format!("{}: unknown key '{}'; {hint}", self.origin, full.join(".")))
     }
 
     fn misfit(&self, known: &Value, given: &toml::Value, path: &[String], serde_words: &str) -> UsageError {
@@ -228,21 +200,14 @@ impl Layer {
         let expected = expected(known);
         // serde names the choices in backticks: "unknown variant `tea`, expected `disc` or `tee`".
         let quoted: Vec<&str> = serde_words.split('`').skip(1).step_by(2).collect();
-        let words = if let ([wrong, choices @ ..], true) = (&quoted[..], serde_words.starts_with("unknown "))
-        {
+        let words = if let ([wrong, choices @ ..], true) = (&quoted[..], serde_words.starts_with("unknown ")) {
             let near = nearest::nearest(wrong, choices.iter().copied(), 0.5);
             let near = near.map(|n| format!("; did you mean '{n}'?")).unwrap_or_default();
             let choices = choices.join(", ");
             if given.is_table() {
-                let key = if key.is_empty() {
-                    (*wrong).to_owned()
-                } else {
-                    format!("{key}.{wrong}")
-                };
+                let key = if key.is_empty() { (*wrong).to_owned() } else { format!("{key}.{wrong}") };
                 let origin = &self.origin;
-                return UsageError(format!(
-                    "{origin}: unknown key '{key}'; expected one of {choices}{near}"
-                ));
+                return UsageError(format!("{origin}: unknown key '{key}'; expected one of {choices}{near}"));
             }
             format!("found {found}; expected one of {choices}{near}")
         } else if expected.is_some_and(|e| !fits(e, given)) {
@@ -256,10 +221,7 @@ impl Layer {
 
 /// A tagged table that names another `kind` than the default's brings other fields with it.
 fn other_kind(known: &serde_json::Map<String, Value>, given: &toml::Table) -> bool {
-    match (
-        known.get("kind").and_then(Value::as_str),
-        given.get("kind").and_then(toml::Value::as_str),
-    ) {
+    match (known.get("kind").and_then(Value::as_str), given.get("kind").and_then(toml::Value::as_str)) {
         (Some(known), Some(given)) => known != given,
         _ => false,
     }
@@ -279,15 +241,11 @@ fn merged(known: &Value, given: Option<&Value>) -> Option<Value> {
 
 fn parse_set(set: &str) -> Result<(Layer, toml::Value), UsageError> {
     let Some((key, raw)) = set.split_once('=') else {
-        return Err(UsageError(format!(
-            "--set {set}: no '='; expected --set KEY=VALUE, e.g. --set seed=1"
-        )));
+        return Err(UsageError(format!("--set {set}: no '='; expected --set KEY=VALUE, e.g. --set seed=1")));
     };
     let (key, raw) = (key.trim(), raw.trim());
     if key.is_empty() || key.split('.').any(str::is_empty) {
-        return Err(UsageError(format!(
-            "--set {set}: '{key}' is no key; expected dotted names, e.g. data.path"
-        )));
+        return Err(UsageError(format!("--set {set}: '{key}' is no key; expected dotted names, e.g. data.path")));
     }
     let mut value = match format!("v = {raw}").parse::<toml::Table>() {
         Ok(mut table) if table.len() == 1 => table.remove("v").unwrap_or(toml::Value::String(raw.to_owned())),
@@ -296,13 +254,7 @@ fn parse_set(set: &str) -> Result<(Layer, toml::Value), UsageError> {
     for part in key.rsplit('.') {
         value = toml::Value::Table(toml::Table::from_iter([(part.to_owned(), value)]));
     }
-    Ok((
-        Layer {
-            origin: format!("--set {set}"),
-            raw: Some(raw.to_owned()),
-        },
-        value,
-    ))
+    Ok((Layer { origin: format!("--set {set}"), raw: Some(raw.to_owned()) }, value))
 }
 
 /// `None` where JSON has no such number (`nan`, `inf`).
@@ -314,11 +266,9 @@ fn to_json(value: &toml::Value) -> Option<Value> {
         toml::Value::Boolean(b) => Value::Bool(*b),
         toml::Value::Datetime(d) => Value::String(d.to_string()),
         toml::Value::Array(a) => Value::Array(a.iter().map(to_json).collect::<Option<_>>()?),
-        toml::Value::Table(t) => Value::Object(
-            t.iter()
-                .map(|(k, v)| Some((k.clone(), to_json(v)?)))
-                .collect::<Option<_>>()?,
-        ),
+        toml::Value::Table(t) => {
+            Value::Object(t.iter().map(|(k, v)| Some((k.clone(), to_json(v)?))).collect::<Option<_>>()?)
+        }
     })
 }
 
@@ -364,9 +314,7 @@ fn fits(expected: &str, given: &toml::Value) -> bool {
 }
 
 fn malformed(name: &str, text: &str, error: &toml::de::Error) -> UsageError {
-    let line = error
-        .span()
-        .map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
     let place = line.map(|line| format!(", line {line}")).unwrap_or_default();
     let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
     UsageError(format!("{name}{place}: {message}"))

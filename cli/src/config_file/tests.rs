@@ -56,10 +56,7 @@ impl Default for Config {
             seed: 0,
             name: "demo".into(),
             data: Data::default(),
-            world_model: Model::Rssm {
-                horizon: 15,
-                learning_rate: 0.1,
-            },
+            world_model: Model::Rssm { horizon: 15, learning_rate: 0.1 },
             task: Task::Disc,
         }
     }
@@ -76,18 +73,10 @@ fn words(file: &str, sets: &[&str]) -> String {
 
 #[test]
 fn a_set_beats_the_file_and_the_file_beats_the_default() -> Result<(), UsageError> {
-    let config = read(
-        "seed = 3\n[world_model]\nhorizon = 8\n",
-        &["seed=4", "data.path=../some/data", "data.strict=true"],
-    )?;
+    let config =
+        read("seed = 3\n[world_model]\nhorizon = 8\n", &["seed=4", "data.path=../some/data", "data.strict=true"])?;
     assert_eq!(config.seed, 4);
-    assert_eq!(
-        config.world_model,
-        Model::Rssm {
-            horizon: 8,
-            learning_rate: 0.1
-        }
-    );
+    assert_eq!(config.world_model, Model::Rssm { horizon: 8, learning_rate: 0.1 });
     assert_eq!(config.data.path.as_deref(), Some("../some/data"));
     assert!(config.data.strict);
     Ok(())
@@ -108,13 +97,7 @@ fn values_take_the_type_of_their_key() -> Result<(), UsageError> {
     )?;
     assert_eq!(config.name, "7");
     assert_eq!(config.data.path.as_deref(), Some("2024"));
-    assert_eq!(
-        config.world_model,
-        Model::Rssm {
-            horizon: 15,
-            learning_rate: 1.0
-        }
-    );
+    assert_eq!(config.world_model, Model::Rssm { horizon: 15, learning_rate: 1.0 });
     assert_eq!(config.data.cameras, Some(vec!["a".into(), "b".into()]));
     assert_eq!(config.data.extra.get("x"), Some(&2.0));
     assert_eq!(config.task, Task::Tee);
@@ -142,10 +125,7 @@ fn a_misspelt_key_is_answered_with_the_nearest_one() {
         words("", &["world_modle.horizon=8"]),
         "--set world_modle.horizon=8: unknown key 'world_modle.horizon'; did you mean 'world_model.horizon'?"
     );
-    assert_eq!(
-        words("horizon = 8\n", &[]),
-        "run.toml: unknown key 'horizon'; did you mean 'world_model.horizon'?"
-    );
+    assert_eq!(words("horizon = 8\n", &[]), "run.toml: unknown key 'horizon'; did you mean 'world_model.horizon'?");
     assert_eq!(
         words("", &["data.qqqq=8"]),
         "--set data.qqqq=8: unknown key 'data.qqqq'; the keys of [data] are cameras, extra, path, state_keys, strict"
@@ -162,22 +142,13 @@ fn a_wrong_type_says_what_was_found_and_what_is_expected() {
         words("[world_model]\nhorizon = \"eight\"\n", &[]),
         "run.toml: 'world_model.horizon' found the text \"eight\"; expected a whole number"
     );
-    assert_eq!(
-        words("", &["seed=1.5"]),
-        "--set seed=1.5: 'seed' found 1.5; expected a whole number"
-    );
+    assert_eq!(words("", &["seed=1.5"]), "--set seed=1.5: 'seed' found 1.5; expected a whole number");
     assert_eq!(
         words("", &["world_model.learning_rate=inf"]),
         "--set world_model.learning_rate=inf: 'world_model.learning_rate' found inf; expected a number"
     );
-    assert_eq!(
-        words("data = 3\n", &[]),
-        "run.toml: 'data' found 3; expected a table"
-    );
-    assert_eq!(
-        words("", &["seed=-1"]),
-        "--set seed=-1: 'seed' found -1: invalid value: integer `-1`, expected u64"
-    );
+    assert_eq!(words("data = 3\n", &[]), "run.toml: 'data' found 3; expected a table");
+    assert_eq!(words("", &["seed=-1"]), "--set seed=-1: 'seed' found -1: invalid value: integer `-1`, expected u64");
     assert_eq!(
         words("", &["task=tea"]),
         "--set task=tea: 'task' found the text \"tea\"; expected one of disc, tee; did you mean 'tee'?"
@@ -186,26 +157,11 @@ fn a_wrong_type_says_what_was_found_and_what_is_expected() {
 
 #[test]
 fn what_is_no_toml_or_no_key_is_said_with_its_place() {
-    assert_eq!(
-        words("seed = \n", &[]),
-        "run.toml, line 1: string values must be quoted, expected literal string"
-    );
-    assert_eq!(
-        words("", &["seed"]),
-        "--set seed: no '='; expected --set KEY=VALUE, e.g. --set seed=1"
-    );
-    assert_eq!(
-        words("", &[".a=1"]),
-        "--set .a=1: '.a' is no key; expected dotted names, e.g. data.path"
-    );
-    let missing =
-        load::<Config>(Some(Path::new("no/such/run.toml")), &[]).expect_err("there is no such file");
-    assert!(
-        missing
-            .0
-            .starts_with("cannot read the run file no/such/run.toml: "),
-        "{missing}"
-    );
+    assert_eq!(words("seed = \n", &[]), "run.toml, line 1: string values must be quoted, expected literal string");
+    assert_eq!(words("", &["seed"]), "--set seed: no '='; expected --set KEY=VALUE, e.g. --set seed=1");
+    assert_eq!(words("", &[".a=1"]), "--set .a=1: '.a' is no key; expected dotted names, e.g. data.path");
+    let missing = load::<Config>(Some(Path::new("no/such/run.toml")), &[]).expect_err("there is no such file");
+    assert!(missing.0.starts_with("cannot read the run file no/such/run.toml: "), "{missing}");
 }
 
 #[test]
@@ -215,9 +171,6 @@ fn a_written_run_file_reads_back_the_same_and_differences_are_named() -> Result<
     assert_eq!(read(&text, &[])?, config);
     assert_eq!(differences(&text, &text)?, Vec::<String>::new());
     let other = to_toml(&read("", &["world_model.learning_rate=0.3", "seed=9"])?)?;
-    assert_eq!(
-        differences(&text, &other)?,
-        ["data.path: \"here\" → unset", "seed: 0 → 9"]
-    );
+    assert_eq!(differences(&text, &other)?, ["data.path: \"here\" → unset", "seed: 0 → 9"]);
     Ok(())
 }

@@ -29,10 +29,7 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     stages(report, out)?;
     if !report.notes.is_empty() {
         writeln!(out, "## Notes\n")?;
-        report
-            .notes
-            .iter()
-            .try_for_each(|note| writeln!(out, "- {note}"))?;
+        report.notes.iter().try_for_each(|note| writeln!(out, "- {note}"))?;
         writeln!(out)?;
     }
     writeln!(
@@ -49,37 +46,17 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     writeln!(out, "## Policies\n")?;
     let with_truth = report.policies.iter().any(|p| p.truth.is_some());
-    let driven = report
-        .policies
-        .iter()
-        .find_map(|p| p.truth)
-        .map_or(0, |t| t.episodes);
+    let driven = report.policies.iter().find_map(|p| p.truth).map_or(0, |t| t.episodes);
     write!(out, "| policy | imagined success | imagined return |")?;
-    writeln!(
-        out,
-        "{}",
-        if with_truth {
-            " true success | true return |"
-        } else {
-            ""
-        }
-    )?;
+    writeln!(out, "{}", if with_truth { " true success | true return |" } else { "" })?;
     writeln!(out, "|---|---|---|{}", if with_truth { "---|---|" } else { "" })?;
     for policy in &report.policies {
         let i = &policy.imagined;
-        let (success, value) = (
-            share(i.success, i.success_ci95),
-            number_in(i.return_, i.return_ci95),
-        );
+        let (success, value) = (share(i.success, i.success_ci95), number_in(i.return_, i.return_ci95));
         write!(out, "| {} | {success} | {value} |", policy.name)?;
         match &policy.truth {
             Some(t) => {
-                writeln!(
-                    out,
-                    " {} | {} |",
-                    share(t.success, t.success_ci95),
-                    number_in(t.return_, t.return_ci95)
-                )?;
+                writeln!(out, " {} | {} |", share(t.success, t.success_ci95), number_in(t.return_, t.return_ci95))?;
             }
             None if with_truth => writeln!(out, " | |")?,
             None => writeln!(out)?,
@@ -87,34 +64,17 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     write!(out, "\n95 % intervals in brackets. ")?;
     if with_truth {
-        writeln!(
-            out,
-            "Truth is the simulator, {driven} episodes each. {}\n",
-            order(&report.policies)
-        )?;
+        writeln!(out, "Truth is the simulator, {driven} episodes each. {}\n", order(&report.policies))?;
     } else {
-        writeln!(
-            out,
-            "There is no simulator of this robot, so nothing here was checked against the truth.\n"
-        )?;
+        writeln!(out, "There is no simulator of this robot, so nothing here was checked against the truth.\n")?;
     }
     for c in &report.comparisons {
-        write!(
-            out,
-            "- {} against {}: success {} imagined",
-            c.policy,
-            c.baseline,
-            points(&c.imagined_success)
-        )?;
+        write!(out, "- {} against {}: success {} imagined", c.policy, c.baseline, points(&c.imagined_success))?;
         if let Some(truth) = &c.true_success {
             write!(out, ", {} in truth", points(truth))?;
         }
         let r = &c.imagined_return;
-        writeln!(
-            out,
-            "; return {:+.2} [{:+.2}, {:+.2}] imagined.",
-            r.mean, r.ci95[0], r.ci95[1]
-        )?;
+        writeln!(out, "; return {:+.2} [{:+.2}, {:+.2}] imagined.", r.mean, r.ci95[0], r.ci95[1])?;
     }
     if !report.comparisons.is_empty() {
         writeln!(out)?;
@@ -124,19 +84,13 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
 
 /// Whether imagination puts the policies in their true order; equal scores contradict no order.
 fn order(policies: &[PolicyReport]) -> String {
-    let mut both: Vec<(f64, f64, &str)> = policies
-        .iter()
-        .filter_map(|p| Some((p.truth?.success, p.imagined.success, p.name.as_str())))
-        .collect();
+    let mut both: Vec<(f64, f64, &str)> =
+        policies.iter().filter_map(|p| Some((p.truth?.success, p.imagined.success, p.name.as_str()))).collect();
     if both.len() < 2 {
         return String::new();
     }
     let contradicted = both.iter().any(|a| both.iter().any(|b| a.0 > b.0 && a.1 < b.1));
-    both.sort_by(|a, b| {
-        (b.0, b.1)
-            .partial_cmp(&(a.0, a.1))
-            .unwrap_or(std::cmp::Ordering::Equal)
-    });
+    both.sort_by(|a, b| (b.0, b.1).partial_cmp(&(a.0, a.1)).unwrap_or(std::cmp::Ordering::Equal));
     let names = |both: &[(f64, f64, &str)]| both.iter().map(|x| x.2).collect::<Vec<_>>().join(" > ");
     let truth = names(&both);
     if !contradicted {
@@ -166,23 +120,12 @@ fn world_model(errors: &[HorizonError], out: &mut String) -> std::fmt::Result {
         let rows: Vec<&HorizonError> = errors.iter().filter(|row| row.modality == *modality).collect();
         writeln!(out, "- **{modality}**: {}", reading(&rows))?;
     }
-    writeln!(
-        out,
-        "\n| what | h | model | nothing changes | wrong actions | beats both |"
-    )?;
+    writeln!(out, "\n| what | h | model | nothing changes | wrong actions | beats both |")?;
     writeln!(out, "|---|---|---|---|---|---|")?;
     for row in errors {
-        let (model, copy, shuffled) = (
-            small(row.model),
-            small(row.copy_last),
-            small(row.shuffled_actions),
-        );
+        let (model, copy, shuffled) = (small(row.model), small(row.copy_last), small(row.shuffled_actions));
         let beats = if row.beats_both_floors() { "yes" } else { "no" };
-        writeln!(
-            out,
-            "| {} | {} | {model} | {copy} | {shuffled} | {beats} |",
-            row.modality, row.h
-        )?;
+        writeln!(out, "| {} | {} | {model} | {copy} | {shuffled} | {beats} |", row.modality, row.h)?;
     }
     writeln!(out)
 }
@@ -196,32 +139,13 @@ fn reading(rows: &[&HorizonError]) -> String {
     };
     let mut words = match (won.is_empty(), lost.is_empty()) {
         (false, true) => format!("better than both floors at every horizon ({})", steps(&won)),
-        (false, false) => format!(
-            "better than both floors at {}, not at {}",
-            steps(&won),
-            steps(&lost)
-        ),
-        (true, _) => format!(
-            "does not beat both floors at any horizon ({}): do not trust it",
-            steps(&lost)
-        ),
+        (false, false) => format!("better than both floors at {}, not at {}", steps(&won), steps(&lost)),
+        (true, _) => format!("does not beat both floors at any horizon ({}): do not trust it", steps(&lost)),
     };
-    if let Some(last) = rows
-        .iter()
-        .max_by_key(|row| row.h)
-        .filter(|row| row.copy_last > 0.0)
-    {
+    if let Some(last) = rows.iter().max_by_key(|row| row.h).filter(|row| row.copy_last > 0.0) {
         let less = 100.0 * (1.0 - last.model / last.copy_last);
-        let (percent, word) = if less >= 0.0 {
-            (less, "less")
-        } else {
-            (-less, "more")
-        };
-        let _ = write!(
-            words,
-            "; {percent:.0} % {word} error than copying at h = {}",
-            last.h
-        );
+        let (percent, word) = if less >= 0.0 { (less, "less") } else { (-less, "more") };
+        let _ = write!(words, "; {percent:.0} % {word} error than copying at h = {}", last.h);
     }
     if let Some(row) = lost.iter().find(|row| row.model >= row.shuffled_actions) {
         let _ = write!(words, "; at h = {} it hardly listens to the actions", row.h);
@@ -245,11 +169,7 @@ fn data(report: &Report, out: &mut String) -> std::fmt::Result {
         writeln!(out, "- {}: {}", skipped.what, skipped.why)?;
     }
     if data.skipped.len() > SKIPPED_SHOWN {
-        writeln!(
-            out,
-            "- and {} more, listed in report.json",
-            data.skipped.len() - SKIPPED_SHOWN
-        )?;
+        writeln!(out, "- and {} more, listed in report.json", data.skipped.len() - SKIPPED_SHOWN)?;
     }
     writeln!(out)
 }
@@ -262,31 +182,16 @@ fn stages(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "| stage | time | peak memory |\n|---|---|---|")?;
     let memory = |mb: Option<f64>| mb.map_or("unknown".to_owned(), |mb| format!("{mb:.0} MB"));
     for stage in &report.stages {
-        writeln!(
-            out,
-            "| {} | {} | {} |",
-            stage.name,
-            span(stage.wall_s),
-            memory(stage.peak_rss_mb)
-        )?;
+        writeln!(out, "| {} | {} | {} |", stage.name, span(stage.wall_s), memory(stage.peak_rss_mb))?;
     }
     let total: f64 = report.stages.iter().map(|stage| stage.wall_s).sum();
-    let peak = report
-        .stages
-        .iter()
-        .filter_map(|stage| stage.peak_rss_mb)
-        .reduce(f64::max);
+    let peak = report.stages.iter().filter_map(|stage| stage.peak_rss_mb).reduce(f64::max);
     writeln!(out, "| **all** | {} | {} |\n", span(total), memory(peak))
 }
 
 /// `41 % [35, 47]`.
 fn share(value: f64, ci95: [f64; 2]) -> String {
-    format!(
-        "{:.0} % [{:.0}, {:.0}]",
-        100.0 * value,
-        100.0 * ci95[0],
-        100.0 * ci95[1]
-    )
+    format!("{:.0} % [{:.0}, {:.0}]", 100.0 * value, 100.0 * ci95[0], 100.0 * ci95[1])
 }
 
 fn number_in(value: f64, ci95: [f64; 2]) -> String {
@@ -295,12 +200,7 @@ fn number_in(value: f64, ci95: [f64; 2]) -> String {
 
 /// `+6.0 points [+1.2, +10.8]`.
 fn points(d: &Difference) -> String {
-    format!(
-        "{:+.1} points [{:+.1}, {:+.1}]",
-        100.0 * d.mean,
-        100.0 * d.ci95[0],
-        100.0 * d.ci95[1]
-    )
+    format!("{:+.1} points [{:+.1}, {:+.1}]", 100.0 * d.mean, 100.0 * d.ci95[0], 100.0 * d.ci95[1])
 }
 
 /// Three digits that matter.

@@ -188,11 +188,7 @@ pub struct StageReport {
 
 impl From<&crate::run_dir::StageRecord> for StageReport {
     fn from(record: &crate::run_dir::StageRecord) -> Self {
-        StageReport {
-            name: record.name.clone(),
-            wall_s: record.wall_s,
-            peak_rss_mb: record.peak_rss_mb,
-        }
+        StageReport { name: record.name.clone(), wall_s: record.wall_s, peak_rss_mb: record.peak_rss_mb }
     }
 }
 

@@ -5,10 +5,7 @@ use serde_json::json;
 use super::*;
 
 fn skipped(what: &str, why: &str) -> Skipped {
-    Skipped {
-        what: what.into(),
-        why: why.into(),
-    }
+    Skipped { what: what.into(), why: why.into() }
 }
 
 fn policy(name: &str, imagined: f64, truth: Option<f64>) -> PolicyReport {
@@ -31,13 +28,7 @@ fn policy(name: &str, imagined: f64, truth: Option<f64>) -> PolicyReport {
 }
 
 fn error(modality: &str, h: usize, model: f64, copy_last: f64, shuffled_actions: f64) -> HorizonError {
-    HorizonError {
-        modality: modality.into(),
-        h,
-        model,
-        copy_last,
-        shuffled_actions,
-    }
+    HorizonError { modality: modality.into(), h, model, copy_last, shuffled_actions }
 }
 
 fn demo() -> Report {
@@ -59,18 +50,9 @@ fn demo() -> Report {
         comparisons: vec![Comparison {
             policy: "improved".into(),
             baseline: "cloned".into(),
-            imagined_return: Difference {
-                mean: 1.2,
-                ci95: [0.4, 2.0],
-            },
-            imagined_success: Difference {
-                mean: 0.12,
-                ci95: [0.031, 0.209],
-            },
-            true_success: Some(Difference {
-                mean: 0.12,
-                ci95: [0.01, 0.23],
-            }),
+            imagined_return: Difference { mean: 1.2, ci95: [0.4, 2.0] },
+            imagined_success: Difference { mean: 0.12, ci95: [0.031, 0.209] },
+            true_success: Some(Difference { mean: 0.12, ci95: [0.01, 0.23] }),
         }],
         world_model: WorldModelReport {
             error_by_horizon: vec![
@@ -85,23 +67,12 @@ fn demo() -> Report {
             episodes: 298,
             held_out_episodes: 30,
             frames: 23456,
-            skipped: vec![
-                skipped("episode 7", "NaN in action at step 12"),
-                skipped("episode 9", "no data file"),
-            ],
+            skipped: vec![skipped("episode 7", "NaN in action at step 12"), skipped("episode 9", "no data file")],
         },
         reward_rule: "Reward is the column next.reward.".into(),
         stages: vec![
-            StageReport {
-                name: "collect".into(),
-                wall_s: 21.4,
-                peak_rss_mb: Some(310.0),
-            },
-            StageReport {
-                name: "world model".into(),
-                wall_s: 401.0,
-                peak_rss_mb: Some(1234.5),
-            },
+            StageReport { name: "collect".into(), wall_s: 21.4, peak_rss_mb: Some(310.0) },
+            StageReport { name: "world model".into(), wall_s: 401.0, peak_rss_mb: Some(1234.5) },
         ],
         notes: vec!["The demonstrator succeeds in a third of its episodes.".into()],
         config: json!({ "seed": 0 }),
@@ -127,14 +98,8 @@ fn a_report_without_simulator_or_policies_stays_honest() {
     report.comparisons.clear();
     report.dataset.skipped.clear();
     let text = report.to_markdown();
-    assert!(
-        text.contains("nothing here was checked against the truth"),
-        "{text}"
-    );
-    assert!(
-        text.contains("| cloned | 40 % [34, 46] | 4.00 [3.00, 5.00] |\n"),
-        "{text}"
-    );
+    assert!(text.contains("nothing here was checked against the truth"), "{text}");
+    assert!(text.contains("| cloned | 40 % [34, 46] | 4.00 [3.00, 5.00] |\n"), "{text}");
     assert!(text.contains("Nothing was left out."), "{text}");
     report.policies.clear();
     assert!(!report.to_markdown().contains("## Policies"));

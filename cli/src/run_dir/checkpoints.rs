@@ -56,13 +56,8 @@ pub(super) fn save(stage_dir: &Path, resume: &Resume, fill: impl FnOnce(&Path) -
 
 /// The newest finished checkpoint: the one `last` names, or the highest step should that one be missing.
 pub(super) fn last(stage_dir: &Path) -> Result<Option<Checkpoint>> {
-    let named = fs::read_to_string(stage_dir.join(POINTER))
-        .ok()
-        .map(|name| stage_dir.join(name.trim()));
-    let Some(dir) = named
-        .filter(|dir| dir.join(RESUME).exists())
-        .or_else(|| step_dirs(stage_dir).pop())
-    else {
+    let named = fs::read_to_string(stage_dir.join(POINTER)).ok().map(|name| stage_dir.join(name.trim()));
+    let Some(dir) = named.filter(|dir| dir.join(RESUME).exists()).or_else(|| step_dirs(stage_dir).pop()) else {
         return Ok(None);
     };
     let file = dir.join(RESUME);
@@ -79,10 +74,7 @@ fn step_dirs(stage_dir: &Path) -> Vec<PathBuf> {
     };
     let mut dirs: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|n| n.to_string_lossy().starts_with("step_"))
-        })
+        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("step_")))
         .filter(|path| path.join(RESUME).exists())
         .collect();
     dirs.sort();

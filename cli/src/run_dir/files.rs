@@ -87,13 +87,8 @@ pub(super) fn sweep(dir: &Path) -> Result<()> {
         return Ok(());
     };
     for entry in entries {
-        let path = entry
-            .with_context(|| format!("cannot list {}", dir.display()))?
-            .path();
-        if path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED))
-        {
+        let path = entry.with_context(|| format!("cannot list {}", dir.display()))?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED)) {
             remove(&path)?;
         }
     }
@@ -102,18 +97,12 @@ pub(super) fn sweep(dir: &Path) -> Result<()> {
 
 /// Removes a file or a whole directory.
 pub(super) fn remove(path: &Path) -> Result<()> {
-    let removed = if path.is_dir() && !path.is_symlink() {
-        fs::remove_dir_all(path)
-    } else {
-        fs::remove_file(path)
-    };
+    let removed = if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     removed.with_context(|| format!("cannot remove {}", path.display()))
 }
 
 fn unfinished_name(path: &Path) -> Result<PathBuf> {
-    let name = path
-        .file_name()
-        .with_context(|| format!("{} names no file", path.display()))?;
+    let name = path.file_name().with_context(|| format!("{} names no file", path.display()))?;
     Ok(path.with_file_name(format!("{UNFINISHED}{}", name.to_string_lossy())))
 }
 
@@ -173,10 +162,7 @@ mod tests {
 
     #[test]
     fn a_failed_write_says_what_to_do() {
-        let full = write_error(
-            Path::new("runs/demo/a"),
-            &io::Error::from(io::ErrorKind::StorageFull),
-        );
+        let full = write_error(Path::new("runs/demo/a"), &io::Error::from(io::ErrorKind::StorageFull));
         assert_eq!(
             full.to_string(),
             "cannot write runs/demo/a: no storage space; free some space and run the same command again, or \

@@ -36,7 +36,7 @@ pub struct StageRecord {
 /// The content of `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`FORMAT_VERSION`] of the program that made the run.
+    /// `FORMAT_VERSION` of the program that made the run.
     pub format_version: u32,
     /// Version of the program that made the run.
     pub rehearsal_version: String,
@@ -62,17 +62,10 @@ impl Manifest {
 
     /// The stage `name`, added at the end where it is new.
     pub(super) fn stage_mut(&mut self, name: &str) -> &mut StageRecord {
-        let position = self
-            .stages
-            .iter()
-            .position(|stage| stage.name == name)
-            .unwrap_or_else(|| {
-                self.stages.push(StageRecord {
-                    name: name.to_owned(),
-                    ..StageRecord::default()
-                });
-                self.stages.len() - 1
-            });
+        let position = self.stages.iter().position(|stage| stage.name == name).unwrap_or_else(|| {
+            self.stages.push(StageRecord { name: name.to_owned(), ..StageRecord::default() });
+            self.stages.len() - 1
+        });
         &mut self.stages[position]
     }
 }

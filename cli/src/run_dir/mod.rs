@@ -80,12 +80,7 @@ impl RunDir {
     /// # Errors
     /// The run was begun on other data, or the manifest cannot be written.
     pub fn set_dataset(&mut self, dataset_id: &str) -> Result<()> {
-        if let Some(before) = self
-            .manifest
-            .dataset_id
-            .as_deref()
-            .filter(|before| *before != dataset_id)
-        {
+        if let Some(before) = self.manifest.dataset_id.as_deref().filter(|before| *before != dataset_id) {
             return Err(UsageError(format!(
                 "{} was begun on other data (then {}, now {}); choose another directory with --out DIR, or add \
                  --fresh to start it over",
@@ -101,9 +96,7 @@ impl RunDir {
 
     /// Whether the stage is done and need not be done again.
     pub fn is_complete(&self, stage: &str) -> bool {
-        self.manifest
-            .stage(stage)
-            .is_some_and(|s| s.status == Status::Complete)
+        self.manifest.stage(stage).is_some_and(|s| s.status == Status::Complete)
     }
 
     /// The newest checkpoint of a stage.
@@ -119,10 +112,7 @@ impl RunDir {
     /// # Errors
     /// The run directory cannot be read or written.
     pub fn begin(&mut self, stage: &str) -> Result<Option<Checkpoint>> {
-        assert!(
-            self.current.is_none(),
-            "stages run one after another: '{stage}' begins inside another"
-        );
+        assert!(self.current.is_none(), "stages run one after another: '{stage}' begins inside another");
         let checkpoint = self.last_checkpoint(stage)?;
         let metrics_bytes = self.metrics_bytes()?;
         let known = self.manifest.stage(stage).map(|s| s.metrics_bytes_at_start);
@@ -132,9 +122,7 @@ impl RunDir {
             (None, None) => metrics_bytes,
         };
         if keep_bytes < metrics_bytes {
-            self.metrics
-                .set_len(keep_bytes)
-                .map_err(|e| write_error(&self.path("metrics.jsonl"), &e))?;
+            self.metrics.set_len(keep_bytes).map_err(|e| write_error(&self.path("metrics.jsonl"), &e))?;
         }
         memory::reset_peak();
         let before = checkpoint.as_ref().map(|c| c.resume);
@@ -161,16 +149,9 @@ impl RunDir {
     /// # Errors
     /// What `fill` says; the directory cannot be written.
     pub fn checkpoint(&mut self, step: u64, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        self.metrics
-            .sync_all()
-            .map_err(|e| write_error(&self.path("metrics.jsonl"), &e))?;
+        self.metrics.sync_all().map_err(|e| write_error(&self.path("metrics.jsonl"), &e))?;
         let (stage, wall_s, peak_rss_mb) = self.clock();
-        let resume = Resume {
-            step,
-            metrics_bytes: self.metrics_bytes()?,
-            wall_s,
-            peak_rss_mb,
-        };
+        let resume = Resume { step, metrics_bytes: self.metrics_bytes()?, wall_s, peak_rss_mb };
         checkpoints::save(&self.stage_dir(&stage), &resume, fill)?;
         self.note_clock()
     }
@@ -221,9 +202,7 @@ impl RunDir {
         line.insert("stage".to_owned(), stage.into());
         line.insert("step".to_owned(), step.into());
         let text = format!("{}\n", Value::Object(line));
-        self.metrics
-            .write_all(text.as_bytes())
-            .map_err(|e| write_error(&self.path("metrics.jsonl"), &e))
+        self.metrics.write_all(text.as_bytes()).map_err(|e| write_error(&self.path("metrics.jsonl"), &e))
     }
 
     /// Appends one line with the time to `events.log`.
@@ -247,19 +226,12 @@ impl RunDir {
 
     fn metrics_bytes(&self) -> Result<u64> {
         let path = self.path("metrics.jsonl");
-        Ok(self
-            .metrics
-            .metadata()
-            .with_context(|| format!("cannot read {}", path.display()))?
-            .len())
+        Ok(self.metrics.metadata().with_context(|| format!("cannot read {}", path.display()))?.len())
     }
 
     /// Name, time and peak memory of the stage in progress.
     fn clock(&self) -> (String, f64, Option<f64>) {
-        let clock = self
-            .current
-            .as_ref()
-            .expect("begin() comes before checkpoint(), complete() and pause()");
+        let clock = self.current.as_ref().expect("begin() comes before checkpoint(), complete() and pause()");
         let wall_s = clock.wall_s_before + clock.started.elapsed().as_secs_f64();
         let peak = match (memory::peak_rss_mb(), clock.peak_rss_mb_before) {
             (Some(now), Some(before)) => Some(now.max(before)),

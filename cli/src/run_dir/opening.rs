@@ -58,18 +58,9 @@ impl RunDir {
             stages: Vec::new(),
         };
         let metrics = open_metrics(root)?;
-        metrics
-            .set_len(0)
-            .map_err(|e| write_error(&root.join("metrics.jsonl"), &e))?;
+        metrics.set_len(0).map_err(|e| write_error(&root.join("metrics.jsonl"), &e))?;
         let config_toml = open.config_toml.to_owned();
-        let mut run = RunDir {
-            root: root.to_owned(),
-            manifest,
-            config_toml,
-            metrics,
-            current: None,
-            _lock: lock,
-        };
+        let mut run = RunDir { root: root.to_owned(), manifest, config_toml, metrics, current: None, _lock: lock };
         run.save_manifest()?;
         run.event(&format!("begun: {} on {}", open.command, open.device))?;
         Ok(run)
@@ -116,17 +107,9 @@ impl RunDir {
     fn load(root: &Path, lock: Lock) -> Result<RunDir> {
         let manifest = Self::read_manifest(root)?;
         let file = root.join("run.toml");
-        let config_toml =
-            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let config_toml = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let metrics = open_metrics(root)?;
-        Ok(RunDir {
-            root: root.to_owned(),
-            manifest,
-            config_toml,
-            metrics,
-            current: None,
-            _lock: lock,
-        })
+        Ok(RunDir { root: root.to_owned(), manifest, config_toml, metrics, current: None, _lock: lock })
     }
 
     fn continue_with(mut self, open: &OpenRun) -> Result<RunDir> {
@@ -154,11 +137,7 @@ impl RunDir {
 
 fn open_metrics(root: &Path) -> Result<File> {
     let path = root.join("metrics.jsonl");
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .map_err(|e| write_error(&path, &e))
+    OpenOptions::new().create(true).append(true).open(&path).map_err(|e| write_error(&path, &e))
 }
 
 /// A directory without manifest may hold nothing but what a run killed at birth leaves.

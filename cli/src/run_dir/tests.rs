@@ -7,35 +7,22 @@ use super::*;
 const CONFIG: &str = "seed = 0\n\n[world_model]\nhorizon = 15\n";
 
 fn open(dir: &Path, config_toml: &str, fresh: bool) -> Result<RunDir> {
-    RunDir::open(&OpenRun {
-        dir,
-        config_toml,
-        command: "demo",
-        device: "cpu",
-        fresh,
-    })
+    RunDir::open(&OpenRun { dir, config_toml, command: "demo", device: "cpu", fresh })
 }
 
 fn train(run: &mut RunDir, stage: &str, steps: std::ops::Range<u64>, checkpoint_every: u64) -> Result<()> {
     for step in steps {
-        run.metric(
-            stage,
-            step,
-            &serde_json::json!({ "loss": 1.0 / (step + 1) as f64 }),
-        )?;
+        run.metric(stage, step, &serde_json::json!({ "loss": 1.0 / (step + 1) as f64 }))?;
         if (step + 1) % checkpoint_every == 0 {
-            run.checkpoint(step + 1, |dir| {
-                Ok(fs::write(dir.join("weights"), step.to_string())?)
-            })?;
+            run.checkpoint(step + 1, |dir| Ok(fs::write(dir.join("weights"), step.to_string())?))?;
         }
     }
     Ok(())
 }
 
 fn names(dir: &Path) -> Result<Vec<String>> {
-    let mut names: Vec<String> = fs::read_dir(dir)?
-        .filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned()))
-        .collect();
+    let mut names: Vec<String> =
+        fs::read_dir(dir)?.filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned())).collect();
     names.sort();
     Ok(names)
 }
@@ -65,10 +52,7 @@ fn a_killed_run_continues_to_the_same_bytes() -> Result<()> {
 
     let metrics = |dir: &Path| fs::read_to_string(dir.join("metrics.jsonl"));
     assert_eq!(metrics(&killed)?, metrics(&undisturbed)?);
-    assert_eq!(
-        metrics(&killed)?.lines().next(),
-        Some(r#"{"loss":1.0,"stage":"model","step":0}"#)
-    );
+    assert_eq!(metrics(&killed)?.lines().next(), Some(r#"{"loss":1.0,"stage":"model","step":0}"#));
     Ok(())
 }
 
@@ -85,12 +69,7 @@ fn a_stage_killed_before_its_first_checkpoint_begins_again() -> Result<()> {
     let mut run = open(temp.path(), CONFIG, false)?;
     assert!(run.is_complete("model") && !run.is_complete("policy"));
     assert_eq!(run.begin("policy")?, None);
-    assert_eq!(
-        fs::read_to_string(temp.path().join("metrics.jsonl"))?
-            .lines()
-            .count(),
-        2
-    );
+    assert_eq!(fs::read_to_string(temp.path().join("metrics.jsonl"))?.lines().count(), 2);
     Ok(())
 }
 
@@ -120,9 +99,7 @@ fn another_configuration_is_refused_and_named() -> Result<()> {
     let error = open(temp.path(), &changed, false).expect_err("the horizon changed");
     assert!(error.is::<UsageError>());
     assert_eq!(
-        error
-            .to_string()
-            .replace(&temp.path().display().to_string(), "DIR"),
+        error.to_string().replace(&temp.path().display().to_string(), "DIR"),
         "DIR was begun with another configuration (world_model.horizon: 15 → 8); continue it as it was begun, \
          choose another directory with --out DIR, or add --fresh to start it over"
     );
@@ -137,16 +114,8 @@ fn another_configuration_is_refused_and_named() -> Result<()> {
 fn two_processes_do_not_share_a_directory() -> Result<()> {
     let temp = tempfile::tempdir()?;
     let first = open(temp.path(), CONFIG, false)?;
-    let error = open(temp.path(), CONFIG, false)
-        .expect_err("the first still holds it")
-        .to_string();
-    assert!(
-        error.contains(&format!(
-            "is in use by another rehearsal (process {})",
-            std::process::id()
-        )),
-        "{error}"
-    );
+    let error = open(temp.path(), CONFIG, false).expect_err("the first still holds it").to_string();
+    assert!(error.contains(&format!("is in use by another rehearsal (process {})", std::process::id())), "{error}");
     drop(first);
     open(temp.path(), CONFIG, false)?;
     Ok(())
@@ -156,29 +125,16 @@ fn two_processes_do_not_share_a_directory() -> Result<()> {
 fn a_strangers_directory_and_another_format_are_refused() -> Result<()> {
     let temp = tempfile::tempdir()?;
     fs::write(temp.path().join("thesis.tex"), "")?;
-    let error = open(temp.path(), CONFIG, true)
-        .expect_err("it holds a thesis")
-        .to_string();
-    assert!(
-        error.contains("is no run directory and not empty (it holds 'thesis.tex')"),
-        "{error}"
-    );
+    let error = open(temp.path(), CONFIG, true).expect_err("it holds a thesis").to_string();
+    assert!(error.contains("is no run directory and not empty (it holds 'thesis.tex')"), "{error}");
     assert!(RunDir::reopen(temp.path()).is_err());
 
     let run = temp.path().join("run");
     drop(open(&run, CONFIG, false)?);
     let manifest = fs::read_to_string(run.join("manifest.json"))?;
-    fs::write(
-        run.join("manifest.json"),
-        manifest.replace("\"format_version\": 1", "\"format_version\": 9"),
-    )?;
-    let error = RunDir::reopen(&run)
-        .expect_err("version 9 is unknown")
-        .to_string();
-    assert!(
-        error.contains("format version 9; this rehearsal reads version 1"),
-        "{error}"
-    );
+    fs::write(run.join("manifest.json"), manifest.replace("\"format_version\": 1", "\"format_version\": 9"))?;
+    let error = RunDir::reopen(&run).expect_err("version 9 is unknown").to_string();
+    assert!(error.contains("format version 9; this rehearsal reads version 1"), "{error}");
     Ok(())
 }
 
@@ -197,12 +153,7 @@ fn a_path_that_cannot_be_a_directory_is_one_clear_message() -> Result<()> {
     let temp = tempfile::tempdir()?;
     let file = temp.path().join("file");
     fs::write(&file, "")?;
-    let error = open(&file.join("run"), CONFIG, false)
-        .expect_err("a file is no directory")
-        .to_string();
-    assert!(
-        error.starts_with("cannot write ") && error.ends_with("choose another place with --out DIR"),
-        "{error}"
-    );
+    let error = open(&file.join("run"), CONFIG, false).expect_err("a file is no directory").to_string();
+    assert!(error.starts_with("cannot write ") && error.ends_with("choose another place with --out DIR"), "{error}");
     Ok(())
 }

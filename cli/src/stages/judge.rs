@@ -13,7 +13,8 @@ use super::workshop::Workshop;
 use crate::interrupt;
 use crate::progress::Progress;
 use crate::report::{
-    Comparison, DatasetReport, Decision, Difference, HorizonError, ImaginedScore, PolicyReport, Report, TrueScore, Verdict, WorldModelReport,
+    Comparison, DatasetReport, Decision, Difference, HorizonError, ImaginedScore, PolicyReport, Report, TrueScore,
+    Verdict, WorldModelReport,
 };
 use crate::run_dir::write_dir_atomic;
 
@@ -52,10 +53,25 @@ impl Workshop {
         for name in names {
             interrupt::check()?;
             let imagined = match name.as_str() {
-                "behaviour" => evaluate::imagine_behaviour(model, (&self.corpus, embeddings), &config, limit, &starts, (self.config.seed, &device)),
+                "behaviour" => evaluate::imagine_behaviour(
+                    model,
+                    (&self.corpus, embeddings),
+                    &config,
+                    limit,
+                    &starts,
+                    (self.config.seed, &device),
+                ),
                 "random" => {
-                    let act = |e: &Tensor<2>, rng: &mut rand::rngs::StdRng| self.random_actions(e.dims()[0], rng, &device);
-                    evaluate::imagine_policy(model, (&self.corpus, embeddings), (&act, 1), (&config, limit), &starts, (self.config.seed, &device))
+                    let act =
+                        |e: &Tensor<2>, rng: &mut rand::rngs::StdRng| self.random_actions(e.dims()[0], rng, &device);
+                    evaluate::imagine_policy(
+                        model,
+                        (&self.corpus, embeddings),
+                        (&act, 1),
+                        (&config, limit),
+                        &starts,
+                        (self.config.seed, &device),
+                    )
                 }
                 name => self.judge(model, embeddings, &self.policy(name)?, limit),
             };
@@ -124,7 +140,8 @@ impl Workshop {
         let (sim_config, episodes) = (&self.config.demo.sim, self.config.demo.truth_episodes);
         let mut progress = Progress::stage("truth", (episodes * judged.len()) as u64, "episodes");
         // Truth seeds lie far from those of the recorded episodes.
-        let seeds: Vec<u64> = (0..episodes as u64).map(|i| sim::episode_seed(self.config.seed ^ 0x7275_7468, i)).collect();
+        let seeds: Vec<u64> =
+            (0..episodes as u64).map(|i| sim::episode_seed(self.config.seed ^ 0x7275_7468, i)).collect();
         let mut done = 0;
         for judged in judged.iter_mut() {
             let policy = match judged.name.as_str() {
@@ -146,7 +163,12 @@ impl Workshop {
                                 (e.reward.unwrap_or_default(), success)
                             }
                             (_, Some(policy)) => {
-                                let bundle = Bundle::new(self.bundle_spec(&[]), model.representation.encoder.clone(), policy.clone(), &self.inner());
+                                let bundle = Bundle::new(
+                                    self.bundle_spec(&[]),
+                                    model.representation.encoder.clone(),
+                                    policy.clone(),
+                                    &self.inner(),
+                                );
                                 let result = sim::run_policy(sim_config, seed, &mut |state, image| {
                                     let actions = bundle.act(&[image], state, &mut rng);
                                     // The simulator's observations always fit the spec they were recorded with.
@@ -179,10 +201,22 @@ impl Workshop {
 
     /// Open-loop errors on held-out episodes.
     pub fn quality(&self, model: &WorldModel, embeddings: &Embeddings) -> Vec<HorizonError> {
-        quality::error_by_horizon(model, (&self.dataset, &self.corpus, embeddings), &self.config.quality, self.config.seed, &self.inner())
-            .into_iter()
-            .map(|e| HorizonError { modality: e.modality, h: e.h, model: e.model, copy_last: e.copy_last, shuffled_actions: e.shuffled_actions })
-            .collect()
+        quality::error_by_horizon(
+            model,
+            (&self.dataset, &self.corpus, embeddings),
+            &self.config.quality,
+            self.config.seed,
+            &self.inner(),
+        )
+        .into_iter()
+        .map(|e| HorizonError {
+            modality: e.modality,
+            h: e.h,
+            model: e.model,
+            copy_last: e.copy_last,
+            shuffled_actions: e.shuffled_actions,
+        })
+        .collect()
     }
 
     /// Puts the report together.
@@ -194,9 +228,18 @@ impl Workshop {
                 let e = evaluate::estimate(&j.imagined, resamples, seed);
                 PolicyReport {
                     name: j.name.clone(),
-                    imagined: ImaginedScore { return_: e.r#return, return_ci95: e.return_ci95, success: e.success, success_ci95: e.success_ci95 },
+                    imagined: ImaginedScore {
+                        return_: e.r#return,
+                        return_ci95: e.return_ci95,
+                        success: e.success,
+                        success_ci95: e.success_ci95,
+                    },
                     truth: j.truth.as_ref().map(|t| {
-                        let e = evaluate::estimate(&PerStart { value: t.value.clone(), success: t.success.clone(), unsupported: Vec::new() }, resamples, seed);
+                        let e = evaluate::estimate(
+                            &PerStart { value: t.value.clone(), success: t.success.clone(), unsupported: Vec::new() },
+                            resamples,
+                            seed,
+                        );
                         TrueScore {
                             return_: e.r#return,
                             return_ci95: e.return_ci95,
@@ -222,7 +265,11 @@ impl Workshop {
                     baseline: "cloned".into(),
                     imagined_return: paired(&improved.imagined.value, &cloned.imagined.value),
                     imagined_success: paired(&improved.imagined.success, &cloned.imagined.success),
-                    true_success: improved.truth.as_ref().zip(cloned.truth.as_ref()).map(|(a, b)| paired(&a.success, &b.success)),
+                    true_success: improved
+                        .truth
+                        .as_ref()
+                        .zip(cloned.truth.as_ref())
+                        .map(|(a, b)| paired(&a.success, &b.success)),
                 };
                 (verdict, vec![comparison])
             }

@@ -12,7 +12,8 @@ use super::training::{Hands, Stage, restore_module, restore_trainee, save_module
 use super::workshop::Workshop;
 
 /// Shares of the training time when a run is planned by minutes.
-const SHARES: [(&str, f64); 5] = [("representation", 0.30), ("dynamics", 0.25), ("policy", 0.10), ("value", 0.05), ("improve", 0.30)];
+const SHARES: [(&str, f64); 5] =
+    [("representation", 0.30), ("dynamics", 0.25), ("policy", 0.10), ("value", 0.05), ("improve", 0.30)];
 
 impl Workshop {
     /// The budget of one stage out of several; a verb that trains one stage gives it everything.
@@ -32,8 +33,14 @@ impl Workshop {
         // Without cameras the embedding is the state: there is nothing to learn.
         let updates = if self.dataset.spec.cameras.is_empty() { 0 } else { config.representation.updates };
         let budget_s = if updates == 0 { None } else { self.budget("representation", among) };
-        let stage = Stage { name: "representation", updates, budget_s, learning_rate_key: "world_model.representation.learning_rate" };
-        let mut learner = RepresentationLearner::new(representation, &config, (&self.dataset, &self.corpus), &self.device, seed);
+        let stage = Stage {
+            name: "representation",
+            updates,
+            budget_s,
+            learning_rate_key: "world_model.representation.learning_rate",
+        };
+        let mut learner =
+            RepresentationLearner::new(representation, &config, (&self.dataset, &self.corpus), &self.device, seed);
         train(
             &mut self.run,
             &stage,
@@ -68,7 +75,9 @@ impl Workshop {
             &mut learner,
             Hands {
                 update: &mut |l, i, n| l.update(i, n),
-                judge: &mut |l, i| l.held_out(i).unwrap_or_default().into_iter().map(|(name, v)| (held_out_name(name), v)).collect(),
+                judge: &mut |l, i| {
+                    l.held_out(i).unwrap_or_default().into_iter().map(|(name, v)| (held_out_name(name), v)).collect()
+                },
                 judge_every: 500,
                 save: &|l, dir| save_trainee(&l.trainee, dir, "dynamics"),
                 restore: &|l, dir| restore_trainee(&mut l.trainee, dir, "dynamics"),
@@ -83,7 +92,12 @@ impl Workshop {
     pub fn train_policy(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
         let (config, seed, shards) = (self.config.policy, self.config.seed, self.config.world_model.shards);
         let policy = self.fresh_policy(&self.device);
-        let stage = Stage { name: "policy", updates: config.updates, budget_s: self.budget("policy", among), learning_rate_key: "policy.learning_rate" };
+        let stage = Stage {
+            name: "policy",
+            updates: config.updates,
+            budget_s: self.budget("policy", among),
+            learning_rate_key: "policy.learning_rate",
+        };
         let mut learner = CloneLearner::new(policy, &config, (&self.corpus, embeddings), shards, &self.device, seed);
         train(
             &mut self.run,
@@ -106,7 +120,12 @@ impl Workshop {
     pub fn train_value(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
         let (config, seed) = (self.config.value, self.config.seed);
         let critic = self.fresh_critic(&self.device);
-        let stage = Stage { name: "value", updates: config.updates, budget_s: self.budget("value", among), learning_rate_key: "value.learning_rate" };
+        let stage = Stage {
+            name: "value",
+            updates: config.updates,
+            budget_s: self.budget("value", among),
+            learning_rate_key: "value.learning_rate",
+        };
         let mut learner = CriticLearner::new(critic, &config, (&self.corpus, embeddings), &self.device, seed);
         train(
             &mut self.run,
@@ -131,7 +150,13 @@ impl Workshop {
 
     /// 95th percentile of disagreement on held-out data: beyond it the model is guessing.
     pub fn disagreement_limit(&self, model: &WorldModel, embeddings: &Embeddings) -> f32 {
-        quality::held_out_disagreement(model, (&self.corpus, embeddings), &self.config.quality, self.config.seed, &self.inner())
+        quality::held_out_disagreement(
+            model,
+            (&self.corpus, embeddings),
+            &self.config.quality,
+            self.config.seed,
+            &self.inner(),
+        )
     }
 
     /// Imagines a policy from the first steps of held-out episodes.
@@ -172,7 +197,8 @@ impl Workshop {
             budget_s: self.budget("improve", among),
             learning_rate_key: "improve.learning_rate",
         };
-        let judging = Judging { starts: evaluate::starts(&self.corpus, config.evaluate.starts), horizon: self.judge_horizon() };
+        let judging =
+            Judging { starts: evaluate::starts(&self.corpus, config.evaluate.starts), horizon: self.judge_horizon() };
         let base = judging.judge(self, &model, embeddings, &clone, limit);
         let Workshop { run, corpus, device, .. } = self;
         let corpus = &*corpus;
@@ -197,13 +223,19 @@ impl Workshop {
                     let judged = judging.outcome(&model, (corpus, embeddings), &actor, &config, limit, &inner);
                     let gains: Vec<f32> = judged.value.iter().zip(&base.value).map(|(a, b)| a - b).collect();
                     let (mean, [low, _]) = evaluate::interval(&gains, 500, config.seed);
-                    // The lower bound, not the mean: a copy must be better for sure to be preferred.
-                    if low as f32 > s.gain {
+                    let unsupported = evaluate::unsupported_share(&judged);
+                    // The lower bound, not the mean, and on known ground: a copy must be better for sure to be preferred.
+                    if low as f32 > s.gain && unsupported <= evaluate::MOST_UNSUPPORTED {
                         s.gain = low as f32;
                         s.best = actor;
                     }
                     let success = judged.success.iter().sum::<f32>() / judged.success.len().max(1) as f32;
-                    vec![("imagined_success", success), ("imagined_gain", mean as f32), ("imagined_gain_low", low as f32)]
+                    vec![
+                        ("imagined_success", success),
+                        ("imagined_gain", mean as f32),
+                        ("imagined_gain_low", low as f32),
+                        ("unsupported", unsupported as f32),
+                    ]
                 },
                 judge_every: config.improve.judge_every,
                 save: &|s, dir| {
@@ -254,15 +286,36 @@ impl Judging {
             let noise = world_model::noise::normal([e.dims()[0], policy.noise_len()], rng, &e.device());
             policy.act(e.clone(), noise)
         };
-        evaluate::imagine_policy(model, data, (&act, config.policy.execute.clamp(1, config.policy.chunk)), (&judge, limit), &self.starts, (config.seed, device))
+        evaluate::imagine_policy(
+            model,
+            data,
+            (&act, config.policy.execute.clamp(1, config.policy.chunk)),
+            (&judge, limit),
+            &self.starts,
+            (config.seed, device),
+        )
     }
 
-    fn judge(&self, workshop: &Workshop, model: &WorldModel, embeddings: &Embeddings, policy: &FlowPolicy, limit: f32) -> PerStart {
+    fn judge(
+        &self,
+        workshop: &Workshop,
+        model: &WorldModel,
+        embeddings: &Embeddings,
+        policy: &FlowPolicy,
+        limit: f32,
+    ) -> PerStart {
         self.outcome(model, (&workshop.corpus, embeddings), policy, &workshop.config, limit, &workshop.inner())
     }
 }
 
-fn judge_policy(w: &Workshop, model: &WorldModel, embeddings: &Embeddings, policy: &FlowPolicy, limit: f32, config: &evaluate::EvaluateConfig) -> PerStart {
+fn judge_policy(
+    w: &Workshop,
+    model: &WorldModel,
+    embeddings: &Embeddings,
+    policy: &FlowPolicy,
+    limit: f32,
+    config: &evaluate::EvaluateConfig,
+) -> PerStart {
     let judging = Judging { starts: evaluate::starts(&w.corpus, config.starts), horizon: w.judge_horizon() };
     judging.judge(w, model, embeddings, policy, limit)
 }

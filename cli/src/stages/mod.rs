@@ -85,7 +85,14 @@ pub fn run(file: Option<&Path>, quick: bool, common: &Common) -> Result<()> {
 }
 
 /// Every stage in order, the report, the recording.
-fn loop_through(w: &mut Workshop, command: &str, device: &str, names: &[&str], truth: bool, common: &Common) -> Result<()> {
+fn loop_through(
+    w: &mut Workshop,
+    command: &str,
+    device: &str,
+    names: &[&str],
+    truth: bool,
+    common: &Common,
+) -> Result<()> {
     if w.run.is_complete("report") {
         output::tell(&format!("{} is complete; --fresh starts over", w.run.root().display()));
         return answer(&Report::load(w.run.root())?, w.run.root(), common);
@@ -100,7 +107,14 @@ fn loop_through(w: &mut Workshop, command: &str, device: &str, names: &[&str], t
     judge_and_report(w, &embeddings, (command, device), &names, truth, common)
 }
 
-fn judge_and_report(w: &mut Workshop, embeddings: &world_model::Embeddings, (command, device): (&str, &str), names: &[String], truth: bool, common: &Common) -> Result<()> {
+fn judge_and_report(
+    w: &mut Workshop,
+    embeddings: &world_model::Embeddings,
+    (command, device): (&str, &str),
+    names: &[String],
+    truth: bool,
+    common: &Common,
+) -> Result<()> {
     let minds = w.minds()?;
     w.run.begin("evaluate")?;
     let mut judged = w.imagine_all(&minds.model, embeddings, names)?;
@@ -145,7 +159,8 @@ fn answer(report: &Report, root: &Path, common: &Common) -> Result<()> {
 /// # Errors
 /// As [`run`]; a stage that needs another one first.
 pub fn train(what: Stage, file: Option<&Path>, common: &Common) -> Result<()> {
-    let existing = common.out.as_deref().filter(|dir| dir.join("manifest.json").exists() && !common.fresh && file.is_none());
+    let existing =
+        common.out.as_deref().filter(|dir| dir.join("manifest.json").exists() && !common.fresh && file.is_none());
     let mut w = match existing {
         Some(dir) => reopen(dir, common)?,
         None => {
@@ -166,7 +181,11 @@ pub fn train(what: Stage, file: Option<&Path>, common: &Common) -> Result<()> {
             if common.json {
                 return output::answer_json(&serde_json::json!({ "out": w.run.root(), "error_by_horizon": errors }));
             }
-            output::answer(&format!("world model in {}: beats both floors at {beaten} of {} (modality, horizon) pairs", w.run.root().display(), errors.len()));
+            output::answer(&format!(
+                "world model in {}: beats both floors at {beaten} of {} (modality, horizon) pairs",
+                w.run.root().display(),
+                errors.len()
+            ));
         }
         Stage::Policy | Stage::Value => {
             let embeddings = w.embeddings()?;
@@ -208,7 +227,9 @@ pub fn evaluate(dir: &Path, policies: &[String], common: &Common) -> Result<()> 
         return Err(UsageError(format!("no policy '{unknown}'; expected some of: {}", known.join(", "))).into());
     }
     let names: Vec<String> = match policies {
-        [] => known.iter().filter(|n| **n != "improved" || w.run.is_complete("improve")).map(|&n| n.to_owned()).collect(),
+        [] => {
+            known.iter().filter(|n| **n != "improved" || w.run.is_complete("improve")).map(|&n| n.to_owned()).collect()
+        }
         some => some.to_vec(),
     };
     let embeddings = w.embeddings()?;
@@ -231,7 +252,8 @@ pub fn branch(dir: &Path, episode: usize, step: usize, arms: &[Arm], horizon: us
     const SAMPLES: usize = 16;
     let w = reopen(dir, common)?;
     let Some(track) = w.corpus.tracks.iter().position(|t| w.dataset.episodes[t.episode].index == episode) else {
-        let (first, last) = (w.dataset.episodes.first().map_or(0, |e| e.index), w.dataset.episodes.last().map_or(0, |e| e.index));
+        let (first, last) =
+            (w.dataset.episodes.first().map_or(0, |e| e.index), w.dataset.episodes.last().map_or(0, |e| e.index));
         return Err(UsageError(format!("no episode {episode} among the {} that were read; expected one between {first} and {last} (holes excepted)", w.dataset.episodes.len())).into());
     };
     let len = w.corpus.tracks[track].len;
@@ -242,10 +264,13 @@ pub fn branch(dir: &Path, episode: usize, step: usize, arms: &[Arm], horizon: us
     let minds = w.minds()?;
     let usable: Vec<Arm> = arms
         .iter()
-        .filter(|a| !matches!(a, Arm::Cloned | Arm::Improved) || minds.policies.contains_key(&a.to_string()) || arms.len() == 1)
+        .filter(|a| {
+            !matches!(a, Arm::Cloned | Arm::Improved) || minds.policies.contains_key(&a.to_string()) || arms.len() == 1
+        })
         .cloned()
         .collect();
-    let options = ForkOptions { track, step, horizon, samples: SAMPLES, context: w.config.quality.context, seed: w.config.seed };
+    let options =
+        ForkOptions { track, step, horizon, samples: SAMPLES, context: w.config.quality.context, seed: w.config.seed };
     let (view, branches) = w.branch_view(&minds, &embeddings, &usable, &options)?;
     let limit = w.disagreement_limit(&minds.model, &embeddings);
     let reference = branches.first().map(rollouts::Branch::values).unwrap_or_default();
@@ -265,7 +290,11 @@ pub fn branch(dir: &Path, episode: usize, step: usize, arms: &[Arm], horizon: us
             "believable": beyond * 4 <= horizon,
         }));
     }
-    let mut text = format!("# {}: {horizon} imagined steps, {SAMPLES} draws of shared noise\n\n| arm | return | success | gain over {} | 95 % | beyond known ground |\n|---|---|---|---|---|---|\n", view.name, usable.first().map_or_else(String::new, ToString::to_string));
+    let mut text = format!(
+        "# {}: {horizon} imagined steps, {SAMPLES} draws of shared noise\n\n| arm | return | success | gain over {} | 95 % | beyond known ground |\n|---|---|---|---|---|---|\n",
+        view.name,
+        usable.first().map_or_else(String::new, ToString::to_string)
+    );
     for row in &rows {
         let number = |k: &str| row[k].as_f64().unwrap_or(0.0);
         let ci = |i: usize| row["gain_ci95"][i].as_f64().unwrap_or(0.0);
@@ -288,7 +317,9 @@ pub fn branch(dir: &Path, episode: usize, step: usize, arms: &[Arm], horizon: us
     w.save_branch(&view, &options, &stem, &text)?;
     if common.json {
         let files = [stem.with_extension("rrd"), stem.with_extension("png")];
-        return output::answer_json(&serde_json::json!({ "episode": episode, "step": step, "horizon": horizon, "arms": rows, "files": files }));
+        return output::answer_json(
+            &serde_json::json!({ "episode": episode, "step": step, "horizon": horizon, "arms": rows, "files": files }),
+        );
     }
     output::answer(&text);
     output::tell(&format!("recording  {}", stem.with_extension("rrd").display()));
@@ -340,7 +371,11 @@ fn open_workshop(dir: &Path, config: RunConfig, command: &str, common: &Common) 
 fn reopen(dir: &Path, common: &Common) -> Result<Workshop> {
     interrupt::install()?;
     let run = RunDir::reopen(dir)?;
-    let config: RunConfig = config_file::load_text(RunConfig::default(), Some((&run.path("run.toml").display().to_string(), run.config_toml())), &[])?;
+    let config: RunConfig = config_file::load_text(
+        RunConfig::default(),
+        Some((&run.path("run.toml").display().to_string(), run.config_toml())),
+        &[],
+    )?;
     let (device, _) = common.device()?.open()?;
     let dataset = open_data(&config)?;
     Workshop::new(run, config, dataset, &device, common.minutes)

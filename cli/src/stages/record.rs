@@ -41,7 +41,14 @@ impl Workshop {
     }
 
     /// Shows embeddings `[N, E]` as pictures of one camera, repainting the picture recorded at (track, step).
-    fn shown(&self, model: &WorldModel, camera: usize, e: &Tensor<2>, reference: (usize, usize), embeddings: &Embeddings) -> Vec<Frame> {
+    fn shown(
+        &self,
+        model: &WorldModel,
+        camera: usize,
+        e: &Tensor<2>,
+        reference: (usize, usize),
+        embeddings: &Embeddings,
+    ) -> Vec<Frame> {
         let device = self.inner();
         let size = self.dataset.spec.cameras[camera].model_size;
         let [n, width] = e.dims();
@@ -79,7 +86,13 @@ impl Workshop {
     ///
     /// # Errors
     /// A policy that is not there, a file of actions that does not fit.
-    pub fn imagine_arm(&self, minds: &Minds, embeddings: &Embeddings, arm: &args::Arm, options: &ForkOptions) -> Result<Branch> {
+    pub fn imagine_arm(
+        &self,
+        minds: &Minds,
+        embeddings: &Embeddings,
+        arm: &args::Arm,
+        options: &ForkOptions,
+    ) -> Result<Branch> {
         let (a, execute) = (self.corpus.action_len, self.config.policy.execute.clamp(1, self.config.policy.chunk));
         let value = |e: &Tensor<2>| minds.critic.cautious(e);
         let device = self.inner();
@@ -93,7 +106,10 @@ impl Workshop {
                 let name = arm.to_string();
                 let Some(policy) = minds.policies.get(&name) else {
                     let root = self.run.root().display();
-                    return Err(crate::errors::UsageError(format!("{root} has no {name} policy yet; leave the arm '{name}' out, or train it first")).into());
+                    return Err(crate::errors::UsageError(format!(
+                        "{root} has no {name} policy yet; leave the arm '{name}' out, or train it first"
+                    ))
+                    .into());
                 };
                 let act = |e: &Tensor<2>, rng: &mut rand::rngs::StdRng| {
                     let noise = noise::normal([e.dims()[0], policy.noise_len()], rng, &e.device());
@@ -106,7 +122,12 @@ impl Workshop {
 
     fn actions_from(&self, path: &std::path::Path) -> Result<Vec<f32>> {
         let a = self.corpus.action_len;
-        let wrong = |found: String| crate::errors::UsageError(format!("{}: {found}; expected rows of {a} comma-separated numbers, raw units, one row per step", path.display()));
+        let wrong = |found: String| {
+            crate::errors::UsageError(format!(
+                "{}: {found}; expected rows of {a} comma-separated numbers, raw units, one row per step",
+                path.display()
+            ))
+        };
         let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
         let mut out = Vec::new();
         for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#')) {
@@ -129,7 +150,13 @@ impl Workshop {
     ///
     /// # Errors
     /// As [`Self::imagine_arm`].
-    pub fn branch_view(&self, minds: &Minds, embeddings: &Embeddings, arms: &[args::Arm], options: &ForkOptions) -> Result<(BranchView, Vec<Branch>)> {
+    pub fn branch_view(
+        &self,
+        minds: &Minds,
+        embeddings: &Embeddings,
+        arms: &[args::Arm],
+        options: &ForkOptions,
+    ) -> Result<(BranchView, Vec<Branch>)> {
         let mut views = Vec::new();
         let mut branches = Vec::new();
         for arm in arms {
@@ -137,7 +164,12 @@ impl Workshop {
             let first: Vec<Tensor<2>> = branch.imagined.latents.iter().map(|l| l.e.clone().narrow(0, 0, 1)).collect();
             let path = Tensor::cat(first, 0);
             let cameras = (0..self.dataset.spec.cameras.len())
-                .map(|c| (self.dataset.spec.cameras[c].key.clone(), self.shown(&minds.model, c, &path, (options.track, options.step), embeddings)))
+                .map(|c| {
+                    (
+                        self.dataset.spec.cameras[c].key.clone(),
+                        self.shown(&minds.model, c, &path, (options.track, options.step), embeddings),
+                    )
+                })
                 .collect();
             let mut reached = 0.0;
             let mut going = 1.0;
@@ -163,7 +195,10 @@ impl Workshop {
         }
         let episode = self.dataset.episodes[self.corpus.tracks[options.track].episode].index;
         let name = format!("episode {episode} at step {}", options.step);
-        Ok((BranchView { name, fps: self.dataset.spec.control_rate_hz, fork_step: options.step, arms: views }, branches))
+        Ok((
+            BranchView { name, fps: self.dataset.spec.control_rate_hz, fork_step: options.step, arms: views },
+            branches,
+        ))
     }
 
     /// A recorded episode with its values.
@@ -215,8 +250,14 @@ impl Workshop {
         let mut curves: BTreeMap<String, Vec<(u64, f64)>> = BTreeMap::new();
         let text = std::fs::read_to_string(self.run.path("metrics.jsonl")).unwrap_or_default();
         for line in text.lines() {
-            let Ok(serde_json::Value::Object(map)) = serde_json::from_str(line) else { continue };
-            let (Some(stage), Some(step)) = (map.get("stage").and_then(|s| s.as_str()), map.get("step").and_then(|s| s.as_u64())) else { continue };
+            let Ok(serde_json::Value::Object(map)) = serde_json::from_str(line) else {
+                continue;
+            };
+            let (Some(stage), Some(step)) =
+                (map.get("stage").and_then(|s| s.as_str()), map.get("step").and_then(|s| s.as_u64()))
+            else {
+                continue;
+            };
             for (key, value) in &map {
                 if let (false, Some(value)) = (key == "stage" || key == "step", value.as_f64()) {
                     curves.entry(format!("{stage}/{key}")).or_default().push((step, value));
@@ -231,26 +272,39 @@ impl Workshop {
     /// # Errors
     /// The run directory cannot be written.
     pub fn record(&self, minds: &Minds, embeddings: &Embeddings, report: &str) -> Result<()> {
-        let mut recorder = Recorder::create(&self.run.path("recording.rrd"), "rehearsal", &self.run.root().display().to_string())?;
+        let mut recorder =
+            Recorder::create(&self.run.path("recording.rrd"), "rehearsal", &self.run.root().display().to_string())?;
         let shown = if self.corpus.held_out.is_empty() { &self.corpus.train } else { &self.corpus.held_out };
         let mut rows = Vec::new();
         for (i, &track) in shown.iter().filter(|&&t| self.corpus.tracks[t].len > 4).take(3).enumerate() {
             let len = self.corpus.tracks[track].len;
             let horizon = self.config.quality.horizon.min(len.saturating_sub(2)).max(1);
             let step = (len.saturating_sub(horizon + 1)) / 2;
-            let options = ForkOptions { track, step, horizon, samples: 4, context: self.config.quality.context, seed: self.config.seed };
+            let options = ForkOptions {
+                track,
+                step,
+                horizon,
+                samples: 4,
+                context: self.config.quality.context,
+                seed: self.config.seed,
+            };
             let imagined = self.imagined_view(minds, embeddings, &options)?;
             let mut arms = vec![args::Arm::Logged, args::Arm::Scaled(0.5), args::Arm::Hold];
             arms.extend(minds.policies.keys().filter_map(|n| n.parse().ok()));
             let (branches, _) = self.branch_view(minds, embeddings, &arms, &options)?;
             // The sheet shows the first camera at eight moments: recorded, imagined, the arms.
-            let few = |frames: &[Frame]| -> Vec<Frame> { (0..8).map(|k| frames[(k * (frames.len() - 1)) / 7].clone()).collect() };
+            let few = |frames: &[Frame]| -> Vec<Frame> {
+                (0..8).map(|k| frames[(k * (frames.len() - 1)) / 7].clone()).collect()
+            };
             if let Some((_, real, model)) = imagined.cameras.first() {
                 rows.push(SheetRow { label: format!("{} recorded", imagined.name), frames: few(real) });
                 rows.push(SheetRow { label: "  imagined".into(), frames: few(model) });
                 for arm in &branches.arms {
                     if let (Some((_, frames)), true) = (arm.cameras.first(), arm.name != "logged") {
-                        rows.push(SheetRow { label: format!("  {}  return {:.2}", arm.name, arm.return_mean), frames: few(frames) });
+                        rows.push(SheetRow {
+                            label: format!("  {}  return {:.2}", arm.name, arm.return_mean),
+                            frames: few(frames),
+                        });
                     }
                 }
             }
@@ -273,7 +327,13 @@ impl Workshop {
     ///
     /// # Errors
     /// The directory cannot be written.
-    pub fn save_branch(&self, view: &BranchView, options: &ForkOptions, stem: &std::path::Path, markdown: &str) -> Result<()> {
+    pub fn save_branch(
+        &self,
+        view: &BranchView,
+        options: &ForkOptions,
+        stem: &std::path::Path,
+        markdown: &str,
+    ) -> Result<()> {
         let mut recorder = Recorder::create(&stem.with_extension("rrd"), "rehearsal", &view.name)?;
         recorder.branches(view)?;
         recorder.text("branch", markdown)?;

@@ -19,7 +19,13 @@ use crate::{interrupt, output};
 ///
 /// # Errors
 /// There is no such bundle or policy, or the address cannot be listened on.
-pub fn serve(from: &Path, policy: &str, (host, port): (&str, u16), api_key: Option<&str>, common: &Common) -> Result<()> {
+pub fn serve(
+    from: &Path,
+    policy: &str,
+    (host, port): (&str, u16),
+    api_key: Option<&str>,
+    common: &Common,
+) -> Result<()> {
     let (device, _) = common.device()?.open()?;
     let directory: PathBuf = if from.join("bundle").is_dir() { from.join("bundle") } else { from.to_owned() };
     let bundle = Bundle::load(&directory, policy, &device)?;
@@ -36,7 +42,11 @@ pub fn serve(from: &Path, policy: &str, (host, port): (&str, u16), api_key: Opti
     let options = Options { host: host.into(), port, metadata, api_key: api_key.map(str::to_owned) };
     let server = Server::bind(&options)?;
     interrupt::install()?;
-    output::tell(&format!("serving '{policy}' of {} on ws://{}  (Ctrl-C ends it)", directory.display(), server.local_addr()));
+    output::tell(&format!(
+        "serving '{policy}' of {} on ws://{}  (Ctrl-C ends it)",
+        directory.display(),
+        server.local_addr()
+    ));
     let stop = AtomicBool::new(false);
     let rng = Mutex::new(noise::generator(common.seed.unwrap_or(0), "serve", 0));
     std::thread::scope(|scope| {
@@ -58,7 +68,8 @@ fn infer(bundle: &Bundle, observation: &Observation, rng: &Mutex<rand::rngs::Std
     let mut state = Vec::with_capacity(spec.state_len());
     for feature in &spec.state {
         let found = find(&observation.vectors, &feature.key);
-        let values = found.ok_or_else(|| missing(&feature.key, &format!("a vector of {}", feature.len), observation))?;
+        let values =
+            found.ok_or_else(|| missing(&feature.key, &format!("a vector of {}", feature.len), observation))?;
         if values.len() != feature.len {
             return Err(format!("'{}' has {} numbers; this policy expects {}", feature.key, values.len(), feature.len));
         }
@@ -87,10 +98,15 @@ fn find<'a, T>(map: &'a BTreeMap<String, T>, key: &str) -> Option<&'a T> {
     let candidates = [key, &slashed, last];
     let direct = candidates.iter().find_map(|k| map.get(*k));
     // A single picture or vector needs no name at all.
-    direct.or_else(|| map.iter().find(|(k, _)| k.ends_with(&format!("/{last}"))).map(|(_, v)| v)).or_else(|| if map.len() == 1 { map.values().next() } else { None })
+    direct
+        .or_else(|| map.iter().find(|(k, _)| k.ends_with(&format!("/{last}"))).map(|(_, v)| v))
+        .or_else(|| if map.len() == 1 { map.values().next() } else { None })
 }
 
 fn missing(key: &str, what: &str, observation: &Observation) -> String {
     let has: Vec<&str> = observation.vectors.keys().chain(observation.images.keys()).map(String::as_str).collect();
-    format!("the observation has no '{key}' ({what}); it has: {}", if has.is_empty() { "nothing".to_owned() } else { has.join(", ") })
+    format!(
+        "the observation has no '{key}' ({what}); it has: {}",
+        if has.is_empty() { "nothing".to_owned() } else { has.join(", ") }
+    )
 }

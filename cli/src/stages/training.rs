@@ -51,7 +51,9 @@ const PLAN_FROM: usize = 10;
 /// Diverged training, an unwritable run directory, a request to stop.
 pub fn train<L>(run: &mut RunDir, stage: &Stage<'_>, learner: &mut L, hands: Hands<'_, L>) -> Result<()> {
     if run.is_complete(stage.name) {
-        let checkpoint = run.last_checkpoint(stage.name)?.with_context(|| format!("{}: complete, but its checkpoint is gone", stage.name))?;
+        let checkpoint = run
+            .last_checkpoint(stage.name)?
+            .with_context(|| format!("{}: complete, but its checkpoint is gone", stage.name))?;
         return (hands.restore)(learner, &checkpoint.dir);
     }
     let mut first = 0;
@@ -170,8 +172,13 @@ pub fn restore_module<M: Module>(module: M, dir: &Path, name: &str) -> Result<M>
     let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let misfit = |e: String| {
         let few: Vec<&str> = e.lines().map(str::trim).filter(|l| !l.is_empty()).take(3).collect();
-        anyhow::anyhow!("{}: the checkpoint does not fit this configuration ({}); expected weights of the kind and sizes in run.toml", path.display(), few.join("; "))
+        anyhow::anyhow!(
+            "{}: the checkpoint does not fit this configuration ({}); expected weights of the kind and sizes in run.toml",
+            path.display(),
+            few.join("; ")
+        )
     };
-    let record = burn::store::ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|e| misfit(e.to_string()))?;
+    let record =
+        burn::store::ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|e| misfit(e.to_string()))?;
     module.try_load_record(record).map_err(|e| misfit(e.to_string()))
 }

@@ -54,13 +54,26 @@ impl Workshop {
     ///
     /// # Errors
     /// The run was begun on other data.
-    pub fn new(mut run: RunDir, config: RunConfig, dataset: Dataset, device: &Device, minutes: Option<f64>) -> Result<Self> {
+    pub fn new(
+        mut run: RunDir,
+        config: RunConfig,
+        dataset: Dataset,
+        device: &Device,
+        minutes: Option<f64>,
+    ) -> Result<Self> {
         run.set_dataset(&dataset.content_id)?;
         let split = episodes::split::split(dataset.episodes.len(), config.data.held_out, config.seed);
         let corpus = Corpus::new(&dataset, config.data.reward, &split, config.value.gamma);
         // Parameter initialisation is the one user of the device's own generator.
         device.seed(config.seed);
-        Ok(Self { run, config, dataset, corpus, device: device.clone().autodiff(), budget_s: minutes.map(|m| m * 60.0) })
+        Ok(Self {
+            run,
+            config,
+            dataset,
+            corpus,
+            device: device.clone().autodiff(),
+            budget_s: minutes.map(|m| m * 60.0),
+        })
     }
 
     /// Device for inference.
@@ -75,7 +88,8 @@ impl Workshop {
 
     /// Elements of an embedding.
     pub fn embedding_len(&self) -> usize {
-        self.dataset.spec.cameras.len() * self.config.world_model.representation.vision.embedding() + self.corpus.state_len
+        self.dataset.spec.cameras.len() * self.config.world_model.representation.vision.embedding()
+            + self.corpus.state_len
     }
 
     /// A fresh world model; initialisation depends on the seed alone, not on what was initialised before.
@@ -84,7 +98,13 @@ impl Workshop {
     /// A picture size that the networks cannot take.
     pub fn fresh_model(&self, device: &Device) -> Result<WorldModel> {
         device.seed(self.config.seed);
-        Ok(WorldModel::new(&self.config.world_model, &self.camera_sizes(), self.corpus.state_len, self.corpus.action_len, device)?)
+        Ok(WorldModel::new(
+            &self.config.world_model,
+            &self.camera_sizes(),
+            self.corpus.state_len,
+            self.corpus.action_len,
+            device,
+        )?)
     }
 
     /// A fresh policy.
@@ -108,7 +128,8 @@ impl Workshop {
             ))
             .into());
         }
-        let checkpoint = self.run.last_checkpoint(stage)?.with_context(|| format!("{stage}: its checkpoint is gone"))?;
+        let checkpoint =
+            self.run.last_checkpoint(stage)?.with_context(|| format!("{stage}: its checkpoint is gone"))?;
         Ok(checkpoint.dir)
     }
 
@@ -118,7 +139,11 @@ impl Workshop {
     /// It is not trained, or its checkpoint does not fit.
     pub fn model(&self) -> Result<WorldModel> {
         let mut model = self.fresh_model(&self.inner())?;
-        model.representation = restore_module(model.representation, &self.finished("representation", "train world-model")?, "representation")?;
+        model.representation = restore_module(
+            model.representation,
+            &self.finished("representation", "train world-model")?,
+            "representation",
+        )?;
         model.dynamics = restore_module(model.dynamics, &self.finished("dynamics", "train world-model")?, "dynamics")?;
         Ok(model)
     }
@@ -161,8 +186,17 @@ impl Workshop {
         }
         let device = self.inner();
         let model = self.fresh_model(&device)?;
-        let representation = restore_module(model.representation, &self.finished("representation", "train world-model")?, "representation")?;
-        let embeddings = world_model::representation::embed_all(&representation.encoder.valid(), &self.dataset, &self.corpus, &device);
+        let representation = restore_module(
+            model.representation,
+            &self.finished("representation", "train world-model")?,
+            "representation",
+        )?;
+        let embeddings = world_model::representation::embed_all(
+            &representation.encoder.valid(),
+            &self.dataset,
+            &self.corpus,
+            &device,
+        );
         let bytes: Vec<u8> = embeddings.rows.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
         write_atomic(&path, &bytes)?;
         Ok(embeddings)

@@ -67,10 +67,7 @@ pub(super) struct CacheFile {
 
 impl CacheFile {
     pub(super) fn new(dir: &Path, key: &str) -> CacheFile {
-        CacheFile {
-            dir: dir.to_path_buf(),
-            key: key.to_owned(),
-        }
+        CacheFile { dir: dir.to_path_buf(), key: key.to_owned() }
     }
 
     fn final_path(&self) -> PathBuf {
@@ -83,8 +80,7 @@ impl CacheFile {
         let len_bytes = file.metadata().ok()?.len();
         let pixel_bytes = (frame_bytes(expected.size) * expected.frames) as u64;
         let mut footer = [0; FOOTER_BYTES as usize];
-        file.seek(SeekFrom::Start(len_bytes.checked_sub(FOOTER_BYTES)?))
-            .ok()?;
+        file.seek(SeekFrom::Start(len_bytes.checked_sub(FOOTER_BYTES)?)).ok()?;
         file.read_exact(&mut footer).ok()?;
         let (header_bytes, magic) = footer.split_first_chunk::<8>()?;
         let header_bytes = u64::from_le_bytes(*header_bytes);
@@ -95,19 +91,10 @@ impl CacheFile {
         file.seek(SeekFrom::Start(pixel_bytes)).ok()?;
         file.read_exact(&mut json).ok()?;
         let found: Header = serde_json::from_slice(&json).ok()?;
-        if found
-            != (Header {
-                failures: found.failures.clone(),
-                ..expected.clone()
-            })
-        {
+        if found != (Header { failures: found.failures.clone(), ..expected.clone() }) {
             return None;
         }
-        let store = FrameStore {
-            map: map(&file).ok()?,
-            frames: found.frames,
-            size: found.size,
-        };
+        let store = FrameStore { map: map(&file).ok()?, frames: found.frames, size: found.size };
         Some((store, found.failures))
     }
 
@@ -121,11 +108,7 @@ impl CacheFile {
         self.remove_abandoned();
         let number = TEMPORARY_FILES.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}.{}-{number}.tmp", self.key, std::process::id());
-        let building = Building {
-            cache: self,
-            temporary: self.dir.join(name),
-            is_finished: false,
-        };
+        let building = Building { cache: self, temporary: self.dir.join(name), is_finished: false };
         File::create(&building.temporary)
             .and_then(|file| file.set_len((frame_bytes(header.size) * header.frames) as u64))
             .map_err(|source| building.cannot_write(source))?;
@@ -135,9 +118,7 @@ impl CacheFile {
     /// Removes what killed processes left behind, as far as that is possible.
     fn remove_abandoned(&self) {
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let is_temporary = Path::new(&entry.file_name())
-                .extension()
-                .is_some_and(|e| e == "tmp");
+            let is_temporary = Path::new(&entry.file_name()).extension().is_some_and(|e| e == "tmp");
             let modified = entry.metadata().and_then(|meta| meta.modified());
             let is_old = modified.is_ok_and(|t| t.elapsed().is_ok_and(|age| age > ABANDONED_AFTER));
             if is_temporary && is_old {
@@ -160,11 +141,7 @@ impl Building<'_> {
     }
 
     pub(super) fn cannot_write(&self, source: io::Error) -> Error {
-        Error::Io {
-            doing: "cannot write the frame cache",
-            source,
-            path: self.temporary.clone(),
-        }
+        Error::Io { doing: "cannot write the frame cache", source, path: self.temporary.clone() }
     }
 
     /// Completes the file, gives it its final name and opens it.
@@ -184,22 +161,15 @@ impl Building<'_> {
             // Some systems do not replace a file that another process has mapped; that file is as good as ours.
             Err(source) => {
                 if self.cache.open(&header).is_none() {
-                    return Err(Error::Io {
-                        doing: "cannot write the frame cache",
-                        source,
-                        path,
-                    });
+                    return Err(Error::Io { doing: "cannot write the frame cache", source, path });
                 }
             }
         }
-        self.cache
-            .open(&header)
-            .map(|(store, _)| store)
-            .ok_or_else(|| Error::Io {
-                doing: "cannot map the frame cache",
-                source: io::Error::other("the file was changed while it was opened"),
-                path,
-            })
+        self.cache.open(&header).map(|(store, _)| store).ok_or_else(|| Error::Io {
+            doing: "cannot map the frame cache",
+            source: io::Error::other("the file was changed while it was opened"),
+            path,
+        })
     }
 }
 
@@ -218,10 +188,7 @@ pub(super) fn open_at(path: &Path, offset_bytes: usize) -> io::Result<File> {
     Ok(file)
 }
 
-#[expect(
-    unsafe_code,
-    reason = "reading 10^4 frames per second at random needs a mapping, which is unsafe to create"
-)]
+#[expect(unsafe_code, reason = "reading 10^4 frames per second at random needs a mapping, which is unsafe to create")]
 fn map(file: &File) -> io::Result<Mmap> {
     // SAFETY: files under a final name are complete and never written again; they are only replaced by renaming,
     // which leaves the mapped file as it is. Whoever truncates a cache file by hand while it is in use gets SIGBUS.

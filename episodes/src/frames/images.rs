@@ -23,10 +23,7 @@ const BATCH: usize = 128;
 /// # Errors
 /// What `load` returns; [`Error::BadFile`] for a picture that does not decode or when there are not `count` of them;
 /// [`Error::Io`] when the cache cannot be written. Nothing half-written is then left under a final name.
-#[expect(
-    clippy::type_complexity,
-    reason = "a loader that is handed the function to call for each picture"
-)]
+#[expect(clippy::type_complexity, reason = "a loader that is handed the function to call for each picture")]
 pub fn ingest_images(
     camera_key: &str,
     key: &str,
@@ -52,14 +49,7 @@ pub fn ingest_images(
     }
     let building = cache.create(&header)?;
     let file = open_at(building.path(), 0).map_err(|source| building.cannot_write(source))?;
-    let mut batch = Batch {
-        camera_key,
-        size,
-        file,
-        building: &building,
-        encoded: Vec::new(),
-        done: 0,
-    };
+    let mut batch = Batch { camera_key, size, file, building: &building, encoded: Vec::new(), done: 0 };
     progress(0, count);
     load(&mut |picture| {
         batch.encoded.push(picture.to_vec());
@@ -99,30 +89,16 @@ impl Batch<'_> {
             .par_iter()
             .enumerate()
             .map(|(i, bytes)| {
-                let rgb = image::load_from_memory(bytes)
-                    .map_err(|e| (first + i, e))?
-                    .into_rgb8();
+                let rgb = image::load_from_memory(bytes).map_err(|e| (first + i, e))?.into_rgb8();
                 let mut resized = vec![0; frame_bytes(size)];
-                resize_rgb(
-                    &rgb,
-                    rgb.width() as usize,
-                    rgb.height() as usize,
-                    size,
-                    &mut resized,
-                );
+                resize_rgb(&rgb, rgb.width() as usize, rgb.height() as usize, size, &mut resized);
                 Ok(resized)
             })
             .collect();
-        let frames = decoded.map_err(|(i, e)| {
-            self.bad(
-                format!("picture {i} does not decode ({e})"),
-                "PNG or JPEG".to_owned(),
-            )
-        })?;
+        let frames = decoded
+            .map_err(|(i, e)| self.bad(format!("picture {i} does not decode ({e})"), "PNG or JPEG".to_owned()))?;
         for frame in frames {
-            self.file
-                .write_all(&frame)
-                .map_err(|source| self.building.cannot_write(source))?;
+            self.file.write_all(&frame).map_err(|source| self.building.cannot_write(source))?;
         }
         self.done += self.encoded.len();
         self.encoded.clear();
@@ -130,10 +106,6 @@ impl Batch<'_> {
     }
 
     fn bad(&self, found: String, expected: String) -> Error {
-        Error::BadFile {
-            found,
-            expected,
-            path: PathBuf::from(self.camera_key),
-        }
+        Error::BadFile { found, expected, path: PathBuf::from(self.camera_key) }
     }
 }

@@ -104,19 +104,12 @@ pub fn ingest_videos(
     cache_dir: &Path,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<(FrameStore, Vec<SegmentFailure>), Error> {
-    let total: usize = jobs
-        .iter()
-        .flat_map(|job| &job.segments)
-        .map(|segment| segment.len)
-        .sum();
+    let total: usize = jobs.iter().flat_map(|job| &job.segments).map(|segment| segment.len).sum();
     let header = Header {
         camera: camera_key.to_owned(),
         frames: total,
         size,
-        sources: jobs
-            .iter()
-            .map(|job| canonical(&job.path).display().to_string())
-            .collect(),
+        sources: jobs.iter().map(|job| canonical(&job.path).display().to_string()).collect(),
         failures: Vec::new(),
     };
     let cache = CacheFile::new(cache_dir, &videos_key(camera_key, jobs, size));
@@ -135,15 +128,10 @@ pub fn ingest_videos(
             done += frames;
             progress(done, total);
         }
-        worker
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
     .map_err(|source| building.cannot_write(source))?;
-    let store = building.finish(Header {
-        failures: failures.clone(),
-        ..header
-    })?;
+    let store = building.finish(Header { failures: failures.clone(), ..header })?;
     Ok((store, failures))
 }
 
@@ -157,10 +145,7 @@ fn videos_key(camera_key: &str, jobs: &[VideoJob], size: usize) -> String {
     for job in jobs {
         key.add(canonical(&job.path).as_os_str().as_encoded_bytes());
         let stamp = fs::metadata(&job.path).ok().map(|meta| {
-            let since_epoch = meta
-                .modified()
-                .ok()
-                .and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+            let since_epoch = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
             (meta.len(), since_epoch.map_or(0, |t| t.as_nanos()))
         });
         key.add(format!("{stamp:?} {:?}", job.fps).as_bytes());
@@ -198,20 +183,12 @@ fn decode_jobs(
                 .par_iter()
                 .zip(firsts)
                 .map(|(segment, &first)| {
-                    let writer = SegmentWriter {
-                        output,
-                        first,
-                        size,
-                        done,
-                    };
+                    let writer = SegmentWriter { output, first, size, done };
                     let why = match &video {
                         Ok(video) => writer.write(video, segment, job.fps)?,
                         Err(why) => writer.skip(segment.len, why.clone()),
                     };
-                    Ok(why.map(|why| SegmentFailure {
-                        episode: segment.episode,
-                        why,
-                    }))
+                    Ok(why.map(|why| SegmentFailure { episode: segment.episode, why }))
                 })
                 .collect()
         })

@@ -14,11 +14,7 @@ fn fixture(codec: &str) -> PathBuf {
 
 fn job(path: PathBuf, segments: &[(usize, f64, usize)]) -> VideoJob {
     let segment = |&(episode, from_s, len): &(usize, f64, usize)| Segment { episode, from_s, len };
-    VideoJob {
-        path,
-        fps: 10.0,
-        segments: segments.iter().map(segment).collect(),
-    }
+    VideoJob { path, fps: 10.0, segments: segments.iter().map(segment).collect() }
 }
 
 fn ingest(jobs: &[VideoJob], dir: &Path) -> Result<(FrameStore, Vec<SegmentFailure>), Error> {
@@ -31,12 +27,7 @@ fn red(store: &FrameStore, i: usize) -> u8 {
 }
 
 fn assert_red(store: &FrameStore, i: usize, k: usize) {
-    assert!(
-        red(store, i).abs_diff(20 * k as u8) < 5,
-        "frame {i} has red {}, expected {}",
-        red(store, i),
-        20 * k
-    );
+    assert!(red(store, i).abs_diff(20 * k as u8) < 5, "frame {i} has red {}, expected {}", red(store, i), 20 * k);
 }
 
 fn cache_files(dir: &Path) -> Vec<PathBuf> {
@@ -57,14 +48,10 @@ fn segments_land_in_order_and_bad_ones_are_black_and_named() {
     ];
     let cache_dir = dir.path().join("cache");
     let mut calls = Vec::new();
-    let (store, failures) = ingest_videos("camera", &jobs, 16, &cache_dir, &mut |done, total| {
-        calls.push((done, total))
-    })
-    .expect("ingest succeeds");
-    assert_eq!(
-        (store.len(), store.size(), store.frame(0).len()),
-        (36, 16, 16 * 16 * 3)
-    );
+    let (store, failures) =
+        ingest_videos("camera", &jobs, 16, &cache_dir, &mut |done, total| calls.push((done, total)))
+            .expect("ingest succeeds");
+    assert_eq!((store.len(), store.size(), store.frame(0).len()), (36, 16, 16 * 16 * 3));
     for k in 0..4 {
         assert_red(&store, k, 6 + k);
     }
@@ -75,15 +62,9 @@ fn segments_land_in_order_and_bad_ones_are_black_and_named() {
     for k in 0..3 {
         assert_red(&store, 33 + k, 4 + k);
     }
-    assert_eq!(
-        failures.iter().map(|f| f.episode).collect::<Vec<_>>(),
-        [11, 12, 5]
-    );
+    assert_eq!(failures.iter().map(|f| f.episode).collect::<Vec<_>>(), [11, 12, 5]);
     assert!(failures[0].why.ends_with("none.mp4 is missing"), "{failures:?}");
-    assert!(
-        failures[1].why.contains("is not a complete mp4 file"),
-        "{failures:?}"
-    );
+    assert!(failures[1].why.contains("is not a complete mp4 file"), "{failures:?}");
     assert_eq!(failures[2].why, "video has 8 of 20 frames");
     assert_eq!(calls.first(), Some(&(0, 36)));
     assert!(calls.is_sorted() && calls.last() == Some(&(36, 36)), "{calls:?}");
@@ -119,8 +100,7 @@ fn cache_is_rebuilt_when_a_source_changes_and_only_then() {
     ingest(&jobs, &cache_dir).expect("ingest succeeds");
     assert_eq!(cache_files(&cache_dir).len(), 1);
     let file = OpenOptions::new().write(true).open(&path).expect("the copy");
-    file.set_modified(SystemTime::now() - Duration::from_secs(5))
-        .expect("a new time");
+    file.set_modified(SystemTime::now() - Duration::from_secs(5)).expect("a new time");
     ingest(&jobs, &cache_dir).expect("ingest succeeds");
     assert_eq!(cache_files(&cache_dir).len(), 2);
     ingest(&[job(path, &[(0, 0.1, FRAMES - 1)])], &cache_dir).expect("ingest succeeds");
@@ -142,12 +122,7 @@ fn damaged_cache_files_are_rebuilt_and_temporary_ones_ignored() {
     let old = SystemTime::now() - Duration::from_secs(7200);
     let handle = OpenOptions::new().write(true).open(&abandoned).expect("a file");
     handle.set_modified(old).expect("an old time");
-    for damaged in [
-        &whole[..whole.len() - 1],
-        &whole[..100],
-        &[],
-        &vec![0; whole.len()],
-    ] {
+    for damaged in [&whole[..whole.len() - 1], &whole[..100], &[], &vec![0; whole.len()]] {
         fs::write(&file, damaged).expect("a damaged file");
         let (store, failures) = ingest(&jobs, dir.path()).expect("the cache is rebuilt");
         assert_eq!((store.len(), failures.len()), (FRAMES, 0));
@@ -164,10 +139,7 @@ fn a_cache_that_cannot_be_written_is_an_error_with_its_path() {
     fs::write(&in_the_way, b"").expect("a file");
     let cache_dir = in_the_way.join("cache");
     let error = ingest(&[job(fixture("av1"), &[(0, 0.0, 2)])], &cache_dir).expect_err("no directory there");
-    assert!(
-        matches!(&error, Error::Io { path, .. } if *path == cache_dir),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Io { path, .. } if *path == cache_dir), "{error}");
 }
 
 #[test]
@@ -184,9 +156,7 @@ fn two_builders_at_once_agree() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let jobs = [job(fixture("h264"), &[(0, 0.0, FRAMES)])];
     thread::scope(|scope| {
-        let builders: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| ingest(&jobs, dir.path())))
-            .collect();
+        let builders: Vec<_> = (0..4).map(|_| scope.spawn(|| ingest(&jobs, dir.path()))).collect();
         for builder in builders {
             let (store, failures) = builder.join().expect("no panic").expect("ingest succeeds");
             assert!(failures.is_empty());
@@ -199,9 +169,7 @@ fn two_builders_at_once_agree() {
 fn png(value: u8, width: u32, height: u32) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let picture = image::RgbImage::from_pixel(width, height, image::Rgb([value, 0, 255 - value]));
-    picture
-        .write_to(&mut bytes, image::ImageFormat::Png)
-        .expect("a PNG");
+    picture.write_to(&mut bytes, image::ImageFormat::Png).expect("a PNG");
     bytes.into_inner()
 }
 
@@ -215,18 +183,11 @@ fn pictures_are_loaded_once_and_resized() {
     };
     for _ in 0..2 {
         let mut last = (0, 0);
-        let store = ingest_images("camera", "hash", 200, 8, dir.path(), &mut load, &mut |d, t| {
-            last = (d, t)
-        })
-        .expect("ingest succeeds");
+        let store = ingest_images("camera", "hash", 200, 8, dir.path(), &mut load, &mut |d, t| last = (d, t))
+            .expect("ingest succeeds");
         assert_eq!((store.len(), last), (200, (200, 200)));
         for i in 0..200 {
-            assert!(
-                store
-                    .frame(i)
-                    .chunks_exact(3)
-                    .all(|p| p == [i as u8, 0, 255 - i as u8])
-            );
+            assert!(store.frame(i).chunks_exact(3).all(|p| p == [i as u8, 0, 255 - i as u8]));
         }
     }
     assert_eq!(loads.get(), 1);
@@ -236,21 +197,14 @@ fn pictures_are_loaded_once_and_resized() {
 fn wrong_pictures_are_errors_and_leave_nothing() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let run = |pictures: Vec<Vec<u8>>| {
-        let mut load =
-            |push: &mut dyn FnMut(&[u8]) -> Result<(), Error>| pictures.iter().try_for_each(|p| push(p));
+        let mut load = |push: &mut dyn FnMut(&[u8]) -> Result<(), Error>| pictures.iter().try_for_each(|p| push(p));
         ingest_images("camera", "hash", 2, 8, dir.path(), &mut load, &mut |_, _| {}).map(|store| store.len())
     };
     let why = |result: Result<usize, Error>| result.expect_err("a bad picture").to_string();
     let broken = why(run(vec![png(1, 4, 4), b"no picture".to_vec()]));
-    assert!(
-        broken.starts_with("camera: picture 1 does not decode"),
-        "{broken}"
-    );
+    assert!(broken.starts_with("camera: picture 1 does not decode"), "{broken}");
     assert_eq!(why(run(vec![png(1, 4, 4)])), "camera: 1 pictures; expected 2");
-    assert_eq!(
-        why(run(vec![png(1, 4, 4); 3])),
-        "camera: more than 2 pictures; expected 2"
-    );
+    assert_eq!(why(run(vec![png(1, 4, 4); 3])), "camera: more than 2 pictures; expected 2");
     assert!(cache_files(dir.path()).is_empty());
     assert_eq!(run(vec![png(1, 4, 4); 2]).expect("two good pictures"), 2);
 }
@@ -261,18 +215,8 @@ fn real_recordings_decode() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     let dir = tempfile::tempdir().expect("a temporary directory");
     let recordings = [
-        (
-            "pusht_v3/videos/observation.image/chunk-000/file-000.mp4",
-            10.0,
-            161,
-            118,
-        ),
-        (
-            "g1_bottle_v21/videos/chunk-000/observation.images.cam_high/episode_000010.mp4",
-            30.0,
-            0,
-            30,
-        ),
+        ("pusht_v3/videos/observation.image/chunk-000/file-000.mp4", 10.0, 161, 118),
+        ("g1_bottle_v21/videos/chunk-000/observation.images.cam_high/episode_000010.mp4", 30.0, 0, 30),
     ];
     for (path, fps, first, len) in recordings {
         let path = data.join(path);
@@ -280,23 +224,14 @@ fn real_recordings_decode() {
             eprintln!("skipped: {} is not here", path.display());
             continue;
         }
-        let segments = vec![Segment {
-            episode: 0,
-            from_s: first as f64 / fps,
-            len,
-        }];
+        let segments = vec![Segment { episode: 0, from_s: first as f64 / fps, len }];
         let jobs = [VideoJob { path, fps, segments }];
         let (store, failures) =
             ingest_videos("camera", &jobs, 96, dir.path(), &mut |_, _| {}).expect("ingest succeeds");
         assert!(failures.is_empty(), "{failures:?}");
         // Real pictures: neither flat nor noise, and neighbours in time look alike.
-        let mean = |a: &[u8], b: &[u8]| {
-            a.iter()
-                .zip(b)
-                .map(|(&x, &y)| f64::from(x.abs_diff(y)))
-                .sum::<f64>()
-                / a.len() as f64
-        };
+        let mean =
+            |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(&x, &y)| f64::from(x.abs_diff(y))).sum::<f64>() / a.len() as f64;
         let frame = store.frame(0);
         assert!(mean(frame, &vec![frame[0]; frame.len()]) > 3.0);
         assert!((1..len).all(|i| mean(store.frame(i - 1), store.frame(i)) < 12.0));

@@ -8,11 +8,7 @@ impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let robot = self.robot_type.as_deref().unwrap_or("unnamed robot");
         writeln!(f, "{}  (LeRobot {}, {robot})", self.source, self.codebase_version)?;
-        write!(
-            f,
-            "  {} episodes, {} frames at {} Hz",
-            self.episodes, self.frames, self.fps
-        )?;
+        write!(f, "  {} episodes, {} frames at {} Hz", self.episodes, self.frames, self.fps)?;
         match self.lengths {
             Some(l) => writeln!(f, "; lengths {} to {}, median {} steps", l.min, l.max, l.median)?,
             None => writeln!(f)?,
@@ -29,11 +25,7 @@ impl fmt::Display for Inspection {
         for x in &self.features {
             writeln!(f, "  {:<12} {:<40} {:?}", x.kind, x.key, x.shape)?;
         }
-        writeln!(
-            f,
-            "{:<42} {:>10} {:>10} {:>10} {:>10}",
-            "ranges", "min", "max", "mean", "std"
-        )?;
+        writeln!(f, "{:<42} {:>10} {:>10} {:>10} {:>10}", "ranges", "min", "max", "mean", "std")?;
         let mut row = |name: &str, v: [f64; 4]| -> fmt::Result {
             write!(f, "  {name:<40}")?;
             for x in v {

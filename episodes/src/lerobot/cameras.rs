@@ -31,11 +31,7 @@ pub(crate) struct Cameras<'a> {
 
 impl Cameras<'_> {
     /// Frames of one camera (position in the spec), episode after episode; what cannot be read is black and named.
-    pub fn ingest(
-        &self,
-        camera: usize,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<(FrameStore, Unseen), Error> {
+    pub fn ingest(&self, camera: usize, progress: &mut dyn FnMut(usize, usize)) -> Result<(FrameStore, Unseen), Error> {
         let camera = &self.spec.cameras[camera];
         match self.video_keys.iter().position(|key| *key == camera.key) {
             Some(video) => self.ingest_videos(video, camera.model_size, progress),
@@ -55,21 +51,11 @@ impl Cameras<'_> {
         let key = self.video_keys[video];
         let jobs = self.jobs(video);
         let (store, failures) = ingest_videos(key, &jobs, size, self.cache_dir, progress)?;
-        let place = |index: usize| {
-            self.sound
-                .binary_search_by_key(&index, |sound| sound.episode.index)
-                .ok()
-        };
+        let place = |index: usize| self.sound.binary_search_by_key(&index, |sound| sound.episode.index).ok();
         let unseen = failures.into_iter().filter_map(|failure| {
             let position = place(failure.episode)?;
             let file = &self.sound[position].videos[video].file;
-            Some((
-                position,
-                Why::in_file(
-                    format!("video of camera {key} is unusable ({})", failure.why),
-                    file,
-                ),
-            ))
+            Some((position, Why::in_file(format!("video of camera {key} is unusable ({})", failure.why), file)))
         });
         let unseen = unseen.collect();
         Ok((store, unseen))
@@ -83,18 +69,10 @@ impl Cameras<'_> {
         for sound in self.sound {
             let place = &sound.videos[video];
             let path = self.root.join(&place.file);
-            let segment = Segment {
-                episode: sound.episode.index,
-                from_s: place.from_s,
-                len: sound.episode.len,
-            };
+            let segment = Segment { episode: sound.episode.index, from_s: place.from_s, len: sound.episode.len };
             match jobs.last_mut() {
                 Some(job) if job.path == path => job.segments.push(segment),
-                _ => jobs.push(VideoJob {
-                    path,
-                    fps: self.spec.control_rate_hz,
-                    segments: vec![segment],
-                }),
+                _ => jobs.push(VideoJob { path, fps: self.spec.control_rate_hz, segments: vec![segment] }),
             }
         }
         jobs

@@ -22,10 +22,7 @@ pub(crate) struct Sound {
 pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec) -> Result<Sound, String> {
     let len = rows.len();
     if len != listed.length {
-        return Err(format!(
-            "has {len} rows, its length is listed as {}",
-            listed.length
-        ));
+        return Err(format!("has {len} rows, its length is listed as {}", listed.length));
     }
     if len == 0 {
         return Err("has no rows".to_owned());
@@ -34,31 +31,20 @@ pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec) -> Resu
     check_frames(&rows.frame)?;
     let span_s = rows.extra(Extra::TimeS).map_or(Ok(0.0), check_clock)?;
     check_finite(&rows.state, &spec.state, spec.state_len())?;
-    check_finite(
-        &rows.action,
-        std::slice::from_ref(&spec.action),
-        spec.action_len(),
-    )?;
-    let reward: Option<Vec<f32>> = complete(&rows, Extra::Reward, "next.reward")?
-        .map(|column| column.iter().map(|&x| x as f32).collect());
+    check_finite(&rows.action, std::slice::from_ref(&spec.action), spec.action_len())?;
+    let reward: Option<Vec<f32>> =
+        complete(&rows, Extra::Reward, "next.reward")?.map(|column| column.iter().map(|&x| x as f32).collect());
     let flags = |column: &[f64]| -> Vec<bool> { column.iter().map(|&x| x > 0.5).collect() };
     let success = complete(&rows, Extra::Success, "next.success")?.map(flags);
     let terminations = complete(&rows, Extra::Terminated, "next.terminated")?.map(flags);
     // An empty cell here means that nobody intervened.
     let intervention = rows.extra(Extra::Intervention).map(flags);
-    let terminated = terminations
-        .as_ref()
-        .or(success.as_ref())
-        .and_then(|flags| flags.last().copied());
+    let terminated = terminations.as_ref().or(success.as_ref()).and_then(|flags| flags.last().copied());
     let terminated = terminated.unwrap_or(false);
-    let task = rows
-        .task
-        .and_then(|index| spec.tasks.get(usize::try_from(index).ok()?).cloned());
+    let task = rows.task.and_then(|index| spec.tasks.get(usize::try_from(index).ok()?).cloned());
     let episode = Episode {
         index: listed.index,
-        task: task
-            .filter(|task| !task.is_empty())
-            .unwrap_or_else(|| listed.task.clone()),
+        task: task.filter(|task| !task.is_empty()).unwrap_or_else(|| listed.task.clone()),
         len,
         state: rows.state,
         action: rows.action,
@@ -69,12 +55,7 @@ pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec) -> Resu
         truncated: !terminated,
         first_frame: 0,
     };
-    Ok(Sound {
-        episode,
-        videos: listed.videos.clone(),
-        sources: rows.sources,
-        span_s,
-    })
+    Ok(Sound { episode, videos: listed.videos.clone(), sources: rows.sources, span_s })
 }
 
 /// Sorted frame indices must be 0, 1, 2, …
@@ -99,15 +80,9 @@ fn check_clock(times_s: &[f64]) -> Result<f64, String> {
     if let Some(frame) = times_s.windows(2).position(|pair| pair[1] <= pair[0]) {
         let (from, to) = (times_s[frame], times_s[frame + 1]);
         let how = if to == from { "stands still" } else { "goes back" };
-        return Err(format!(
-            "timestamp {how} from {from:.3} s to {to:.3} s at frame {}",
-            frame + 1
-        ));
+        return Err(format!("timestamp {how} from {from:.3} s to {to:.3} s at frame {}", frame + 1));
     }
-    Ok(times_s
-        .last()
-        .zip(times_s.first())
-        .map_or(0.0, |(last, first)| last - first))
+    Ok(times_s.last().zip(times_s.first()).map_or(0.0, |(last, first)| last - first))
 }
 
 fn check_finite(values: &[f32], features: &[VectorFeature], width: usize) -> Result<(), String> {

@@ -53,20 +53,11 @@ struct Collector<'a> {
 }
 
 /// Reads episodes until all, or the first `limit` sound ones, are there.
-pub(crate) fn collect(
-    request: &Request<'_>,
-    holes: &mut Holes,
-    progress: &mut dyn FnMut(Progress),
-) -> Collected {
-    let Request {
-        root, info, listing, ..
-    } = *request;
+pub(crate) fn collect(request: &Request<'_>, holes: &mut Holes, progress: &mut dyn FnMut(Progress)) -> Collected {
+    let Request { root, info, listing, .. } = *request;
     let wanted = Wanted::new(info, request.spec);
     let mut known = BTreeSet::new();
-    let first_mentions = listing
-        .episodes
-        .iter()
-        .filter(|episode| known.insert(&episode.data_file));
+    let first_mentions = listing.episodes.iter().filter(|episode| known.insert(&episode.data_file));
     let data_files: Vec<PathBuf> = first_mentions.map(|episode| episode.data_file.clone()).collect();
     let mut collector = Collector {
         request: *request,
@@ -83,22 +74,13 @@ pub(crate) fn collect(
         if collector.sound.len() >= request.limit {
             break;
         }
-        progress(Progress {
-            done: number,
-            total: data_files.len(),
-            unit: "files",
-            what: "data".to_owned(),
-        });
+        progress(Progress { done: number, total: data_files.len(), unit: "files", what: "data".to_owned() });
         let before: usize = collector.pending.values().map(Rows::len).sum();
         let path = root.join(file);
         if !path.exists() {
-            collector
-                .file_faults
-                .insert(file.clone(), "data file missing".to_owned());
+            collector.file_faults.insert(file.clone(), "data file missing".to_owned());
         } else if let Err(why) = read_file(&path, number, &wanted, &mut collector.pending) {
-            collector
-                .file_faults
-                .insert(file.clone(), format!("data file cannot be read ({why})"));
+            collector.file_faults.insert(file.clone(), format!("data file cannot be read ({why})"));
         }
         seen.extend(collector.pending.keys().copied());
         frames += collector.pending.values().map(Rows::len).sum::<usize>() - before;
@@ -106,21 +88,10 @@ pub(crate) fn collect(
         files_read = number + 1;
     }
     let all = files_read == data_files.len();
-    progress(Progress {
-        done: files_read,
-        total: files_read,
-        unit: "files",
-        what: "data".to_owned(),
-    });
+    progress(Progress { done: files_read, total: files_read, unit: "files", what: "data".to_owned() });
     collector.settle_rest(&data_files[..files_read], holes);
     if all {
-        compare(
-            "total_episodes",
-            info.total_episodes,
-            seen.len(),
-            "episode",
-            holes,
-        );
+        compare("total_episodes", info.total_episodes, seen.len(), "episode", holes);
         compare("total_frames", info.total_frames, frames, "frame", holes);
     }
     name_unlisted_files(root, &known, listing, holes);
@@ -152,11 +123,7 @@ impl<'a> Collector<'a> {
                 );
                 continue;
             }
-            if self
-                .pending
-                .get(&index)
-                .is_some_and(|rows| rows.len() < listed.length)
-            {
+            if self.pending.get(&index).is_some_and(|rows| rows.len() < listed.length) {
                 continue;
             }
             if let Some(rows) = self.pending.remove(&index) {
@@ -175,9 +142,7 @@ impl<'a> Collector<'a> {
             if self.settled.contains(&listed.index) || !files_read.contains(&listed.data_file) {
                 continue;
             }
-            let rows = i64::try_from(listed.index)
-                .ok()
-                .and_then(|index| self.pending.remove(&index));
+            let rows = i64::try_from(listed.index).ok().and_then(|index| self.pending.remove(&index));
             match (self.file_faults.get(&listed.data_file), rows) {
                 (Some(fault), _) => holes.episode(listed.index, Why::in_file(fault, &listed.data_file)),
                 (None, Some(rows)) => self.judge(listed, rows, holes),
@@ -206,15 +171,10 @@ impl<'a> Collector<'a> {
     fn check_videos(&mut self, listed: &Listed) -> Result<(), Why> {
         for (key, place) in self.request.video_keys.iter().zip(&listed.videos) {
             let root = self.request.root;
-            let exists = self
-                .video_exists
-                .entry(place.file.clone())
-                .or_insert_with_key(|file| root.join(file).is_file());
+            let exists =
+                self.video_exists.entry(place.file.clone()).or_insert_with_key(|file| root.join(file).is_file());
             if !*exists {
-                return Err(Why::in_file(
-                    format!("video of camera {key} missing"),
-                    &place.file,
-                ));
+                return Err(Why::in_file(format!("video of camera {key} missing"), &place.file));
             }
             if !(place.from_s.is_finite() && place.from_s >= 0.0) {
                 let name = self.request.listing.name;
@@ -231,33 +191,22 @@ impl<'a> Collector<'a> {
     fn listed(&self, index: i64) -> Option<&'a Listed> {
         let index = usize::try_from(index).ok()?;
         let episodes = &self.request.listing.episodes;
-        episodes
-            .binary_search_by_key(&index, |episode| episode.index)
-            .ok()
-            .map(|place| &episodes[place])
+        episodes.binary_search_by_key(&index, |episode| episode.index).ok().map(|place| &episodes[place])
     }
 }
 
 fn compare(what: &str, promised: Option<usize>, found: usize, unit: &str, holes: &mut Holes) {
     if let Some(promised) = promised.filter(|&promised| promised != found) {
-        holes.fault(
-            format!("info.json {what}"),
-            format!("says {promised}, {} found", count(found, unit)),
-        );
+        holes.fault(format!("info.json {what}"), format!("says {promised}, {} found", count(found, unit)));
     }
 }
 
 fn compare_rate(promised_hz: f64, sound: &[Sound], holes: &mut Holes) {
     let timed = sound.iter().filter(|sound| sound.span_s > 0.0);
-    let (steps, span_s) = timed.fold((0, 0.0), |(n, s), sound| {
-        (n + sound.episode.len - 1, s + sound.span_s)
-    });
+    let (steps, span_s) = timed.fold((0, 0.0), |(n, s), sound| (n + sound.episode.len - 1, s + sound.span_s));
     let found_hz = steps as f64 / span_s;
     if steps > 0 && (found_hz / promised_hz - 1.0).abs() > RATE_TOLERANCE {
-        holes.fault(
-            "info.json fps",
-            format!("says {promised_hz}, the timestamps advance at {found_hz:.2} Hz"),
-        );
+        holes.fault("info.json fps", format!("says {promised_hz}, the timestamps advance at {found_hz:.2} Hz"));
     }
 }
 

@@ -38,27 +38,19 @@ pub(crate) fn vectors(array: &ArrayRef, len: usize) -> Result<Vec<f32>, String> 
 /// A column of texts; an empty cell is an empty text.
 pub(crate) fn texts(array: &ArrayRef) -> Result<Vec<String>, String> {
     let array = cast(array, &DataType::Utf8).map_err(|err| err.to_string())?;
-    Ok(array
-        .as_string::<i32>()
-        .iter()
-        .map(|text| text.unwrap_or_default().to_owned())
-        .collect())
+    Ok(array.as_string::<i32>().iter().map(|text| text.unwrap_or_default().to_owned()).collect())
 }
 
 /// The first text of each list in a column of lists of texts (or of plain texts).
 pub(crate) fn first_texts(array: &ArrayRef) -> Result<Vec<String>, String> {
-    if !matches!(
-        array.data_type(),
-        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..)
-    ) {
+    if !matches!(array.data_type(), DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..)) {
         return texts(array);
     }
     let as_lists = DataType::List(Field::new_list_field(DataType::Utf8, true).into());
     let lists = cast(array, &as_lists).map_err(|err| err.to_string())?;
     let first = |list: Option<ArrayRef>| {
         let list = list.filter(|list| !list.is_empty() && list.is_valid(0));
-        list.map(|list| list.as_string::<i32>().value(0).to_owned())
-            .unwrap_or_default()
+        list.map(|list| list.as_string::<i32>().value(0).to_owned()).unwrap_or_default()
     };
     Ok(lists.as_list::<i32>().iter().map(first).collect())
 }
@@ -68,9 +60,7 @@ fn single(array: &ArrayRef) -> Result<ArrayRef, String> {
     let values = match array.data_type() {
         DataType::FixedSizeList(_, 1) => array.as_fixed_size_list().values().clone(),
         DataType::List(_) => list_window(array.as_list::<i32>().offsets(), array.as_list::<i32>().values()),
-        DataType::LargeList(_) => {
-            list_window(array.as_list::<i64>().offsets(), array.as_list::<i64>().values())
-        }
+        DataType::LargeList(_) => list_window(array.as_list::<i64>().offsets(), array.as_list::<i64>().values()),
         _ => return Ok(array.clone()),
     };
     if values.len() != array.len() {
@@ -119,10 +109,7 @@ enum Lengths {
 
 fn lists<O: OffsetSizeTrait>(array: &ArrayRef) -> (ArrayRef, Lengths) {
     let list = array.as_list::<O>();
-    (
-        list_window(list.offsets(), list.values()),
-        Lengths::Each(list.offsets().lengths().collect()),
-    )
+    (list_window(list.offsets(), list.values()), Lengths::Each(list.offsets().lengths().collect()))
 }
 
 /// The values that the (possibly sliced) list array refers to.
@@ -138,18 +125,12 @@ fn even_rows(
     child_width: usize,
     lengths: &[usize],
 ) -> Result<(Vec<f32>, usize), String> {
-    let Some(len) = (0..lengths.len())
-        .find(|&row| array.is_valid(row))
-        .map(|row| lengths[row])
-    else {
+    let Some(len) = (0..lengths.len()).find(|&row| array.is_valid(row)).map(|row| lengths[row]) else {
         return Ok((vec![f32::NAN; lengths.len()], 1));
     };
     let uneven = (0..lengths.len()).find(|&row| array.is_valid(row) && lengths[row] != len);
     if let Some(row) = uneven {
-        return Err(format!(
-            "has {len} elements in one row and {} in another",
-            lengths[row]
-        ));
+        return Err(format!("has {len} elements in one row and {} in another", lengths[row]));
     }
     let width = len * child_width;
     if array.null_count() == 0 {
@@ -178,9 +159,7 @@ fn null_rows(array: &ArrayRef) -> impl Iterator<Item = usize> + '_ {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{
-        BooleanArray, FixedSizeListArray, Float64Array, Int64Array, LargeListArray, ListArray,
-    };
+    use arrow::array::{BooleanArray, FixedSizeListArray, Float64Array, Int64Array, LargeListArray, ListArray};
 
     use super::*;
 
@@ -188,21 +167,12 @@ mod tests {
     fn every_encoding_gives_the_same_vectors() {
         let rows = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]];
         let cells = || rows.iter().map(|row| Some(row.iter().map(|x| Some(*x))));
-        let fixed: ArrayRef = Arc::new(FixedSizeListArray::from_iter_primitive::<Float64Type, _, _>(
-            cells(),
-            2,
-        ));
+        let fixed: ArrayRef = Arc::new(FixedSizeListArray::from_iter_primitive::<Float64Type, _, _>(cells(), 2));
         let list: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(cells()));
         let large: ArrayRef = Arc::new(LargeListArray::from_iter_primitive::<Float64Type, _, _>(cells()));
         for array in [fixed, list, large] {
-            assert_eq!(
-                vectors(&array, 2).as_deref(),
-                Ok([1.0, 2.0, 3.0, 4.0, 5.0, 6.0].as_slice())
-            );
-            assert_eq!(
-                vectors(&array.slice(1, 2), 2).as_deref(),
-                Ok([3.0, 4.0, 5.0, 6.0].as_slice())
-            );
+            assert_eq!(vectors(&array, 2).as_deref(), Ok([1.0, 2.0, 3.0, 4.0, 5.0, 6.0].as_slice()));
+            assert_eq!(vectors(&array.slice(1, 2), 2).as_deref(), Ok([3.0, 4.0, 5.0, 6.0].as_slice()));
             assert!(vectors(&array, 3).is_err_and(|why| why.contains("2 elements a row")));
         }
     }
@@ -237,10 +207,8 @@ mod tests {
     fn booleans_are_zero_and_one() {
         let flags: ArrayRef = Arc::new(BooleanArray::from(vec![true, false]));
         assert_eq!(doubles(&flags).as_deref(), Ok([1.0, 0.0].as_slice()));
-        let list: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>([
-            Some([Some(7)]),
-            Some([Some(8)]),
-        ]));
+        let list: ArrayRef =
+            Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>([Some([Some(7)]), Some([Some(8)])]));
         assert_eq!(integers(&list).as_deref(), Ok([7, 8].as_slice()));
     }
 }

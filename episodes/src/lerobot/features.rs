@@ -59,16 +59,9 @@ pub(crate) fn default_state_keys(info: &Info) -> Vec<String> {
     if info.features.contains_key(STATE) {
         return vec![STATE.to_owned()];
     }
-    let observations = info
-        .features
-        .iter()
-        .filter(|(key, f)| key.starts_with("observation") && f.is_numeric());
+    let observations = info.features.iter().filter(|(key, f)| key.starts_with("observation") && f.is_numeric());
     let keys: Vec<String> = observations.map(|(key, _)| key.clone()).collect();
-    if keys.is_empty() {
-        vec![STATE.to_owned()]
-    } else {
-        keys
-    }
+    if keys.is_empty() { vec![STATE.to_owned()] } else { keys }
 }
 
 /// Column to offer as action where nobody has chosen: `action`, else the first numeric column so prefixed.
@@ -77,13 +70,8 @@ pub(crate) fn default_action_key(info: &Info) -> String {
     if info.features.contains_key(ACTION) {
         return ACTION.to_owned();
     }
-    let mut actions = info
-        .features
-        .iter()
-        .filter(|(key, f)| key.starts_with(ACTION) && f.is_numeric());
-    actions
-        .next()
-        .map_or_else(|| ACTION.to_owned(), |(key, _)| key.clone())
+    let mut actions = info.features.iter().filter(|(key, f)| key.starts_with(ACTION) && f.is_numeric());
+    actions.next().map_or_else(|| ACTION.to_owned(), |(key, _)| key.clone())
 }
 
 fn vector(root: &Path, info: &Info, key: &str, setting: &str, offset: usize) -> Result<VectorFeature, Error> {
@@ -100,12 +88,7 @@ fn vector(root: &Path, info: &Info, key: &str, setting: &str, offset: usize) -> 
             path: root.join("meta/info.json"),
         });
     }
-    Ok(VectorFeature {
-        key: key.to_owned(),
-        names: element_names(key, &feature.names, len),
-        offset,
-        len,
-    })
+    Ok(VectorFeature { key: key.to_owned(), names: element_names(key, &feature.names, len), offset, len })
 }
 
 fn cameras(
@@ -118,10 +101,7 @@ fn cameras(
     let Some(wanted) = selection.cameras else {
         for (key, feature) in info.features.iter().filter(|(_, f)| f.is_camera()) {
             if is_depth(feature) {
-                holes.note(
-                    format!("camera {key}"),
-                    "is a depth camera, only colour cameras are read",
-                );
+                holes.note(format!("camera {key}"), "is a depth camera, only colour cameras are read");
             } else {
                 cameras.push(camera(key, feature, selection.image_size));
             }
@@ -141,19 +121,10 @@ fn cameras(
 }
 
 fn missing(root: &Path, info: &Info, wanted: &str, setting: &str, fits: impl Fn(&Feature) -> bool) -> Error {
-    let fitting: Vec<&str> = info
-        .features
-        .iter()
-        .filter(|(_, f)| fits(f))
-        .map(|(key, _)| key.as_str())
-        .collect();
+    let fitting: Vec<&str> = info.features.iter().filter(|(_, f)| fits(f)).map(|(key, _)| key.as_str()).collect();
     Error::MissingFeature {
         wanted: wanted.to_owned(),
-        available: if fitting.is_empty() {
-            "nothing of this kind".to_owned()
-        } else {
-            fitting.join(", ")
-        },
+        available: if fitting.is_empty() { "nothing of this kind".to_owned() } else { fitting.join(", ") },
         setting: setting.to_owned(),
         path: root.to_path_buf(),
     }
@@ -168,11 +139,7 @@ fn is_depth(feature: &Feature) -> bool {
 fn camera(key: &str, feature: &Feature, model_size: usize) -> CameraFeature {
     let (height, width) = height_width(feature);
     let detail = |name: &str, fallback: usize| {
-        feature
-            .detail(name)
-            .and_then(Value::as_u64)
-            .and_then(|n| usize::try_from(n).ok())
-            .unwrap_or(fallback)
+        feature.detail(name).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(fallback)
     };
     CameraFeature {
         key: key.to_owned(),
@@ -214,8 +181,7 @@ fn element_name_list(names: &Value) -> Option<Vec<String>> {
             Some(parts?.concat())
         }
         Value::Object(map) if !map.is_empty() && map.values().all(Value::is_u64) => {
-            let mut placed: Vec<(u64, &String)> =
-                map.iter().filter_map(|(k, v)| Some((v.as_u64()?, k))).collect();
+            let mut placed: Vec<(u64, &String)> = map.iter().filter_map(|(k, v)| Some((v.as_u64()?, k))).collect();
             placed.sort();
             Some(placed.into_iter().map(|(_, name)| name.clone()).collect())
         }
@@ -235,28 +201,16 @@ mod tests {
 
     #[test]
     fn names_come_in_many_forms() {
-        for names in [
-            json!(["x", "y"]),
-            json!([["x", "y"]]),
-            json!({"motors": ["x", "y"]}),
-            json!({"y": 1, "x": 0}),
-        ] {
+        for names in [json!(["x", "y"]), json!([["x", "y"]]), json!({"motors": ["x", "y"]}), json!({"y": 1, "x": 0})] {
             assert_eq!(element_names("action", &names, 2), ["x", "y"], "{names}");
         }
-        assert_eq!(
-            element_names("action", &Value::Null, 2),
-            ["action[0]", "action[1]"]
-        );
-        assert_eq!(
-            element_names("action", &json!(["only"]), 2),
-            ["action[0]", "action[1]"]
-        );
+        assert_eq!(element_names("action", &Value::Null, 2), ["action[0]", "action[1]"]);
+        assert_eq!(element_names("action", &json!(["only"]), 2), ["action[0]", "action[1]"]);
     }
 
     #[test]
     fn image_shapes_may_be_channels_first() -> Result<(), serde_json::Error> {
-        let of =
-            |value: Value| serde_json::from_value::<Feature>(value).map(|feature| height_width(&feature));
+        let of = |value: Value| serde_json::from_value::<Feature>(value).map(|feature| height_width(&feature));
         assert_eq!(
             of(json!({"dtype": "image", "shape": [48, 64, 3], "names": ["height", "width", "channel"]}))?,
             (48, 64)
@@ -265,10 +219,7 @@ mod tests {
             of(json!({"dtype": "image", "shape": [3, 48, 64], "names": ["channels", "height", "width"]}))?,
             (48, 64)
         );
-        assert_eq!(
-            of(json!({"dtype": "image", "shape": [3, 48, 64], "names": null}))?,
-            (48, 64)
-        );
+        assert_eq!(of(json!({"dtype": "image", "shape": [3, 48, 64], "names": null}))?, (48, 64));
         Ok(())
     }
 }

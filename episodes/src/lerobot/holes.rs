@@ -25,18 +25,12 @@ pub(crate) struct Why {
 impl Why {
     /// A reason that concerns no particular file.
     pub fn new(text: impl Into<String>) -> Why {
-        Why {
-            text: text.into(),
-            file: None,
-        }
+        Why { text: text.into(), file: None }
     }
 
     /// A reason that concerns one file.
     pub fn in_file(text: impl Into<String>, file: &Path) -> Why {
-        Why {
-            text: text.into(),
-            file: Some(file.to_path_buf()),
-        }
+        Why { text: text.into(), file: Some(file.to_path_buf()) }
     }
 }
 
@@ -54,18 +48,12 @@ pub(crate) struct Holes {
 impl Holes {
     /// Mentions something that is left out although nothing is wrong with it.
     pub fn note(&mut self, what: impl Into<String>, why: impl Into<String>) {
-        self.notes.push(Skipped {
-            what: what.into(),
-            why: why.into(),
-        });
+        self.notes.push(Skipped { what: what.into(), why: why.into() });
     }
 
     /// Records a fault of the dataset as a whole.
     pub fn fault(&mut self, what: impl Into<String>, why: impl Into<String>) {
-        self.faults.push(Skipped {
-            what: what.into(),
-            why: why.into(),
-        });
+        self.faults.push(Skipped { what: what.into(), why: why.into() });
     }
 
     /// Records that an episode is left out.
@@ -80,11 +68,7 @@ impl Holes {
             return Ok(());
         }
         Err(Error::NothingLeft {
-            found: format!(
-                "{} would be left out: {}",
-                count(faults.len(), "item"),
-                quote(&faults)
-            ),
+            found: format!("{} would be left out: {}", count(faults.len(), "item"), quote(&faults)),
             expected: "a dataset without holes, because strict reading was asked for".to_owned(),
             path: path.to_path_buf(),
         })
@@ -93,11 +77,7 @@ impl Holes {
     /// The error for a dataset of which nothing is left.
     pub fn nothing_left(self, path: &Path) -> Error {
         let faults = self.fault_entries();
-        let reasons = if faults.is_empty() {
-            String::new()
-        } else {
-            format!(": {}", quote(&faults))
-        };
+        let reasons = if faults.is_empty() { String::new() } else { format!(": {}", quote(&faults)) };
         Error::NothingLeft {
             found: format!("no sound episode{reasons}"),
             expected: "at least one episode that can be read whole".to_owned(),
@@ -126,10 +106,7 @@ impl Holes {
         let episodes = groups.into_iter().map(|(text, members)| {
             let indices: Vec<usize> = members.iter().map(|(index, _)| *index).collect();
             let files: BTreeSet<&Path> = members.iter().filter_map(|(_, file)| *file).collect();
-            Skipped {
-                what: name_episodes(&indices),
-                why: with_files(text, &files),
-            }
+            Skipped { what: name_episodes(&indices), why: with_files(text, &files) }
         });
         self.faults.iter().cloned().chain(episodes).collect()
     }
@@ -180,11 +157,8 @@ fn with_files(text: &str, files: &BTreeSet<&Path>) -> String {
 }
 
 fn quote(entries: &[Skipped]) -> String {
-    let mut quoted: Vec<String> = entries
-        .iter()
-        .take(MAX_QUOTED)
-        .map(|entry| format!("{} ({})", entry.what, entry.why))
-        .collect();
+    let mut quoted: Vec<String> =
+        entries.iter().take(MAX_QUOTED).map(|entry| format!("{} ({})", entry.what, entry.why)).collect();
     if entries.len() > MAX_QUOTED {
         quoted.push(format!("and {} more", entries.len() - MAX_QUOTED));
     }
@@ -199,30 +173,18 @@ mod tests {
     fn equal_reasons_are_told_once() {
         let mut holes = Holes::default();
         for index in [9, 0, 3, 6] {
-            holes.episode(
-                index,
-                Why::in_file("video missing", Path::new(&format!("videos/{index}.mp4"))),
-            );
+            holes.episode(index, Why::in_file("video missing", Path::new(&format!("videos/{index}.mp4"))));
         }
         holes.episode(4, Why::new("has 3 rows"));
         let skipped = holes.into_skipped();
         assert_eq!(skipped[0].what, "4 episodes (0, 3, 6, 9)");
         assert_eq!(skipped[0].why, "video missing: videos/0.mp4 and 3 more");
-        assert_eq!(
-            skipped[1],
-            Skipped {
-                what: "episode 4".into(),
-                why: "has 3 rows".into()
-            }
-        );
+        assert_eq!(skipped[1], Skipped { what: "episode 4".into(), why: "has 3 rows".into() });
     }
 
     #[test]
     fn index_lists_stay_short() {
-        assert_eq!(
-            name_episodes(&(24..100).collect::<Vec<_>>()),
-            "76 episodes (24-99)"
-        );
+        assert_eq!(name_episodes(&(24..100).collect::<Vec<_>>()), "76 episodes (24-99)");
         assert_eq!(name_episodes(&[1, 2, 5, 6, 7]), "5 episodes (1, 2, 5-7)");
         let every_other: Vec<usize> = (0..80).step_by(2).collect();
         assert!(name_episodes(&every_other).ends_with("30, …)"));

@@ -41,12 +41,7 @@ type Receive<'r> = dyn FnMut(usize, &[u8]) -> Result<(), Error> + 'r;
 impl<'a> Pictures<'a> {
     /// Names the pictures of camera `key`.
     pub fn new(root: &'a Path, key: &'a str, sound: &'a [Sound], data_files: &'a [PathBuf]) -> Pictures<'a> {
-        Pictures {
-            root,
-            key,
-            sound,
-            data_files,
-        }
+        Pictures { root, key, sound, data_files }
     }
 
     /// Decodes all pictures; an episode with a picture that cannot be read becomes black and is named.
@@ -64,11 +59,7 @@ impl<'a> Pictures<'a> {
             let mut found = Unseen::new();
             let mut load = |emit: &mut dyn FnMut(&[u8]) -> Result<(), Error>| {
                 self.walk(&unseen, &mut found, &mut |_, encoded| emit(encoded))?;
-                if found.is_empty() {
-                    Ok(())
-                } else {
-                    Err(self.bad("unreadable pictures"))
-                }
+                if found.is_empty() { Ok(()) } else { Err(self.bad("unreadable pictures")) }
             };
             let key = self.content_key(&unseen);
             let outcome = ingest_images(self.key, &key, count, size, cache_dir, &mut load, progress);
@@ -89,10 +80,7 @@ impl<'a> Pictures<'a> {
             hasher.update(text.as_bytes());
             hasher.update(b"\n");
         };
-        let root = self
-            .root
-            .canonicalize()
-            .unwrap_or_else(|_| self.root.to_path_buf());
+        let root = self.root.canonicalize().unwrap_or_else(|_| self.root.to_path_buf());
         add(format!("{} {}", root.display(), self.key));
         for file in self.data_files {
             let about = std::fs::metadata(self.root.join(file)).ok();
@@ -120,15 +108,8 @@ impl<'a> Pictures<'a> {
                 continue;
             }
             for source in &sound.sources {
-                let next = Stretch {
-                    position,
-                    file: source.file,
-                    rows: source.rows.clone(),
-                };
-                if pass
-                    .last()
-                    .is_some_and(|last| last.file != next.file || last.rows.end > next.rows.start)
-                {
+                let next = Stretch { position, file: source.file, rows: source.rows.clone() };
+                if pass.last().is_some_and(|last| last.file != next.file || last.rows.end > next.rows.start) {
                     self.walk_pass(&pass, &black, found, receive)?;
                     pass.clear();
                 }
@@ -148,25 +129,19 @@ impl<'a> Pictures<'a> {
     ) -> Result<(), Error> {
         let Some(first) = pass.first() else { return Ok(()) };
         let file = &self.data_files[first.file];
-        let positions = pass
-            .iter()
-            .flat_map(|stretch| stretch.rows.clone().map(|_| stretch.position));
+        let positions = pass.iter().flat_map(|stretch| stretch.rows.clone().map(|_| stretch.position));
         let mut positions = positions.collect::<Vec<_>>().into_iter();
         let ranges: Vec<Range<usize>> = pass.iter().map(|stretch| stretch.rows.clone()).collect();
         let table = Table::open(&self.root.join(file));
         let reader = table.and_then(|table| {
-            let column = table
-                .column(self.key)
-                .ok_or_else(|| "there is no such column".to_owned())?;
+            let column = table.column(self.key).ok_or_else(|| "there is no such column".to_owned())?;
             table.rows(column, &ranges, PICTURES_PER_BATCH)
         });
         let mut trouble = None;
         match reader {
             Ok(mut reader) => {
                 while let Some(batch) = reader.next() {
-                    let cells = batch
-                        .map_err(|err| err.to_string())
-                        .and_then(|batch| Cells::new(batch.column(0)));
+                    let cells = batch.map_err(|err| err.to_string()).and_then(|batch| Cells::new(batch.column(0)));
                     let cells = match cells {
                         Ok(cells) => cells,
                         Err(why) => {
@@ -209,22 +184,14 @@ impl<'a> Pictures<'a> {
             Ok(())
         })?;
         for (position, why) in broken {
-            let source = self.sound[position]
-                .sources
-                .first()
-                .map_or(0, |source| source.file);
-            found
-                .entry(position)
-                .or_insert_with(|| self.why(&why, &self.data_files[source]));
+            let source = self.sound[position].sources.first().map_or(0, |source| source.file);
+            found.entry(position).or_insert_with(|| self.why(&why, &self.data_files[source]));
         }
         Ok(found)
     }
 
     fn why(&self, why: &str, file: &Path) -> Why {
-        Why::in_file(
-            format!("a picture of camera {} cannot be read ({why})", self.key),
-            file,
-        )
+        Why::in_file(format!("a picture of camera {} cannot be read ({why})", self.key), file)
     }
 
     fn bad(&self, found: &str) -> Error {
@@ -252,18 +219,12 @@ struct Cells {
 impl Cells {
     fn new(column: &ArrayRef) -> Result<Cells, String> {
         let (bytes, path) = match column.as_struct_opt() {
-            Some(cells) => (
-                cells.column_by_name("bytes").cloned(),
-                cells.column_by_name("path").cloned(),
-            ),
+            Some(cells) => (cells.column_by_name("bytes").cloned(), cells.column_by_name("path").cloned()),
             None => (Some(column.clone()), None),
         };
         let bytes = bytes.ok_or_else(|| "the column has no 'bytes'".to_owned())?;
         let bytes = cast(&bytes, &DataType::Binary).map_err(|err| err.to_string())?;
-        let path = path
-            .map(|path| cast(&path, &DataType::Utf8))
-            .transpose()
-            .map_err(|err| err.to_string())?;
+        let path = path.map(|path| cast(&path, &DataType::Utf8)).transpose().map_err(|err| err.to_string())?;
         Ok(Cells { bytes, path })
     }
 
@@ -276,16 +237,8 @@ impl Cells {
         if self.bytes.is_valid(row) && !self.bytes.as_binary::<i32>().value(row).is_empty() {
             return Ok(self.bytes.as_binary::<i32>().value(row).into());
         }
-        let path = self
-            .path
-            .as_ref()
-            .filter(|path| path.is_valid(row))
-            .map(|path| path.as_string::<i32>().value(row));
-        let path = path
-            .filter(|path| !path.is_empty())
-            .ok_or_else(|| "a cell is empty".to_owned())?;
-        std::fs::read(root.join(path))
-            .map(Into::into)
-            .map_err(|err| format!("{path}: {err}"))
+        let path = self.path.as_ref().filter(|path| path.is_valid(row)).map(|path| path.as_string::<i32>().value(row));
+        let path = path.filter(|path| !path.is_empty()).ok_or_else(|| "a cell is empty".to_owned())?;
+        std::fs::read(root.join(path)).map(Into::into).map_err(|err| format!("{path}: {err}"))
     }
 }

@@ -67,10 +67,7 @@ impl Feature {
     /// Whether this is a column of numbers.
     pub fn is_numeric(&self) -> bool {
         let dtype = self.dtype.as_str();
-        dtype == "bool"
-            || ["float", "int", "uint"]
-                .iter()
-                .any(|prefix| dtype.starts_with(prefix))
+        dtype == "bool" || ["float", "int", "uint"].iter().any(|prefix| dtype.starts_with(prefix))
     }
 
     /// An entry of the nested video description (`info`, in older datasets `video_info`).
@@ -88,64 +85,40 @@ impl Info {
     /// Reads `meta/info.json` below `root` and checks that the version is one that can be read.
     pub fn read(root: &Path) -> Result<Info, Error> {
         let path = root.join("meta/info.json");
-        let not_a_dataset = |found: String| Error::NotADataset {
-            found,
-            expected: SUPPORTED.to_owned(),
-            path: root.to_path_buf(),
-        };
+        let not_a_dataset =
+            |found: String| Error::NotADataset { found, expected: SUPPORTED.to_owned(), path: root.to_path_buf() };
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(_) if !root.exists() => return Err(not_a_dataset("nothing is there".to_owned())),
             Err(source)
-                if matches!(
-                    source.kind(),
-                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-                ) =>
+                if matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
             {
                 return Err(not_a_dataset("it has no meta/info.json".to_owned()));
             }
             Err(source) => {
-                return Err(Error::Io {
-                    doing: "cannot read",
-                    source,
-                    path,
-                });
+                return Err(Error::Io { doing: "cannot read", source, path });
             }
         };
-        let bad = |found: String, expected: &str| Error::BadFile {
-            found,
-            expected: expected.to_owned(),
-            path: path.clone(),
-        };
-        let value: Value = serde_json::from_str(&text)
-            .map_err(|err| bad(format!("not valid JSON ({err})"), "a LeRobot info.json"))?;
+        let bad =
+            |found: String, expected: &str| Error::BadFile { found, expected: expected.to_owned(), path: path.clone() };
+        let value: Value =
+            serde_json::from_str(&text).map_err(|err| bad(format!("not valid JSON ({err})"), "a LeRobot info.json"))?;
         match value.get("codebase_version").and_then(Value::as_str) {
             Some("v2.0" | "v2.1" | "v3.0") => {}
             Some(version) => return Err(not_a_dataset(format!("its codebase_version is {version}"))),
             None => {
-                return Err(not_a_dataset(
-                    "its meta/info.json has no codebase_version".to_owned(),
-                ));
+                return Err(not_a_dataset("its meta/info.json has no codebase_version".to_owned()));
             }
         }
-        let info: Info =
-            serde_json::from_value(value).map_err(|err| bad(err.to_string(), "a LeRobot info.json"))?;
+        let info: Info = serde_json::from_value(value).map_err(|err| bad(err.to_string(), "a LeRobot info.json"))?;
         if !(info.fps.is_finite() && info.fps > 0.0) {
             return Err(bad(format!("fps is {}", info.fps), "a positive rate in Hz"));
         }
-        let templates = [
-            info.data_template(),
-            info.video_path.as_deref().unwrap_or_default(),
-        ];
+        let templates = [info.data_template(), info.video_path.as_deref().unwrap_or_default()];
         for template in templates {
-            let stays_inside = Path::new(template)
-                .components()
-                .all(|part| matches!(part, Component::Normal(_)));
+            let stays_inside = Path::new(template).components().all(|part| matches!(part, Component::Normal(_)));
             if !stays_inside {
-                return Err(bad(
-                    format!("the path template '{template}'"),
-                    "a path inside the dataset",
-                ));
+                return Err(bad(format!("the path template '{template}'"), "a path inside the dataset"));
             }
         }
         Ok(info)
@@ -153,18 +126,12 @@ impl Info {
 
     /// Whether a feature is a camera recorded as video.
     pub fn is_video(&self, key: &str) -> bool {
-        self.features
-            .get(key)
-            .is_some_and(|feature| feature.dtype == "video")
+        self.features.get(key).is_some_and(|feature| feature.dtype == "video")
     }
 
     /// How the episodes are spread over files.
     pub fn layout(&self) -> Layout {
-        if self.codebase_version == "v3.0" {
-            Layout::SharedFiles
-        } else {
-            Layout::FilePerEpisode
-        }
+        if self.codebase_version == "v3.0" { Layout::SharedFiles } else { Layout::FilePerEpisode }
     }
 
     /// The data file of an episode, relative to the dataset; `shared` is (chunk, file) in v3.
@@ -175,9 +142,7 @@ impl Info {
     /// The video file of an episode, relative to the dataset; `shared` is (chunk, file) in v3.
     pub fn video_file(&self, key: &str, episode: usize, shared: (usize, usize)) -> Result<PathBuf, String> {
         let template = self.video_path.as_deref().unwrap_or(match self.layout() {
-            Layout::FilePerEpisode => {
-                "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
-            }
+            Layout::FilePerEpisode => "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
             Layout::SharedFiles => "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
         });
         self.expand(template, key, episode, shared)
@@ -190,13 +155,7 @@ impl Info {
         })
     }
 
-    fn expand(
-        &self,
-        template: &str,
-        key: &str,
-        episode: usize,
-        shared: (usize, usize),
-    ) -> Result<PathBuf, String> {
+    fn expand(&self, template: &str, key: &str, episode: usize, shared: (usize, usize)) -> Result<PathBuf, String> {
         let chunk = episode / self.chunks_size.unwrap_or(1000).max(1);
         expand(template, |name| match name {
             "video_key" => Some(Part::Text(key)),
@@ -222,12 +181,11 @@ fn expand<'a>(template: &str, lookup: impl Fn(&str) -> Option<Part<'a>>) -> Resu
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
         out.push_str(before);
-        let (field, tail) = after
-            .split_once('}')
-            .ok_or_else(|| format!("the path template '{template}' has an unclosed brace"))?;
+        let (field, tail) =
+            after.split_once('}').ok_or_else(|| format!("the path template '{template}' has an unclosed brace"))?;
         let (name, format) = field.split_once(':').unwrap_or((field, ""));
-        let part = lookup(name)
-            .ok_or_else(|| format!("the path template '{template}' uses the unknown name '{name}'"))?;
+        let part =
+            lookup(name).ok_or_else(|| format!("the path template '{template}' uses the unknown name '{name}'"))?;
         match part {
             Part::Text(text) => out.push_str(text),
             Part::Number(number) => {

@@ -49,11 +49,7 @@ pub(crate) struct Listing {
 impl Listing {
     /// Reads the list of episodes; `video_keys` are the cameras whose videos will be wanted.
     pub fn read(root: &Path, info: &Info, video_keys: &[&str], holes: &mut Holes) -> Listing {
-        let mut listing = Listing {
-            episodes: Vec::new(),
-            name: "",
-            files: Vec::new(),
-        };
+        let mut listing = Listing { episodes: Vec::new(), name: "", files: Vec::new() };
         match info.layout() {
             Layout::FilePerEpisode => listing.read_lines(root, info, video_keys, holes),
             Layout::SharedFiles => listing.read_tables(root, info, video_keys, holes),
@@ -63,10 +59,7 @@ impl Listing {
         listing.episodes.dedup_by(|later, first| {
             let twice = later.index == first.index;
             if twice {
-                holes.fault(
-                    format!("second entry of episode {}", first.index),
-                    format!("is listed twice in {name}"),
-                );
+                holes.fault(format!("second entry of episode {}", first.index), format!("is listed twice in {name}"));
             }
             twice
         });
@@ -124,10 +117,7 @@ impl Listing {
 fn rows(table: &RecordBatch, info: &Info, video_keys: &[&str]) -> Result<Vec<Listed>, String> {
     let index = whole(table, "episode_index")?;
     let length = whole(table, "length")?;
-    let (chunk, file) = (
-        whole(table, "data/chunk_index")?,
-        whole(table, "data/file_index")?,
-    );
+    let (chunk, file) = (whole(table, "data/chunk_index")?, whole(table, "data/file_index")?);
     let tasks = convert(table, "tasks", first_texts).unwrap_or_default();
     let mut videos: Vec<Vec<VideoPlace>> = vec![Vec::with_capacity(video_keys.len()); index.len()];
     for key in video_keys {
@@ -137,10 +127,7 @@ fn rows(table: &RecordBatch, info: &Info, video_keys: &[&str]) -> Result<Vec<Lis
         let from_s = convert(table, &column("from_timestamp"), doubles)?;
         for (row, places) in videos.iter_mut().enumerate() {
             let file = info.video_file(key, index[row], (chunk[row], file[row]))?;
-            places.push(VideoPlace {
-                file,
-                from_s: from_s[row],
-            });
+            places.push(VideoPlace { file, from_s: from_s[row] });
         }
     }
     videos
@@ -149,23 +136,14 @@ fn rows(table: &RecordBatch, info: &Info, video_keys: &[&str]) -> Result<Vec<Lis
         .map(|(row, videos)| {
             let data_file = info.data_file(index[row], (chunk[row], file[row]))?;
             let task = tasks.get(row).cloned().unwrap_or_default();
-            Ok(Listed {
-                index: index[row],
-                length: length[row],
-                task,
-                data_file,
-                videos,
-            })
+            Ok(Listed { index: index[row], length: length[row], task, data_file, videos })
         })
         .collect()
 }
 
 fn whole(table: &RecordBatch, name: &str) -> Result<Vec<usize>, String> {
     let values = convert(table, name, integers)?;
-    values
-        .into_iter()
-        .map(|n| usize::try_from(n).map_err(|_| format!("column '{name}' holds {n}")))
-        .collect()
+    values.into_iter().map(|n| usize::try_from(n).map_err(|_| format!("column '{name}' holds {n}"))).collect()
 }
 
 /// Task texts in `task_index` order and the file they came from; none where the dataset has no task list.
@@ -179,19 +157,14 @@ pub(crate) fn tasks(root: &Path, info: &Info, holes: &mut Holes) -> (Vec<String>
     let name = match info.layout() {
         Layout::FilePerEpisode => {
             const NAME: &str = "meta/tasks.jsonl";
-            by_index.extend(
-                json_lines::<Line>(root, NAME, holes)
-                    .into_iter()
-                    .map(|line| (line.task_index, line.task)),
-            );
+            by_index.extend(json_lines::<Line>(root, NAME, holes).into_iter().map(|line| (line.task_index, line.task)));
             NAME
         }
         Layout::SharedFiles => {
             const NAME: &str = "meta/tasks.parquet";
             let found = Table::read_all(&root.join(NAME), |_| true).and_then(|table| {
                 let index = whole(&table, "task_index")?;
-                let task = convert(&table, "task", texts)
-                    .or_else(|_| convert(&table, "__index_level_0__", texts))?;
+                let task = convert(&table, "task", texts).or_else(|_| convert(&table, "__index_level_0__", texts))?;
                 Ok(index.into_iter().zip(task))
             });
             match found {
@@ -201,13 +174,8 @@ pub(crate) fn tasks(root: &Path, info: &Info, holes: &mut Holes) -> (Vec<String>
             NAME
         }
     };
-    let len = by_index
-        .last_key_value()
-        .map_or(0, |(index, _)| index + 1)
-        .min(MAX_TASKS);
-    let tasks = (0..len)
-        .map(|index| by_index.remove(&index).unwrap_or_default())
-        .collect();
+    let len = by_index.last_key_value().map_or(0, |(index, _)| index + 1).min(MAX_TASKS);
+    let tasks = (0..len).map(|index| by_index.remove(&index).unwrap_or_default()).collect();
     (tasks, PathBuf::from(name))
 }
 
@@ -224,17 +192,12 @@ fn json_lines<T: DeserializeOwned>(root: &Path, name: &str, holes: &mut Holes) -
         }
     };
     let mut parsed = Vec::new();
-    for (number, line) in text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-    {
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         match serde_json::from_str(line) {
             Ok(value) => parsed.push(value),
-            Err(err) => holes.fault(
-                format!("{name} line {}", number + 1),
-                format!("is not what belongs there ({err})"),
-            ),
+            Err(err) => {
+                holes.fault(format!("{name} line {}", number + 1), format!("is not what belongs there ({err})"))
+            }
         }
     }
     parsed

@@ -24,10 +24,7 @@ const EXTRAS: [(Extra, &[&str]); 5] = [
     (Extra::Reward, &["next.reward"]),
     (Extra::Success, &["next.success"]),
     (Extra::Terminated, &["next.terminated"]),
-    (
-        Extra::Intervention,
-        &["intervention", "complementary_info.is_intervention"],
-    ),
+    (Extra::Intervention, &["intervention", "complementary_info.is_intervention"]),
 ];
 
 /// Names an optional scalar column.
@@ -108,21 +105,12 @@ impl Rows {
                 *column = permute(column, &order);
             }
         }
-        let rows: Vec<(usize, usize)> = self
-            .sources
-            .iter()
-            .flat_map(|source| source.rows.clone().map(|row| (source.file, row)))
-            .collect();
+        let rows: Vec<(usize, usize)> =
+            self.sources.iter().flat_map(|source| source.rows.clone().map(|row| (source.file, row))).collect();
         self.sources.clear();
         for row in order {
             let (file, row) = rows[row];
-            push_source(
-                &mut self.sources,
-                Source {
-                    file,
-                    rows: row..row + 1,
-                },
-            );
+            push_source(&mut self.sources, Source { file, rows: row..row + 1 });
         }
     }
 }
@@ -139,9 +127,7 @@ fn permute<T: Copy>(values: &[T], order: &[usize]) -> Vec<T> {
 
 fn push_source(sources: &mut Vec<Source>, next: Source) {
     match sources.last_mut() {
-        Some(last) if last.file == next.file && last.rows.end == next.rows.start => {
-            last.rows.end = next.rows.end
-        }
+        Some(last) if last.file == next.file && last.rows.end == next.rows.start => last.rows.end = next.rows.end,
         _ => sources.push(next),
     }
 }
@@ -163,13 +149,7 @@ pub(crate) fn read_file(
     for name in names {
         columns.push(table.column(name).ok_or_else(|| format!("no column '{name}'"))?);
     }
-    columns.extend(
-        wanted
-            .extras
-            .iter()
-            .flatten()
-            .filter_map(|name| table.column(name)),
-    );
+    columns.extend(wanted.extras.iter().flatten().filter_map(|name| table.column(name)));
     columns.extend(table.column("task_index"));
     let mut first_row = 0;
     let mut outcome = Ok(());
@@ -214,23 +194,13 @@ fn add_batch(
         let rows = start..start + run.len();
         let episode = episodes.entry(run[0]).or_default();
         episode.frame.extend_from_slice(&frame[rows.clone()]);
-        episode
-            .state
-            .extend_from_slice(&state[rows.start * state_len..rows.end * state_len]);
-        episode
-            .action
-            .extend_from_slice(&action[rows.start * action_len..rows.end * action_len]);
+        episode.state.extend_from_slice(&state[rows.start * state_len..rows.end * state_len]);
+        episode.action.extend_from_slice(&action[rows.start * action_len..rows.end * action_len]);
         for (to, from) in episode.extras.iter_mut().zip(&extras) {
             to.extend_from_slice(from.get(rows.clone()).unwrap_or_default());
         }
         episode.task = episode.task.or(task.get(rows.start).copied());
-        push_source(
-            &mut episode.sources,
-            Source {
-                file,
-                rows: first_row + rows.start..first_row + rows.end,
-            },
-        );
+        push_source(&mut episode.sources, Source { file, rows: first_row + rows.start..first_row + rows.end });
         start = rows.end;
     }
     Ok(())

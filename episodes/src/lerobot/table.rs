@@ -8,8 +8,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-    RowSelection,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 
 /// Rows decoded at a time where rows are small.
@@ -43,10 +42,7 @@ impl Table {
 
     /// Reads all rows of some columns, batch by batch.
     pub fn batches(&self, columns: &[usize]) -> Result<ParquetRecordBatchReader, String> {
-        self.builder(columns)?
-            .with_batch_size(ROWS_PER_BATCH)
-            .build()
-            .map_err(|err| err.to_string())
+        self.builder(columns)?.with_batch_size(ROWS_PER_BATCH).build().map_err(|err| err.to_string())
     }
 
     /// Reads ascending row ranges of one column; the row groups around them stay untouched.
@@ -75,26 +71,16 @@ impl Table {
             start += len;
         }
         let selection = RowSelection::from_consecutive_ranges(selected.into_iter(), local);
-        let builder = self
-            .builder(&[column])?
-            .with_row_groups(groups)
-            .with_row_selection(selection);
-        builder
-            .with_batch_size(batch)
-            .build()
-            .map_err(|err| err.to_string())
+        let builder = self.builder(&[column])?.with_row_groups(groups).with_row_selection(selection);
+        builder.with_batch_size(batch).build().map_err(|err| err.to_string())
     }
 
     /// Reads a small file at once, only the columns whose name passes.
     pub fn read_all(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<RecordBatch, String> {
         let table = Table::open(path)?;
         let fields = table.metadata.schema().fields();
-        let columns: Vec<usize> = fields
-            .iter()
-            .enumerate()
-            .filter(|(_, field)| wanted(field.name()))
-            .map(|(i, _)| i)
-            .collect();
+        let columns: Vec<usize> =
+            fields.iter().enumerate().filter(|(_, field)| wanted(field.name())).map(|(i, _)| i).collect();
         let reader = table.batches(&columns)?;
         let schema = arrow::array::RecordBatchReader::schema(&reader);
         let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(|err| err.to_string())?;
@@ -115,8 +101,6 @@ pub(crate) fn convert<T>(
     name: &str,
     how: impl FnOnce(&ArrayRef) -> Result<T, String>,
 ) -> Result<T, String> {
-    let column = batch
-        .column_by_name(name)
-        .ok_or_else(|| format!("no column '{name}'"))?;
+    let column = batch.column_by_name(name).ok_or_else(|| format!("no column '{name}'"))?;
     how(column).map_err(|why| format!("column '{name}' {why}"))
 }

@@ -35,9 +35,7 @@ pub(super) fn decode(
             }
         }
     }
-    drain(&mut decoder, sink, &|e| {
-        DecodeError::Video(format!("the last AV1 frames do not decode ({e})"))
-    })?;
+    drain(&mut decoder, sink, &|e| DecodeError::Video(format!("the last AV1 frames do not decode ({e})")))?;
     Ok(())
 }
 
@@ -63,10 +61,7 @@ fn show(picture: &Picture, sink: &mut Sink<'_>) -> Result<(), DecodeError> {
     let position = picture.timestamp().and_then(|t| usize::try_from(t).ok());
     let position = position.ok_or_else(|| DecodeError::Video("an AV1 frame has no time".to_owned()))?;
     if picture.bit_depth() != 8 {
-        return Err(DecodeError::Video(format!(
-            "video has {} bits per channel; only 8 are read",
-            picture.bit_depth()
-        )));
+        return Err(DecodeError::Video(format!("video has {} bits per channel; only 8 are read", picture.bit_depth())));
     }
     let layout = match picture.pixel_layout() {
         PixelLayout::I400 => Layout::Grey,
@@ -74,11 +69,7 @@ fn show(picture: &Picture, sink: &mut Sink<'_>) -> Result<(), DecodeError> {
         PixelLayout::I422 => Layout::Yuv422,
         PixelLayout::I444 => Layout::Yuv444,
     };
-    let components = if layout == Layout::Grey {
-        [Y, Y, Y]
-    } else {
-        [Y, U, V]
-    };
+    let components = if layout == Layout::Grey { [Y, Y, Y] } else { [Y, U, V] };
     let buffers = components.map(|c| (picture.plane(c), picture.stride(c) as usize));
     let planes = Planes {
         width: picture.width() as usize,

@@ -24,10 +24,7 @@ pub(super) struct Colors {
 
 impl Colors {
     /// BT.601 limited range is what recorders that say nothing mean.
-    pub(super) const UNSPECIFIED: Colors = Colors {
-        matrix: 2,
-        is_full_range: false,
-    };
+    pub(super) const UNSPECIFIED: Colors = Colors { matrix: 2, is_full_range: false };
 }
 
 /// One plane and its bytes per row.
@@ -53,22 +50,13 @@ impl Planes<'_> {
             9 => YuvStandardMatrix::Bt2020,
             other => return Err(format!("video has colour matrix {other}, which is not read")),
         };
-        let range = if self.colors.is_full_range {
-            YuvRange::Full
-        } else {
-            YuvRange::Limited
-        };
+        let range = if self.colors.is_full_range { YuvRange::Full } else { YuvRange::Limited };
         let (width, height) = (self.width as u32, self.height as u32);
         let [(y_plane, y_stride), (u_plane, u_stride), (v_plane, v_stride)] = self.yuv;
         let y_stride = y_stride as u32;
         rgb.resize(self.width * self.height * 3, 0);
         if self.layout == Layout::Grey {
-            let image = YuvGrayImage {
-                y_plane,
-                y_stride,
-                width,
-                height,
-            };
+            let image = YuvGrayImage { y_plane, y_stride, width, height };
             return yuv400_to_rgb(&image, rgb, width * 3, range, matrix).map_err(|e| e.to_string());
         }
         let image = YuvPlanarImage {
@@ -97,13 +85,7 @@ mod tests {
     /// A 2x2 picture of one colour.
     fn rgb_of(y: u8, u: u8, v: u8, colors: Colors) -> Result<[u8; 3], String> {
         let (y, u, v) = ([y; 4], [u], [v]);
-        let planes = Planes {
-            width: 2,
-            height: 2,
-            layout: Layout::Yuv420,
-            colors,
-            yuv: [(&y, 2), (&u, 1), (&v, 1)],
-        };
+        let planes = Planes { width: 2, height: 2, layout: Layout::Yuv420, colors, yuv: [(&y, 2), (&u, 1), (&v, 1)] };
         let mut rgb = Vec::new();
         planes.to_rgb(&mut rgb)?;
         Ok([rgb[0], rgb[1], rgb[2]])
@@ -120,53 +102,11 @@ mod tests {
 
     #[test]
     fn named_matrix_and_range_are_followed() {
-        assert_eq!(
-            rgb_of(
-                255,
-                128,
-                128,
-                Colors {
-                    matrix: 1,
-                    is_full_range: true
-                }
-            ),
-            Ok([255, 255, 255])
-        );
-        assert_eq!(
-            rgb_of(
-                16,
-                128,
-                128,
-                Colors {
-                    matrix: 1,
-                    is_full_range: true
-                }
-            ),
-            Ok([16, 16, 16])
-        );
+        assert_eq!(rgb_of(255, 128, 128, Colors { matrix: 1, is_full_range: true }), Ok([255, 255, 255]));
+        assert_eq!(rgb_of(16, 128, 128, Colors { matrix: 1, is_full_range: true }), Ok([16, 16, 16]));
         // Red is (63, 102, 240) in BT.709 limited range.
-        let [r, g, b] = rgb_of(
-            63,
-            102,
-            240,
-            Colors {
-                matrix: 1,
-                is_full_range: false,
-            },
-        )
-        .expect("a known matrix");
+        let [r, g, b] = rgb_of(63, 102, 240, Colors { matrix: 1, is_full_range: false }).expect("a known matrix");
         assert!(r >= 253 && g <= 2 && b <= 2, "{r} {g} {b}");
-        assert!(
-            rgb_of(
-                16,
-                128,
-                128,
-                Colors {
-                    matrix: 0,
-                    is_full_range: false
-                }
-            )
-            .is_err()
-        );
+        assert!(rgb_of(16, 128, 128, Colors { matrix: 0, is_full_range: false }).is_err());
     }
 }

@@ -31,10 +31,7 @@ impl Config {
         };
         let sps = Sps::parse(&first.bytes).ok_or("the H.264 parameter sets are corrupt")?;
         if sps.bit_depth != 8 {
-            return Err(format!(
-                "video has {} bits per channel; only 8 are read",
-                sps.bit_depth
-            ));
+            return Err(format!("video has {} bits per channel; only 8 are read", sps.bit_depth));
         }
         if sps.chroma_format_idc > 1 {
             return Err("H.264 with 4:2:2 or 4:4:4 colour is not read; re-encode as yuv420p".to_owned());
@@ -43,28 +40,18 @@ impl Config {
             return Err("interlaced H.264 is not read; re-encode as progressive".to_owned());
         }
         let mut parameter_sets = Vec::new();
-        for nal in avcc
-            .sequence_parameter_sets
-            .iter()
-            .chain(&avcc.picture_parameter_sets)
-        {
+        for nal in avcc.sequence_parameter_sets.iter().chain(&avcc.picture_parameter_sets) {
             parameter_sets.extend_from_slice(&START_CODE);
             parameter_sets.extend_from_slice(&nal.bytes);
         }
-        Ok(Config {
-            parameter_sets,
-            length_bytes: usize::from(avcc.length_size_minus_one & 3) + 1,
-            colors: sps.colors,
-        })
+        Ok(Config { parameter_sets, length_bytes: usize::from(avcc.length_size_minus_one & 3) + 1, colors: sps.colors })
     }
 
     /// Whether nothing before this frame is needed: with open groups of pictures some keyframes are followed by
     /// frames that are shown earlier and refer further back.
     pub(super) fn is_entry_point(&self, packet: &Packet) -> bool {
         const INSTANTANEOUS_REFRESH: u8 = 5;
-        self.nal_units(packet)
-            .flatten()
-            .any(|nal| nal.first().is_some_and(|&b| b & 31 == INSTANTANEOUS_REFRESH))
+        self.nal_units(packet).flatten().any(|nal| nal.first().is_some_and(|&b| b & 31 == INSTANTANEOUS_REFRESH))
     }
 
     /// NAL units of an mp4 sample; `None` where the lengths do not add up.
@@ -113,9 +100,7 @@ pub(super) fn decode(
     let mut inside = BinaryHeap::new();
     let mut show = |frame: &DecodedYUV<'_>, inside: &mut BinaryHeap<Reverse<usize>>| {
         let Some(Reverse(position)) = inside.pop() else {
-            return Err(DecodeError::Video(
-                "the H.264 stream holds more frames than the file says".to_owned(),
-            ));
+            return Err(DecodeError::Video("the H.264 stream holds more frames than the file says".to_owned()));
         };
         let (width, height) = frame.dimensions();
         let (y, u, v) = frame.strides();
@@ -137,17 +122,13 @@ pub(super) fn decode(
             show(&frame, &mut inside)?;
         }
     }
-    let last = decoder
-        .flush_remaining()
-        .map_err(|_| DecodeError::Video("the last H.264 frames do not decode".to_owned()))?;
+    let last =
+        decoder.flush_remaining().map_err(|_| DecodeError::Video("the last H.264 frames do not decode".to_owned()))?;
     for frame in &last {
         show(frame, &mut inside)?;
     }
     if !inside.is_empty() {
-        return Err(DecodeError::Video(format!(
-            "{} H.264 frames are missing from the stream",
-            inside.len()
-        )));
+        return Err(DecodeError::Video(format!("{} H.264 frames are missing from the stream", inside.len())));
     }
     Ok(())
 }

@@ -16,9 +16,7 @@ const MARGIN_FRAMES: f64 = 0.02;
 /// A reason such as `video has 310 of 343 frames` when any step is left without one.
 pub fn match_times(times_s: &[f64], from_s: f64, fps: f64, len: usize) -> Result<Vec<usize>, String> {
     if !(fps > 0.0 && fps.is_finite() && from_s.is_finite()) {
-        return Err(format!(
-            "no frame times: the episode starts at {from_s} s with {fps} frames/s"
-        ));
+        return Err(format!("no frame times: the episode starts at {from_s} s with {fps} frames/s"));
     }
     let mut next = times_s.partition_point(|&t| (t - from_s) * fps < -TOLERANCE_FRAMES);
     let mut positions = Vec::with_capacity(len.min(times_s.len()));
@@ -68,23 +66,14 @@ mod tests {
 
     #[test]
     fn rounded_milliseconds_still_match() {
-        let times_s: Vec<f64> = grid(100, 30.0)
-            .iter()
-            .map(|t| (t * 1000.0).round() / 1000.0)
-            .collect();
+        let times_s: Vec<f64> = grid(100, 30.0).iter().map(|t| (t * 1000.0).round() / 1000.0).collect();
         assert_eq!(match_times(&times_s, 0.0, 30.0, 100), Ok((0..100).collect()));
     }
 
     #[test]
     fn too_few_frames_is_a_reason() {
-        assert_eq!(
-            match_times(&grid(310, 30.0), 0.0, 30.0, 343),
-            Err("video has 310 of 343 frames".to_owned())
-        );
-        assert_eq!(
-            match_times(&[], 0.0, 30.0, 2),
-            Err("video has 0 of 2 frames".to_owned())
-        );
+        assert_eq!(match_times(&grid(310, 30.0), 0.0, 30.0, 343), Err("video has 310 of 343 frames".to_owned()));
+        assert_eq!(match_times(&[], 0.0, 30.0, 2), Err("video has 0 of 2 frames".to_owned()));
         assert!(match_times(&grid(5, 30.0), 0.0, 0.0, 2).is_err());
     }
 

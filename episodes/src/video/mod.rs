@@ -83,20 +83,15 @@ impl Video {
             io::ErrorKind::NotFound => format!("{} is missing", path.display()),
             _ => format!("cannot open {}: {e}", path.display()),
         })?;
-        let len_bytes = file
-            .metadata()
-            .map_err(|e| format!("cannot read {}: {e}", path.display()))?
-            .len();
+        let len_bytes = file.metadata().map_err(|e| format!("cannot read {}: {e}", path.display()))?.len();
         let mp4 = Mp4::read(PatientReader::new(BufReader::new(file), len_bytes), len_bytes)
             .map_err(|e| format!("{} is not a complete mp4 file ({e})", path.display()))?;
         let track = mp4.tracks().values().find(|t| t.kind == Some(TrackKind::Video));
         let Some(track) = track else {
-            return Err(
-                match mp4.moov.traks.first().map(|t| &t.mdia.minf.stbl.stsd.contents) {
-                    Some(StsdBoxContent::Unknown(code)) => unsupported(&code.to_string()),
-                    _ => "the mp4 file has no video track".to_owned(),
-                },
-            );
+            return Err(match mp4.moov.traks.first().map(|t| &t.mdia.minf.stbl.stsd.contents) {
+                Some(StsdBoxContent::Unknown(code)) => unsupported(&code.to_string()),
+                _ => "the mp4 file has no video track".to_owned(),
+            });
         };
         let codec = match &track.trak(&mp4).mdia.minf.stbl.stsd.contents {
             StsdBoxContent::Av01(entry) => match entry.av1c.contents.bit_depth {
@@ -115,30 +110,16 @@ impl Video {
         let shown_at = |i: usize| track.samples[i].composition_timestamp;
         let mut decode_order: Vec<usize> = (0..track.samples.len()).collect();
         decode_order.sort_by_key(|&i| shown_at(i));
-        let times_s = decode_order
-            .iter()
-            .map(|&i| shown_at(i) as f64 / track.timescale as f64)
-            .collect();
+        let times_s = decode_order.iter().map(|&i| shown_at(i) as f64 / track.timescale as f64).collect();
         let mut samples: Vec<Sample> = track
             .samples
             .iter()
-            .map(|s| Sample {
-                offset_bytes: s.offset,
-                len_bytes: s.size,
-                position: 0,
-                is_sync: s.is_sync,
-            })
+            .map(|s| Sample { offset_bytes: s.offset, len_bytes: s.size, position: 0, is_sync: s.is_sync })
             .collect();
         for (position, &i) in decode_order.iter().enumerate() {
             samples[i].position = position;
         }
-        Ok(Video {
-            path: path.to_path_buf(),
-            codec,
-            samples,
-            decode_order,
-            times_s,
-        })
+        Ok(Video { path: path.to_path_buf(), codec, samples, decode_order, times_s })
     }
 
     /// Presentation times of all frames in the order in which they are shown, seconds from the first.
@@ -172,9 +153,7 @@ impl Video {
         let file = File::open(&self.path)
             .map_err(|e| DecodeError::Video(format!("cannot open {}: {e}", self.path.display())))?;
         let start = self.last_entry_point(&file, first)?;
-        let mut packets = self.samples[start..=last]
-            .iter()
-            .map(|sample| self.read(&file, sample));
+        let mut packets = self.samples[start..=last].iter().map(|sample| self.read(&file, sample));
 
         let mut rgb = Vec::new();
         let mut found = 0;
@@ -191,10 +170,7 @@ impl Video {
             Codec::H264(config) => h264::decode(config, &mut packets, &mut sink)?,
         }
         if found < wanted.len() {
-            return Err(DecodeError::Video(format!(
-                "only {found} of {} frames could be decoded",
-                wanted.len()
-            )));
+            return Err(DecodeError::Video(format!("only {found} of {} frames could be decoded", wanted.len())));
         }
         Ok(())
     }
@@ -214,13 +190,8 @@ impl Video {
     }
 
     fn read(&self, mut file: &File, sample: &Sample) -> Result<Packet, DecodeError> {
-        let fail = |why: &str| {
-            DecodeError::Video(format!(
-                "{why} at frame {} of {}",
-                sample.position,
-                self.samples.len()
-            ))
-        };
+        let fail =
+            |why: &str| DecodeError::Video(format!("{why} at frame {} of {}", sample.position, self.samples.len()));
         let file_len_bytes = file.metadata().map_err(|e| fail(&e.to_string()))?.len();
         if sample.offset_bytes.saturating_add(sample.len_bytes) > file_len_bytes {
             return Err(fail("the mp4 file is cut off"));
@@ -232,11 +203,7 @@ impl Video {
         file.seek(SeekFrom::Start(sample.offset_bytes))
             .and_then(|_| file.read_exact(&mut bytes))
             .map_err(|e| fail(&e.to_string()))?;
-        Ok(Packet {
-            position: sample.position,
-            is_sync: sample.is_sync,
-            bytes,
-        })
+        Ok(Packet { position: sample.position, is_sync: sample.is_sync, bytes })
     }
 }
 

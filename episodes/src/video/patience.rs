@@ -15,10 +15,7 @@ pub(super) struct PatientReader<R> {
 
 impl<R> PatientReader<R> {
     pub(super) fn new(inner: R, file_bytes: u64) -> PatientReader<R> {
-        PatientReader {
-            inner,
-            calls_left: BASE_CALLS + file_bytes / 4,
-        }
+        PatientReader { inner, calls_left: BASE_CALLS + file_bytes / 4 }
     }
 
     fn spend(&mut self) -> io::Result<&mut R> {

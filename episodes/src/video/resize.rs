@@ -8,15 +8,8 @@
 /// # Panics
 /// When a side is zero or a slice does not have the length its shape promises.
 pub fn resize_rgb(src: &[u8], width: usize, height: usize, size: usize, out: &mut [u8]) {
-    assert!(
-        width > 0 && height > 0 && size > 0,
-        "a picture needs at least one pixel"
-    );
-    assert_eq!(
-        src.len(),
-        width * height * 3,
-        "source is not [{height}, {width}, 3]"
-    );
+    assert!(width > 0 && height > 0 && size > 0, "a picture needs at least one pixel");
+    assert_eq!(src.len(), width * height * 3, "source is not [{height}, {width}, 3]");
     assert_eq!(out.len(), size * size * 3, "output is not [{size}, {size}, 3]");
     if width == size && height == size {
         out.copy_from_slice(src);
@@ -92,9 +85,7 @@ mod tests {
 
     #[test]
     fn wide_pictures_are_squeezed_and_channels_kept_apart() {
-        let src = [
-            10, 0, 0, 20, 0, 0, 0, 30, 0, 0, 50, 0, 0, 0, 7, 0, 0, 8, 100, 0, 0, 200, 0, 0,
-        ];
+        let src = [10, 0, 0, 20, 0, 0, 0, 30, 0, 0, 50, 0, 0, 0, 7, 0, 0, 8, 100, 0, 0, 200, 0, 0];
         assert_eq!(resized(&src, 4, 2, 2), [15, 0, 0, 0, 40, 0, 0, 0, 8, 150, 0, 0]);
     }
 
@@ -109,11 +100,7 @@ mod tests {
 
     #[test]
     fn constant_pictures_stay_constant() {
-        assert!(
-            resized(&[255; 640 * 480 * 3], 640, 480, 96)
-                .iter()
-                .all(|&v| v == 255)
-        );
+        assert!(resized(&[255; 640 * 480 * 3], 640, 480, 96).iter().all(|&v| v == 255));
         assert!(resized(&[1; 97 * 31 * 3], 97, 31, 64).iter().all(|&v| v == 1));
     }
 }

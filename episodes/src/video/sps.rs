@@ -20,10 +20,7 @@ const PROFILES_WITH_FORMAT: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 12
 impl Sps {
     /// Reads a NAL unit (header byte included); `None` where it ends early.
     pub(super) fn parse(nal: &[u8]) -> Option<Sps> {
-        let mut bits = Bits {
-            bytes: without_emulation_prevention(nal.get(1..)?),
-            at: 0,
-        };
+        let mut bits = Bits { bytes: without_emulation_prevention(nal.get(1..)?), at: 0 };
         let profile = bits.take(8)?;
         bits.take(16)?; // constraint flags, level
         bits.golomb()?; // seq_parameter_set_id
@@ -70,17 +67,8 @@ impl Sps {
                 bits.golomb()?; // frame cropping
             }
         }
-        let colors = if bits.flag()? {
-            bits.colors_of_vui()?
-        } else {
-            Colors::UNSPECIFIED
-        };
-        Some(Sps {
-            chroma_format_idc,
-            bit_depth,
-            is_interlaced,
-            colors,
-        })
+        let colors = if bits.flag()? { bits.colors_of_vui()? } else { Colors::UNSPECIFIED };
+        Some(Sps { chroma_format_idc, bit_depth, is_interlaced, colors })
     }
 }
 
@@ -136,11 +124,7 @@ impl Bits {
         for _ in 0..len {
             if next != 0 {
                 let code = i64::from(self.golomb()?);
-                let delta = if code % 2 == 1 {
-                    (code + 1) / 2
-                } else {
-                    -(code / 2)
-                };
+                let delta = if code % 2 == 1 { (code + 1) / 2 } else { -(code / 2) };
                 next = (last + delta).rem_euclid(256);
             }
             last = if next == 0 { last } else { next };
@@ -183,36 +167,16 @@ mod tests {
     fn parsed(hex: &str) -> Sps {
         let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
         let nal: Vec<u8> = digits.chunks_exact(2).map(|d| (d[0] << 4 | d[1]) as u8).collect();
-        assert!(
-            (0..6).all(|len| Sps::parse(&nal[..len]).is_none()),
-            "a cut-off parameter set is none"
-        );
+        assert!((0..6).all(|len| Sps::parse(&nal[..len]).is_none()), "a cut-off parameter set is none");
         Sps::parse(&nal).expect("a complete parameter set")
     }
 
     #[test]
     fn colours_follow_the_usability_information() {
-        let plain = Sps {
-            chroma_format_idc: 1,
-            bit_depth: 8,
-            is_interlaced: false,
-            colors: Colors::UNSPECIFIED,
-        };
+        let plain = Sps { chroma_format_idc: 1, bit_depth: 8, is_interlaced: false, colors: Colors::UNSPECIFIED };
         assert_eq!(parsed(SAYS_NOTHING), plain);
-        assert_eq!(
-            parsed(BT709_FULL_RANGE).colors,
-            Colors {
-                matrix: 1,
-                is_full_range: true
-            }
-        );
-        assert_eq!(
-            parsed(BT709_LIMITED_RANGE).colors,
-            Colors {
-                matrix: 1,
-                is_full_range: false
-            }
-        );
+        assert_eq!(parsed(BT709_FULL_RANGE).colors, Colors { matrix: 1, is_full_range: true });
+        assert_eq!(parsed(BT709_LIMITED_RANGE).colors, Colors { matrix: 1, is_full_range: false });
     }
 
     #[test]

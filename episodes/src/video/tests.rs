@@ -9,10 +9,7 @@ const FRAMES: usize = 12;
 
 /// What `tests/fixtures/make_colours.py` drew: left and right half of frame `k`.
 fn colours(k: usize) -> [[f64; 3]; 2] {
-    [
-        [20.0 * k as f64, 60.0, 200.0],
-        [120.0, 120.0 + 10.0 * k as f64, 40.0],
-    ]
+    [[20.0 * k as f64, 60.0, 200.0], [120.0, 120.0 + 10.0 * k as f64, 40.0]]
 }
 
 fn fixtures() -> [PathBuf; 2] {
@@ -50,10 +47,7 @@ fn decode(video: &Video, wanted: &[usize]) -> Result<Vec<[[f64; 3]; 2]>, DecodeE
 
 fn assert_close(found: &[[f64; 3]; 2], expected: &[[f64; 3]; 2], what: &str) {
     for (f, e) in found.iter().flatten().zip(expected.iter().flatten()) {
-        assert!(
-            (f - e).abs() < 4.0,
-            "{what}: found {found:?}, expected {expected:?}"
-        );
+        assert!((f - e).abs() < 4.0, "{what}: found {found:?}, expected {expected:?}");
     }
 }
 
@@ -112,17 +106,11 @@ fn truncated_files_are_reasons() {
         for len in (0..whole.len()).step_by(7) {
             let cut = dir.path().join("cut.mp4");
             fs::write(&cut, &whole[..len]).expect("a file in the temporary directory");
-            let result = Video::open(&cut)
-                .map(|video| decode(&video, &(0..video.times_s().len()).collect::<Vec<_>>()));
-            assert!(
-                !matches!(result, Ok(Ok(ref frames)) if frames.len() == FRAMES),
-                "cut to {len} bytes"
-            );
+            let result = Video::open(&cut).map(|video| decode(&video, &(0..video.times_s().len()).collect::<Vec<_>>()));
+            assert!(!matches!(result, Ok(Ok(ref frames)) if frames.len() == FRAMES), "cut to {len} bytes");
         }
     }
-    let missing = Video::open(&dir.path().join("none.mp4"))
-        .map(|_| ())
-        .expect_err("no such file");
+    let missing = Video::open(&dir.path().join("none.mp4")).map(|_| ()).expect_err("no such file");
     assert!(missing.ends_with("none.mp4 is missing"), "{missing}");
 }
 
@@ -169,10 +157,7 @@ fn codecs_that_are_not_read_are_named() {
     let path = dir.path().join("other.mp4");
     let mut bytes = fs::read(&fixtures()[0]).expect("the fixture is there");
     let entry = bytes.windows(4).position(|w| w == b"avc1").expect("a brand");
-    let entry = bytes[entry + 4..]
-        .windows(4)
-        .position(|w| w == b"avc1")
-        .map_or(entry, |i| i + entry + 4);
+    let entry = bytes[entry + 4..].windows(4).position(|w| w == b"avc1").map_or(entry, |i| i + entry + 4);
     bytes[entry..entry + 4].copy_from_slice(b"mp4v");
     fs::write(&path, &bytes).expect("a file in the temporary directory");
     let why = Video::open(&path).map(|_| ()).expect_err("no decoder for this");

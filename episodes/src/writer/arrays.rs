@@ -14,10 +14,7 @@ fn element_field() -> Field {
 }
 
 fn picture_fields() -> Fields {
-    Fields::from(vec![
-        Field::new("bytes", DataType::Binary, true),
-        Field::new("path", DataType::Utf8, true),
-    ])
+    Fields::from(vec![Field::new("bytes", DataType::Binary, true), Field::new("path", DataType::Utf8, true)])
 }
 
 /// Arrow type of a column of `len` elements per step.
@@ -46,12 +43,7 @@ pub(super) fn vector_array(len: usize, values: Vec<f32>) -> Result<ArrayRef, Arr
     if len == 1 {
         return Ok(values);
     }
-    Ok(Arc::new(FixedSizeListArray::try_new(
-        Arc::new(element_field()),
-        len as i32,
-        values,
-        None,
-    )?))
+    Ok(Arc::new(FixedSizeListArray::try_new(Arc::new(element_field()), len as i32, values, None)?))
 }
 
 /// Pictures as Hugging Face `datasets` embeds them: PNG bytes and a file name.
@@ -59,11 +51,7 @@ pub(super) fn picture_array(pictures: Vec<Vec<u8>>) -> Result<ArrayRef, ArrowErr
     let paths = (0..pictures.len()).map(|t| format!("frame-{t:06}.png"));
     let paths: ArrayRef = Arc::new(StringArray::from_iter_values(paths));
     let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(pictures));
-    Ok(Arc::new(StructArray::try_new(
-        picture_fields(),
-        vec![bytes, paths],
-        None,
-    )?))
+    Ok(Arc::new(StructArray::try_new(picture_fields(), vec![bytes, paths], None)?))
 }
 
 /// Lossless, at the cheapest setting: writing is bound by this.

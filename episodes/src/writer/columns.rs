@@ -88,11 +88,7 @@ impl Columns {
         for (position, c) in spec.cameras.iter().enumerate() {
             columns.push(Column {
                 key: c.key.clone(),
-                kind: Kind::Camera {
-                    position,
-                    height: c.native_height,
-                    width: c.native_width,
-                },
+                kind: Kind::Camera { position, height: c.native_height, width: c.native_width },
                 dtype: "image",
                 len: 1,
                 names: Some(["height", "width", "channel"].map(str::to_owned).to_vec()),
@@ -136,10 +132,7 @@ impl Columns {
             if found == expected {
                 Ok(())
             } else {
-                Err((
-                    format!("{found} {what}"),
-                    format!("{expected} for {} steps", e.len),
-                ))
+                Err((format!("{found} {what}"), format!("{expected} for {} steps", e.len)))
             }
         };
         if e.len == 0 {
@@ -147,19 +140,10 @@ impl Columns {
         }
         same("state values", e.state.len(), e.len * self.state_len)?;
         same("action values", e.action.len(), e.len * self.action_len)?;
-        let cameras = self
-            .columns
-            .iter()
-            .filter(|c| matches!(c.kind, Kind::Camera { .. }))
-            .count();
+        let cameras = self.columns.iter().filter(|c| matches!(c.kind, Kind::Camera { .. })).count();
         same("cameras", recorded.frames.len(), cameras)?;
         for c in &self.columns {
-            if let Kind::Camera {
-                position,
-                height,
-                width,
-            } = c.kind
-            {
+            if let Kind::Camera { position, height, width } = c.kind {
                 let what = format!("bytes of pictures of {}", c.key);
                 same(&what, recorded.frames[position].len(), e.len * height * width * 3)?;
             }
@@ -170,45 +154,24 @@ impl Columns {
         ) {
             (Some(n), true) => same(&format!("{what} values"), n, e.len),
             (None, false) => Ok(()),
-            (Some(_), false) => Err((
-                format!("a {what} column"),
-                format!("no {what} column, as in this dataset"),
-            )),
-            (None, true) => Err((
-                format!("no {what} column"),
-                format!("a {what} column, as in this dataset"),
-            )),
+            (Some(_), false) => Err((format!("a {what} column"), format!("no {what} column, as in this dataset"))),
+            (None, true) => Err((format!("no {what} column"), format!("a {what} column, as in this dataset"))),
         };
-        declared(e.reward.as_ref().map(Vec::len), "reward", |k| {
-            matches!(k, Kind::Reward)
-        })?;
-        declared(e.success.as_ref().map(Vec::len), "success", |k| {
-            matches!(k, Kind::Success)
-        })?;
-        declared(e.intervention.as_ref().map(Vec::len), "intervention", |k| {
-            matches!(k, Kind::Intervention)
-        })
+        declared(e.reward.as_ref().map(Vec::len), "reward", |k| matches!(k, Kind::Reward))?;
+        declared(e.success.as_ref().map(Vec::len), "success", |k| matches!(k, Kind::Success))?;
+        declared(e.intervention.as_ref().map(Vec::len), "intervention", |k| matches!(k, Kind::Intervention))
     }
 
     /// All pictures as PNG, lossless.
     pub(super) fn encode_pictures(&self, recorded: &RecordedEpisode) -> Result<Pictures, image::ImageError> {
         let cameras = self.columns.iter().filter_map(|c| match c.kind {
-            Kind::Camera {
-                position,
-                height,
-                width,
-            } => Some((position, height, width)),
+            Kind::Camera { position, height, width } => Some((position, height, width)),
             _ => None,
         });
         cameras
             .map(|(position, height, width)| {
-                let frames: Vec<&[u8]> = recorded.frames[position]
-                    .chunks_exact(height * width * 3)
-                    .collect();
-                frames
-                    .into_par_iter()
-                    .map(|rgb| arrays::png(rgb, height, width))
-                    .collect()
+                let frames: Vec<&[u8]> = recorded.frames[position].chunks_exact(height * width * 3).collect();
+                frames.into_par_iter().map(|rgb| arrays::png(rgb, height, width)).collect()
             })
             .collect()
     }
@@ -233,9 +196,7 @@ impl Columns {
                 _ => {
                     let values = self.values(c, e, episode_index, first_frame, task_index);
                     match c.dtype {
-                        "bool" => {
-                            Arc::new(BooleanArray::from_iter(values.map(|x| Some(x != 0.0)))) as ArrayRef
-                        }
+                        "bool" => Arc::new(BooleanArray::from_iter(values.map(|x| Some(x != 0.0)))) as ArrayRef,
                         "int64" => Arc::new(Int64Array::from_iter_values(values.map(|x| x as i64))),
                         _ => Arc::new(Float32Array::from_iter_values(values.map(|x| x as f32))),
                     }
@@ -264,10 +225,7 @@ impl Columns {
                     }
                 }
                 _ => {
-                    for (i, x) in self
-                        .values(c, e, episode_index, first_frame, task_index)
-                        .enumerate()
-                    {
+                    for (i, x) in self.values(c, e, episode_index, first_frame, task_index).enumerate() {
                         moments[i % c.len].add(x);
                     }
                 }
@@ -315,16 +273,10 @@ impl Columns {
     }
 
     fn schema(&self) -> Schema {
-        let fields: Vec<Field> = self
-            .columns
-            .iter()
-            .map(|c| Field::new(&c.key, arrays::data_type(c.dtype, c.len), true))
-            .collect();
-        let features: serde_json::Map<String, Value> = self
-            .columns
-            .iter()
-            .map(|c| (c.key.clone(), arrays::hugging_face_feature(c.dtype, c.len)))
-            .collect();
+        let fields: Vec<Field> =
+            self.columns.iter().map(|c| Field::new(&c.key, arrays::data_type(c.dtype, c.len), true)).collect();
+        let features: serde_json::Map<String, Value> =
+            self.columns.iter().map(|c| (c.key.clone(), arrays::hugging_face_feature(c.dtype, c.len))).collect();
         let info = json!({"info": {"features": features}}).to_string();
         Schema::new_with_metadata(fields, [("huggingface".to_owned(), info)].into())
     }
@@ -346,11 +298,7 @@ impl Columns {
         let stats = |c: &Column| {
             let each = |of: fn(&Moments) -> f64| -> Vec<Value> {
                 let nest = |x: f64| {
-                    if c.dtype == "image" {
-                        json!([[x]])
-                    } else {
-                        json!(x)
-                    }
+                    if c.dtype == "image" { json!([[x]]) } else { json!(x) }
                 };
                 c.moments.iter().map(|m| nest(of(m))).collect()
             };

@@ -73,10 +73,7 @@ fn write_tasks(path: &Path, tasks: &[String]) -> Result<(), Error> {
         "pandas_version": "2.2.0",
     });
     let schema = Schema::new_with_metadata(
-        vec![
-            Field::new("task_index", DataType::Int64, true),
-            Field::new("task", DataType::Utf8, true),
-        ],
+        vec![Field::new("task_index", DataType::Int64, true), Field::new("task", DataType::Utf8, true)],
         [("pandas".to_owned(), pandas.to_string())].into(),
     );
     let columns: Vec<ArrayRef> = vec![
@@ -94,9 +91,7 @@ fn write_episodes(path: &Path, rows: &[EpisodeRow]) -> Result<(), Error> {
     }
     let tasks: ArrayRef = Arc::new(tasks.finish());
     let integers = |of: &dyn Fn(usize, &EpisodeRow) -> usize| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(
-            rows.iter().enumerate().map(|(i, r)| of(i, r) as i64),
-        ))
+        Arc::new(Int64Array::from_iter_values(rows.iter().enumerate().map(|(i, r)| of(i, r) as i64)))
     };
     let columns = [
         ("episode_index", integers(&|i, _| i)),
@@ -109,15 +104,8 @@ fn write_episodes(path: &Path, rows: &[EpisodeRow]) -> Result<(), Error> {
         ("meta/episodes/chunk_index", integers(&|_, _| 0)),
         ("meta/episodes/file_index", integers(&|_, _| 0)),
     ];
-    let fields: Vec<Field> = columns
-        .iter()
-        .map(|(name, a)| Field::new(*name, a.data_type().clone(), true))
-        .collect();
-    write_table(
-        path,
-        Schema::new(fields),
-        columns.into_iter().map(|(_, a)| a).collect(),
-    )
+    let fields: Vec<Field> = columns.iter().map(|(name, a)| Field::new(*name, a.data_type().clone(), true)).collect();
+    write_table(path, Schema::new(fields), columns.into_iter().map(|(_, a)| a).collect())
 }
 
 fn write_table(path: &Path, schema: Schema, columns: Vec<ArrayRef>) -> Result<(), Error> {

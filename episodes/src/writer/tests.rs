@@ -9,12 +9,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn vector(key: &str, offset: usize, len: usize) -> VectorFeature {
-    VectorFeature {
-        key: key.to_owned(),
-        names: (0..len).map(|i| format!("n{i}")).collect(),
-        offset,
-        len,
-    }
+    VectorFeature { key: key.to_owned(), names: (0..len).map(|i| format!("n{i}")).collect(), offset, len }
 }
 
 fn spec() -> DatasetSpec {
@@ -23,10 +18,7 @@ fn spec() -> DatasetSpec {
         codebase_version: "v3.0".to_owned(),
         robot_type: Some("toy".to_owned()),
         control_rate_hz: 10.0,
-        state: vec![
-            vector("observation.state", 0, 2),
-            vector("observation.force", 2, 1),
-        ],
+        state: vec![vector("observation.state", 0, 2), vector("observation.force", 2, 1)],
         action: vector("action", 0, 2),
         cameras: vec![CameraFeature {
             key: "observation.image".to_owned(),
@@ -75,48 +67,20 @@ fn what_goes_in_comes_out() -> Outcome {
     writer.finish()?;
 
     let path = root.join(meta::data_file(0, 0));
-    assert_eq!(
-        ParquetRecordBatchReaderBuilder::try_new(File::open(&path)?)?
-            .metadata()
-            .num_row_groups(),
-        2
-    );
+    assert_eq!(ParquetRecordBatchReaderBuilder::try_new(File::open(&path)?)?.metadata().num_row_groups(), 2);
     let rows = arrow::compute::concat_batches(&read(&path)?[0].schema(), &read(&path)?)?;
     let column = |name: &str| rows.column_by_name(name).expect("the column was written").clone();
     assert_eq!(rows.num_rows(), 5);
-    assert_eq!(
-        column("index").as_primitive::<Int64Type>().values().to_vec(),
-        vec![0, 1, 2, 3, 4]
-    );
-    assert_eq!(
-        column("frame_index")
-            .as_primitive::<Int64Type>()
-            .values()
-            .to_vec(),
-        vec![0, 1, 2, 0, 1]
-    );
-    assert_eq!(
-        column("task_index").as_primitive::<Int64Type>().values().to_vec(),
-        vec![0, 0, 0, 1, 1]
-    );
+    assert_eq!(column("index").as_primitive::<Int64Type>().values().to_vec(), vec![0, 1, 2, 3, 4]);
+    assert_eq!(column("frame_index").as_primitive::<Int64Type>().values().to_vec(), vec![0, 1, 2, 0, 1]);
+    assert_eq!(column("task_index").as_primitive::<Int64Type>().values().to_vec(), vec![0, 0, 0, 1, 1]);
     assert_eq!(column("timestamp").as_primitive::<Float32Type>().value(2), 0.2);
     assert_eq!(
-        column("observation.force")
-            .as_primitive::<Float32Type>()
-            .values()
-            .to_vec(),
+        column("observation.force").as_primitive::<Float32Type>().values().to_vec(),
         vec![2.0, 5.0, 8.0, 2.0, 5.0]
     );
     let state = column("observation.state");
-    assert_eq!(
-        state
-            .as_fixed_size_list()
-            .value(1)
-            .as_primitive::<Float32Type>()
-            .values()
-            .to_vec(),
-        vec![3.0, 4.0]
-    );
+    assert_eq!(state.as_fixed_size_list().value(1).as_primitive::<Float32Type>().values().to_vec(), vec![3.0, 4.0]);
     let done: Vec<bool> = column("next.terminated").as_boolean().iter().flatten().collect();
     assert_eq!(done, vec![false, false, true, false, true]);
 
@@ -128,14 +92,9 @@ fn what_goes_in_comes_out() -> Outcome {
 
     let stats: serde_json::Value = serde_json::from_str(&fs::read_to_string(root.join("meta/stats.json"))?)?;
     assert_eq!(stats["observation.state"]["max"], serde_json::json!([6.0, 7.0]));
-    assert_eq!(
-        stats["observation.image"]["min"].as_array().map(Vec::len),
-        Some(3)
-    );
+    assert_eq!(stats["observation.image"]["min"].as_array().map(Vec::len), Some(3));
     let episodes = &read(&root.join("meta/episodes/chunk-000/file-000.parquet"))?[0];
-    let to = episodes
-        .column_by_name("dataset_to_index")
-        .expect("the column was written");
+    let to = episodes.column_by_name("dataset_to_index").expect("the column was written");
     assert_eq!(to.as_primitive::<Int64Type>().values().to_vec(), vec![3, 5]);
     Ok(())
 }
@@ -143,9 +102,7 @@ fn what_goes_in_comes_out() -> Outcome {
 #[test]
 fn an_existing_directory_is_left_alone() -> Outcome {
     let dir = tempfile::tempdir()?;
-    let error = LeRobotWriter::create(dir.path(), &spec())
-        .err()
-        .expect("the directory exists");
+    let error = LeRobotWriter::create(dir.path(), &spec()).err().expect("the directory exists");
     assert!(error.to_string().contains("already exists"), "{error}");
     Ok(())
 }
@@ -158,10 +115,7 @@ fn a_wrong_shape_is_refused_and_the_rest_still_written() -> Outcome {
     let mut bad = recorded(3, "push");
     bad.episode.action.pop();
     let error = writer.push(&bad).expect_err("an action is missing").to_string();
-    assert!(
-        error.contains("5 action values") && error.contains("expected 6"),
-        "{error}"
-    );
+    assert!(error.contains("5 action values") && error.contains("expected 6"), "{error}");
     let mut bad = recorded(3, "push");
     bad.episode.reward = None;
     let error = writer.push(&bad).expect_err("the reward is missing").to_string();

@@ -45,11 +45,7 @@ pub(super) fn push(pusher: [f32; 2], block: [f32; 3], goal: [f32; 3]) -> [f32; 2
     let other = on_circle(block, here - turn, AROUND_M);
     let blocked = other[0].abs().max(other[1].abs()) > REACH_M;
     let hug = next.map(|x| x.clamp(-REACH_M, REACH_M));
-    if blocked || distance(hug, block) > TOUCH_M + 0.015 {
-        hug
-    } else {
-        other
-    }
+    if blocked || distance(hug, block) > TOUCH_M + 0.015 { hug } else { other }
 }
 
 fn on_circle(centre: [f32; 2], angle: f32, radius: f32) -> [f32; 2] {

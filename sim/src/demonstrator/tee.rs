@@ -85,10 +85,7 @@ fn stride(push: &Push, taken: usize) -> [f32; 2] {
 }
 
 fn stride_f(push: &Push, strides: f32) -> [f32; 2] {
-    [
-        push.from[0] + strides * STRIDE_M * push.along[0],
-        push.from[1] + strides * STRIDE_M * push.along[1],
-    ]
+    [push.from[0] + strides * STRIDE_M * push.along[0], push.from[1] + strides * STRIDE_M * push.along[1]]
 }
 
 /// The push that leaves the block closest to `goal`, of all tried; a random one if none helps.
@@ -100,19 +97,9 @@ fn plan(sim: &Sim, goal: [f32; 3], rng: &mut SplitMix64) -> Push {
         let [c, s] = unit(phase + std::f32::consts::TAU * i as f32 / DIRECTIONS as f32);
         for beside_m in BESIDE_M {
             let out_m = around_m();
-            let from = [
-                block[0] + out_m * c - beside_m * s,
-                block[1] + out_m * s + beside_m * c,
-            ];
+            let from = [block[0] + out_m * c - beside_m * s, block[1] + out_m * s + beside_m * c];
             if from[0].abs().max(from[1].abs()) <= REACH_M {
-                candidates.push(Push {
-                    from,
-                    along: [-c, -s],
-                    steps: PUSH_STEPS,
-                    turn: 0.0,
-                    waited: 0,
-                    taken: None,
-                });
+                candidates.push(Push { from, along: [-c, -s], steps: PUSH_STEPS, turn: 0.0, waited: 0, taken: None });
             }
         }
     }
@@ -120,27 +107,14 @@ fn plan(sim: &Sim, goal: [f32; 3], rng: &mut SplitMix64) -> Push {
     for push in &candidates {
         let (cost, steps) = try_out(sim, push, block, goal);
         if best.as_ref().is_none_or(|(least, _)| cost < *least) {
-            best = Some((
-                cost,
-                Push {
-                    steps,
-                    ..push.clone()
-                },
-            ));
+            best = Some((cost, Push { steps, ..push.clone() }));
         }
     }
     let mut push = match best {
         Some((cost, push)) if cost < error(block, goal) - 0.005 => push,
         _ if candidates.is_empty() => {
             let [c, s] = unit(angle_of([sim.state()[0] - block[0], sim.state()[1] - block[1]]));
-            Push {
-                from: sim.state(),
-                along: [-c, -s],
-                steps: PUSH_STEPS,
-                turn: 0.0,
-                waited: 0,
-                taken: None,
-            }
+            Push { from: sim.state(), along: [-c, -s], steps: PUSH_STEPS, turn: 0.0, waited: 0, taken: None }
         }
         _ => candidates.swap_remove(rng.integer(0, candidates.len())),
     };
@@ -188,11 +162,7 @@ fn way_around(here: [f32; 2], centre: [f32; 2], to: [f32; 2]) -> f32 {
         })
     };
     let long_span_rad = std::f32::consts::TAU - off_rad.abs();
-    if free(short, off_rad.abs()) || !free(-short, long_span_rad) {
-        short
-    } else {
-        -short
-    }
+    if free(short, off_rad.abs()) || !free(-short, long_span_rad) { short } else { -short }
 }
 
 /// Next target on the way to `push.from`, on a circle around the block unless it is right ahead.

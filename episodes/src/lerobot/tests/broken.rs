@@ -32,10 +32,7 @@ fn numbers_that_are_none() -> Result<(), Error> {
     assert_skips_episode_1(&nan, "observation.state element 1 (y) is NaN at frame 2")?;
     let infinite = spoilt(|rows| rows.action[4][0] = f64::INFINITY);
     assert_skips_episode_1(&infinite, "action element 0 (x) is inf at frame 0")?;
-    assert_skips_episode_1(
-        &spoilt(|rows| rows.reward[5] = f32::NAN),
-        "next.reward is NaN at frame 1",
-    )
+    assert_skips_episode_1(&spoilt(|rows| rows.reward[5] = f32::NAN), "next.reward is NaN at frame 1")
 }
 
 #[test]
@@ -45,10 +42,7 @@ fn frames_out_of_order() -> Result<(), Error> {
     let back = spoilt(|rows| rows.time_s.swap(5, 6));
     assert_skips_episode_1(&back, "timestamp goes back from 0.200 s to 0.100 s at frame 2")?;
     let still = spoilt(|rows| rows.time_s[6] = rows.time_s[5]);
-    assert_skips_episode_1(
-        &still,
-        "timestamp stands still from 0.100 s to 0.100 s at frame 2",
-    )
+    assert_skips_episode_1(&still, "timestamp stands still from 0.100 s to 0.100 s at frame 2")
 }
 
 #[test]
@@ -59,10 +53,7 @@ fn lengths_that_lie() -> Result<(), Error> {
     made.list(&[(0, 4, 0), (1, 3, 0), (2, 4, 0)]);
     assert_skips_episode_1(&made, "has 4 rows, its length is listed as 3")?;
     made.list(&[(0, 4, 0), (2, 4, 0)]);
-    assert_skips_episode_1(
-        &made,
-        &format!("has rows but is not listed in meta/episodes: {FILE_0}"),
-    )
+    assert_skips_episode_1(&made, &format!("has rows but is not listed in meta/episodes: {FILE_0}"))
 }
 
 #[test]
@@ -97,20 +88,10 @@ fn totals_that_lie() -> Result<(), Error> {
     let expected = [
         skipped("info.json total_episodes", "says 9, 3 episodes found"),
         skipped("info.json total_frames", "says 36, 12 frames found"),
-        skipped(
-            "6 episodes (2-4, 6-8)",
-            "data file missing: data/chunk-000/episode_000002.parquet and 5 more",
-        ),
+        skipped("6 episodes (2-4, 6-8)", "data file missing: data/chunk-000/episode_000002.parquet and 5 more"),
     ];
     assert_eq!(dataset.skipped, expected);
-    let refusal = Dataset::open(
-        &OpenOptions {
-            strict: true,
-            ..made.options()
-        },
-        &mut |_| {},
-    )
-    .expect_err("strict");
+    let refusal = Dataset::open(&OpenOptions { strict: true, ..made.options() }, &mut |_| {}).expect_err("strict");
     assert!(matches!(refusal, Error::NothingLeft { .. }));
     assert!(refusal.to_string().contains("6 episodes (2-4, 6-8)"), "{refusal}");
     Ok(())
@@ -120,13 +101,7 @@ fn totals_that_lie() -> Result<(), Error> {
 fn a_rate_that_lies() -> Result<(), Error> {
     let made = spoilt(|_| {});
     made.set("/fps", json!(30));
-    assert_eq!(
-        made.open()?.skipped,
-        [skipped(
-            "info.json fps",
-            "says 30, the timestamps advance at 10.00 Hz"
-        )]
-    );
+    assert_eq!(made.open()?.skipped, [skipped("info.json fps", "says 30, the timestamps advance at 10.00 Hz")]);
     Ok(())
 }
 
@@ -139,14 +114,7 @@ fn the_same_episode_twice() -> Result<(), Error> {
     let dataset = made.open()?;
     assert_eq!(indices(&dataset), [0]);
     let named: Vec<&str> = dataset.skipped.iter().map(|entry| entry.what.as_str()).collect();
-    assert_eq!(
-        named,
-        [
-            "rows in data/chunk-000/episode_000001.parquet",
-            "info.json total_episodes",
-            "episode 1"
-        ]
-    );
+    assert_eq!(named, ["rows in data/chunk-000/episode_000001.parquet", "info.json total_episodes", "episode 1"]);
     Ok(())
 }
 
@@ -156,66 +124,33 @@ fn no_dataset_at_all() {
     let message = |made: &Made| made.open().expect_err("nothing to read").to_string();
     made.set("/codebase_version", json!("v1.6"));
     assert!(
-        message(&made).contains(
-            "its codebase_version is v1.6; expected a LeRobot dataset of version v2.0, v2.1 or v3.0"
-        )
+        message(&made)
+            .contains("its codebase_version is v1.6; expected a LeRobot dataset of version v2.0, v2.1 or v3.0")
     );
     std::fs::remove_file(made.root().join("meta/info.json")).expect("was there");
     assert!(message(&made).contains("it has no meta/info.json"));
     write(made.root().join("meta/info.json"), "{").expect("writable");
     assert!(matches!(made.open(), Err(Error::BadFile { .. })));
-    let nowhere = OpenOptions {
-        path: made.root().join("nowhere"),
-        ..OpenOptions::default()
-    };
-    assert!(matches!(
-        Dataset::open(&nowhere, &mut |_| {}),
-        Err(Error::NotADataset { .. })
-    ));
+    let nowhere = OpenOptions { path: made.root().join("nowhere"), ..OpenOptions::default() };
+    assert!(matches!(Dataset::open(&nowhere, &mut |_| {}), Err(Error::NotADataset { .. })));
 }
 
 #[test]
 fn missing_features_name_the_setting_and_the_choice() {
     let made = spoilt(|_| {});
     let wrong = [
-        (
-            OpenOptions {
-                state_keys: vec!["observation.joints".to_owned()],
-                ..made.options()
-            },
-            "data.state_keys",
-        ),
-        (
-            OpenOptions {
-                action_key: "actions".to_owned(),
-                ..made.options()
-            },
-            "data.action_key",
-        ),
-        (
-            OpenOptions {
-                cameras: Some(vec!["top".to_owned()]),
-                ..made.options()
-            },
-            "data.cameras",
-        ),
+        (OpenOptions { state_keys: vec!["observation.joints".to_owned()], ..made.options() }, "data.state_keys"),
+        (OpenOptions { action_key: "actions".to_owned(), ..made.options() }, "data.action_key"),
+        (OpenOptions { cameras: Some(vec!["top".to_owned()]), ..made.options() }, "data.cameras"),
     ];
     for (options, setting) in wrong {
         let error = Dataset::open(&options, &mut |_| {}).expect_err("not there");
         assert!(matches!(error, Error::MissingFeature { .. }), "{error}");
         assert!(error.to_string().contains(setting), "{error}");
     }
-    let options = OpenOptions {
-        action_key: "actions".to_owned(),
-        ..made.options()
-    };
-    let message = Dataset::open(&options, &mut |_| {})
-        .expect_err("not there")
-        .to_string();
-    assert!(
-        message.contains("feature 'actions'") && message.contains("it has: action, episode_index"),
-        "{message}"
-    );
+    let options = OpenOptions { action_key: "actions".to_owned(), ..made.options() };
+    let message = Dataset::open(&options, &mut |_| {}).expect_err("not there").to_string();
+    assert!(message.contains("feature 'actions'") && message.contains("it has: action, episode_index"), "{message}");
 }
 
 #[test]
@@ -223,10 +158,7 @@ fn shapes_that_lie() {
     let made = spoilt(|_| {});
     made.set("/features/action/shape", json!([7]));
     let message = made.open().expect_err("no action fits").to_string();
-    assert!(
-        message.contains("column 'action' has 2 elements a row, meta/info.json says 7"),
-        "{message}"
-    );
+    assert!(message.contains("column 'action' has 2 elements a row, meta/info.json says 7"), "{message}");
     for shape in [json!([1_u64 << 40, 1_u64 << 40]), json!([0])] {
         made.set("/features/action/shape", shape);
         assert!(matches!(made.open(), Err(Error::BadFile { .. })));
@@ -244,32 +176,14 @@ fn promised_columns_that_are_not_there() -> Result<(), Error> {
 
     let made = Made::v3(&[(0, 4, 0), (1, 4, 1)]);
     Rows::new(&[(0, 4)]).write(made.root(), FILE_0);
-    Rows {
-        success: vec![],
-        ..Rows::new(&[(1, 4)])
-    }
-    .write(made.root(), FILE_1);
+    Rows { success: vec![], ..Rows::new(&[(1, 4)]) }.write(made.root(), FILE_1);
     let dataset = made.open()?;
     assert_eq!(indices(&dataset), [0]);
-    assert_eq!(
-        dataset.skipped,
-        [skipped(
-            "episode 1",
-            "column next.success is not in its data file"
-        )]
-    );
+    assert_eq!(dataset.skipped, [skipped("episode 1", "column next.success is not in its data file")]);
 
-    made.set(
-        "/features/observation.extra",
-        json!({"dtype": "float32", "shape": [1], "names": null}),
-    );
-    let options = OpenOptions {
-        state_keys: vec!["observation.extra".to_owned()],
-        ..made.options()
-    };
-    let message = Dataset::open(&options, &mut |_| {})
-        .expect_err("no such column")
-        .to_string();
+    made.set("/features/observation.extra", json!({"dtype": "float32", "shape": [1], "names": null}));
+    let options = OpenOptions { state_keys: vec!["observation.extra".to_owned()], ..made.options() };
+    let message = Dataset::open(&options, &mut |_| {}).expect_err("no such column").to_string();
     assert!(message.contains("no column 'observation.extra'"), "{message}");
     Ok(())
 }
@@ -287,10 +201,8 @@ fn a_broken_list_is_read_as_far_as_it_goes() -> Result<(), Error> {
     let dataset = made.open()?;
     assert_eq!(indices(&dataset), [0, 1]);
     assert_eq!(dataset.skipped[0].what, "meta/episodes.jsonl line 3");
-    let stray = skipped(
-        "data file data/chunk-000/episode_000002.parquet",
-        "no episode in meta/episodes.jsonl refers to it",
-    );
+    let stray =
+        skipped("data file data/chunk-000/episode_000002.parquet", "no episode in meta/episodes.jsonl refers to it");
     assert_eq!(dataset.skipped[1], stray);
     Ok(())
 }
@@ -307,10 +219,7 @@ fn a_list_nobody_can_read() {
     );
     std::fs::remove_file(&list).expect("was there");
     let message = made.open().expect_err("nothing is known").to_string();
-    assert!(
-        message.contains("meta/episodes (holds no parquet file"),
-        "{message}"
-    );
+    assert!(message.contains("meta/episodes (holds no parquet file"), "{message}");
 }
 
 #[test]
@@ -320,13 +229,6 @@ fn nonsense_in_the_list_does_no_harm() -> Result<(), Error> {
     let dataset = made.open()?;
     assert_eq!(indices(&dataset), [0, 2]);
     let named: Vec<&str> = dataset.skipped.iter().map(|entry| entry.what.as_str()).collect();
-    assert_eq!(
-        named,
-        [
-            "second entry of episode 2",
-            "episode 1",
-            "episode 1152921504606846976"
-        ]
-    );
+    assert_eq!(named, ["second entry of episode 2", "episode 1", "episode 1152921504606846976"]);
     Ok(())
 }

@@ -11,8 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array, Int64Array, LargeStringArray,
-    ListArray, RecordBatch, StringArray, StructArray,
+    ArrayRef, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array, Int64Array, LargeStringArray, ListArray,
+    RecordBatch, StringArray, StructArray,
 };
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type};
 use parquet::arrow::ArrowWriter;
@@ -62,10 +62,7 @@ impl Rows {
     /// Adds a picture to every row whose colour says which row it is.
     fn with_pictures(mut self) -> Rows {
         let rows = self.episode.iter().zip(&self.frame);
-        self.pictures = Some(
-            rows.map(|(&episode, &frame)| png([episode as u8 * 20, frame as u8 * 10, 7]))
-                .collect(),
-        );
+        self.pictures = Some(rows.map(|(&episode, &frame)| png([episode as u8 * 20, frame as u8 * 10, 7])).collect());
         self
     }
 
@@ -76,16 +73,8 @@ impl Rows {
         let state = self.state.iter().map(|row| Some(row.map(Some)));
         let action = self.action.iter().map(|row| Some(row.iter().copied().map(Some)));
         let mut columns: Vec<(&str, ArrayRef)> = vec![
-            (
-                "observation.state",
-                Arc::new(FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>(
-                    state, 2,
-                )),
-            ),
-            (
-                "action",
-                Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(action)),
-            ),
+            ("observation.state", Arc::new(FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>(state, 2))),
+            ("action", Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(action))),
             ("next.reward", scalars(&self.reward)),
             ("timestamp", scalars(&self.time_s)),
             ("frame_index", indices(&self.frame)),
@@ -100,10 +89,7 @@ impl Rows {
             let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(pictures));
             let path: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>; n]));
             let field = |name: &str, kind| Arc::new(Field::new(name, kind, true));
-            let cells = vec![
-                (field("bytes", DataType::Binary), bytes),
-                (field("path", DataType::Utf8), path),
-            ];
+            let cells = vec![(field("bytes", DataType::Binary), bytes), (field("path", DataType::Utf8), path)];
             columns.push((CAMERA, Arc::new(StructArray::from(cells))));
         }
         write_table(&root.join(file), columns);
@@ -114,9 +100,7 @@ impl Rows {
 fn png(colour: [u8; 3]) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     let picture = image::RgbImage::from_pixel(4, 4, image::Rgb(colour));
-    picture
-        .write_to(&mut bytes, image::ImageFormat::Png)
-        .expect("memory can be written");
+    picture.write_to(&mut bytes, image::ImageFormat::Png).expect("memory can be written");
     bytes.into_inner()
 }
 
@@ -139,10 +123,8 @@ impl Made {
     fn v3(episodes: &[(i64, i64, i64)]) -> Made {
         let made = Made::with_info("v3.0", episodes.iter().map(|&(_, len, _)| len).collect());
         let text = |tasks: Vec<&str>| -> ArrayRef { Arc::new(LargeStringArray::from(tasks)) };
-        let tasks: Vec<(&str, ArrayRef)> = vec![
-            ("task_index", Arc::new(Int64Array::from(vec![0]))),
-            ("__index_level_0__", text(vec!["push"])),
-        ];
+        let tasks: Vec<(&str, ArrayRef)> =
+            vec![("task_index", Arc::new(Int64Array::from(vec![0]))), ("__index_level_0__", text(vec!["push"]))];
         write_table(&made.root().join("meta/tasks.parquet"), tasks);
         made.list(episodes);
         made
@@ -164,35 +146,22 @@ impl Made {
             ("videos/observation.images.film/from_timestamp", from_s()),
             ("stats/action/min", from_s()),
         ];
-        write_table(
-            &self.root().join("meta/episodes/chunk-000/file-000.parquet"),
-            columns,
-        );
+        write_table(&self.root().join("meta/episodes/chunk-000/file-000.parquet"), columns);
     }
 
     /// A v2.1 dataset that lists the given lengths, without data files.
     fn v21(lengths: &[i64]) -> Made {
         let made = Made::with_info("v2.1", lengths.to_vec());
         let lines = lengths.iter().enumerate();
-        let lines = lines.map(|(i, len)| {
-            format!(
-                "{}\n",
-                json!({"episode_index": i, "tasks": ["push"], "length": len})
-            )
-        });
+        let lines =
+            lines.map(|(i, len)| format!("{}\n", json!({"episode_index": i, "tasks": ["push"], "length": len})));
         write(made.root().join("meta/episodes.jsonl"), lines.collect::<String>()).expect("writable");
-        write(
-            made.root().join("meta/tasks.jsonl"),
-            "{\"task_index\": 0, \"task\": \"push\"}\n",
-        )
-        .expect("writable");
+        write(made.root().join("meta/tasks.jsonl"), "{\"task_index\": 0, \"task\": \"push\"}\n").expect("writable");
         made
     }
 
     fn with_info(version: &str, lengths: Vec<i64>) -> Made {
-        let made = Made {
-            dir: TempDir::new().expect("a temporary folder"),
-        };
+        let made = Made { dir: TempDir::new().expect("a temporary folder") };
         create_dir_all(made.root().join("meta")).expect("writable");
         let scalar = |dtype: &str| json!({"dtype": dtype, "shape": [1], "names": null});
         made.write_info(&json!({
@@ -253,8 +222,5 @@ fn indices(dataset: &Dataset) -> Vec<usize> {
 }
 
 fn skipped(what: &str, why: &str) -> Skipped {
-    Skipped {
-        what: what.to_owned(),
-        why: why.to_owned(),
-    }
+    Skipped { what: what.to_owned(), why: why.to_owned() }
 }

@@ -24,10 +24,7 @@ fn v3_scalar_and_list_columns() -> Result<(), Error> {
     assert_eq!(indices(&dataset), [0, 1, 2]);
     assert_eq!(dataset.total_frames(), 12);
     let spec = &dataset.spec;
-    assert_eq!(
-        (spec.state_len(), spec.action_len(), spec.control_rate_hz),
-        (2, 2, 10.0)
-    );
+    assert_eq!((spec.state_len(), spec.action_len(), spec.control_rate_hz), (2, 2, 10.0));
     assert_eq!(spec.action.names, ["x", "y"]);
     assert_eq!(spec.tasks, ["push"]);
     assert!(spec.has_reward && spec.has_success);
@@ -59,10 +56,7 @@ fn v21_reads_like_v3() -> Result<(), Error> {
 fn rows_in_another_order_are_sorted() -> Result<(), Error> {
     let made = Made::v3(&[(0, 4, 0), (1, 3, 0)]);
     let mut rows = Rows::new(&[(1, 3), (0, 4)]).with_pictures();
-    made.set(
-        "/features/observation.images.top",
-        json!({"dtype": "image", "shape": [3, 4, 4], "names": null}),
-    );
+    made.set("/features/observation.images.top", json!({"dtype": "image", "shape": [3, 4, 4], "names": null}));
     for (a, b) in [(0, 2), (1, 5)] {
         rows.episode.swap(a, b);
         rows.frame.swap(a, b);
@@ -90,13 +84,7 @@ fn rows_in_another_order_are_sorted() -> Result<(), Error> {
 fn several_columns_make_one_state() -> Result<(), Error> {
     let made = three_episodes();
     let state_keys = vec!["next.reward".to_owned(), "observation.state".to_owned()];
-    let dataset = Dataset::open(
-        &OpenOptions {
-            state_keys,
-            ..made.options()
-        },
-        &mut |_| {},
-    )?;
+    let dataset = Dataset::open(&OpenOptions { state_keys, ..made.options() }, &mut |_| {})?;
     assert_eq!(dataset.spec.state_len(), 3);
     assert_eq!(dataset.spec.state[0].names, ["next.reward[0]"]);
     assert_eq!(dataset.spec.state[1].offset, 1);
@@ -107,13 +95,7 @@ fn several_columns_make_one_state() -> Result<(), Error> {
 #[test]
 fn the_first_episodes_are_enough_when_so_asked() -> Result<(), Error> {
     let made = three_episodes();
-    let dataset = Dataset::open(
-        &OpenOptions {
-            max_episodes: Some(1),
-            ..made.options()
-        },
-        &mut |_| {},
-    )?;
+    let dataset = Dataset::open(&OpenOptions { max_episodes: Some(1), ..made.options() }, &mut |_| {})?;
     assert_eq!(indices(&dataset), [0]);
     assert_eq!(dataset.skipped, []);
     Ok(())
@@ -125,13 +107,7 @@ fn the_content_id_follows_content_and_settings() -> Result<(), Error> {
     let id = made.open()?.content_id;
     assert_eq!(id, made.open()?.content_id);
     assert_eq!(id, three_episodes().open()?.content_id);
-    let fewer = Dataset::open(
-        &OpenOptions {
-            max_episodes: Some(2),
-            ..made.options()
-        },
-        &mut |_| {},
-    )?;
+    let fewer = Dataset::open(&OpenOptions { max_episodes: Some(2), ..made.options() }, &mut |_| {})?;
     assert_ne!(id, fewer.content_id);
     made.set("/robot_type", json!("another"));
     assert_ne!(id, made.open()?.content_id);
@@ -141,20 +117,10 @@ fn the_content_id_follows_content_and_settings() -> Result<(), Error> {
 #[test]
 fn depth_cameras_get_a_word() -> Result<(), Error> {
     let made = three_episodes();
-    let depth =
-        json!({"dtype": "video", "shape": [4, 4, 1], "names": null, "info": {"video.is_depth_map": true}});
+    let depth = json!({"dtype": "video", "shape": [4, 4, 1], "names": null, "info": {"video.is_depth_map": true}});
     made.set("/features/observation.images.depth", depth);
-    let dataset = Dataset::open(
-        &OpenOptions {
-            strict: true,
-            ..made.options()
-        },
-        &mut |_| {},
-    )?;
-    let word = skipped(
-        "camera observation.images.depth",
-        "is a depth camera, only colour cameras are read",
-    );
+    let dataset = Dataset::open(&OpenOptions { strict: true, ..made.options() }, &mut |_| {})?;
+    let word = skipped("camera observation.images.depth", "is a depth camera, only colour cameras are read");
     assert_eq!(dataset.skipped, [word]);
     Ok(())
 }
