@@ -85,7 +85,7 @@ impl Normaliser {
 
     fn check(&self, values: &[f32], out: &[f32]) {
         assert_eq!(values.len(), out.len(), "normalisation writes as many values as it reads");
-        let whole_rows = if self.dim() == 0 { values.is_empty() } else { values.len() % self.dim() == 0 };
+        let whole_rows = if self.dim() == 0 { values.is_empty() } else { values.len().is_multiple_of(self.dim()) };
         assert!(whole_rows, "{} values are not whole rows of {}", values.len(), self.dim());
     }
 }

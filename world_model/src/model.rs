@@ -154,6 +154,7 @@ pub struct Prediction {
 
 /// How the embedding goes on under actions.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one per process, and it is made of handles to tensors")]
 pub enum Dynamics {
     /// For cameras.
     Rssm(Rssm),

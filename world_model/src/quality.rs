@@ -80,7 +80,7 @@ pub fn error_by_horizon(
             from.iter().flat_map(|&(t, s)| corpus.tracks[t].action[(s + i) * a..(s + i + 1) * a].to_vec()).collect();
         Tensor::from_data(TensorData::new(values, [rows, a]), device)
     };
-    let reported = |h: usize| h.is_power_of_two() || h % 5 == 0 || h == horizon;
+    let reported = |h: usize| h.is_power_of_two() || h.is_multiple_of(5) || h == horizon;
     let (mut real, mut shuffled) = (latent.clone(), latent.clone());
     let pictures_at = |camera: usize, i: usize| {
         let frames: Vec<&[u8]> =

@@ -6,7 +6,7 @@
 //! z_{t+1} ~ mean_k p_k(z | h_{t+1})            prior: an ensemble of K heads   (imagination)
 //! z_{t+1} ~ q(z | h_{t+1}, e_{t+1})            posterior                       (observation)
 //! ê_{t+1} = e_t + δ(h_{t+1}, z_{t+1})          the next embedding, as a change
-//! r, success, failure = heads(h_{t+1}, z_{t+1}, ê_{t+1})
+//! r, success, failure = heads(ê_{t+1}, a_t)       what an embedding and an action do not show, they must not claim
 //! ```
 //! `e_t` is the recorded embedding while observing and the predicted one while imagining. So imagination begins exactly
 //! at the observation and adds changes: it can only lose to "nothing changes" by predicting a wrong change. `z` is left
@@ -73,7 +73,6 @@ impl Rssm {
     pub fn new(config: &RssmConfig, embedding: usize, state_len: usize, action: usize, device: &Device) -> Self {
         let RssmConfig { hidden, groups, classes, width, members, .. } = *config;
         let z = groups * classes;
-        let full = hidden + z + embedding;
         Self {
             start: Mlp::new(&[embedding, width, hidden], device),
             input: Mlp::new(&[z + action + embedding, width], device),
@@ -81,7 +80,7 @@ impl Rssm {
             prior: EnsembleMlp::new(members, &[hidden, width, z + embedding], device),
             posterior: Mlp::new(&[hidden + embedding, width, z], device),
             change: Mlp::ending_at_zero(&[hidden + z + embedding, width, width, embedding], device),
-            outcome: Mlp::new(&[full, width, 3], device),
+            outcome: Mlp::new(&[embedding + action, width, 3], device),
             groups,
             classes,
             members,
@@ -133,8 +132,8 @@ impl Rssm {
         e.clone() + self.change.forward(Tensor::cat(vec![h.clone(), z.clone(), e.clone()], 1))
     }
 
-    fn logits(&self, e: &Tensor<2>, h: &Tensor<2>, z: &Tensor<2>) -> [Tensor<1>; 3] {
-        let heads = self.outcome.forward(Tensor::cat(vec![h.clone(), z.clone(), e.clone()], 1));
+    fn logits(&self, e: &Tensor<2>, action: Tensor<2>) -> [Tensor<1>; 3] {
+        let heads = self.outcome.forward(Tensor::cat(vec![e.clone(), action], 1));
         [0, 1, 2].map(|head| heads.clone().narrow(1, head, 1).squeeze_dim::<1>(1))
     }
 
@@ -157,13 +156,13 @@ impl Rssm {
 
     /// One imagined step: `latent [B]`, action `[B, A]`, Gumbel noise `[B, noise_len]`.
     pub fn imagine(&self, latent: &Latent, action: Tensor<2>, gumbel: Tensor<2>) -> (Latent, Prediction) {
-        let h = self.advance(latent, action);
+        let h = self.advance(latent, action.clone());
         let (each, guesses) = self.heads(&h);
         let spread = (guesses.clone() - guesses.mean_dim(0)).square().mean_dim(0).sqrt();
         let disagreement = spread.mean_dim(2).flatten::<1>(0, 2);
         let z = self.sample(self.mean_prior(&each), gumbel);
         let e = self.changed(&latent.e, &h, &z);
-        let [reward, success, failure] = self.logits(&e, &h, &z);
+        let [reward, success, failure] = self.logits(&e, action);
         let prediction = Prediction { reward, success: sigmoid(success), failure: sigmoid(failure), disagreement };
         (Latent { e, h: Some(h), z: Some(z) }, prediction)
     }
@@ -193,7 +192,7 @@ impl Rssm {
     /// end is never observed, so only imagined states can lead to one. Only what is recurrent runs step by step; the
     /// rest runs once over all steps, which is several times quicker.
     pub fn loss(&self, s: Sequence, gumbel: Tensor<4>, bootstrap: Tensor<3>) -> (Tensor<1>, Metrics) {
-        let [batch, steps, _] = s.action.dims();
+        let [batch, steps, actions] = s.action.dims();
         let step3 = |x: &Tensor<3>, i: usize| x.clone().narrow(1, i, 1).squeeze_dim::<2>(1);
         let draw = |pass: usize, i: usize| {
             gumbel.clone().narrow(0, pass, 1).narrow(1, i, 1).reshape([batch, self.noise_len()])
@@ -203,7 +202,7 @@ impl Rssm {
         let mut imagined = self.start(first, draw(1, 0));
         let mut seen_states: [Vec<Tensor<2>>; 3] = Default::default();
         let mut posteriors = Vec::with_capacity(steps);
-        let mut imagined_states: [Vec<Tensor<2>>; 3] = Default::default();
+        let mut imagined_embeddings = Vec::with_capacity(steps);
         for i in 0..steps {
             let action = step3(&s.action, i);
             let next = step3(&s.embedding, i + 1);
@@ -220,15 +219,13 @@ impl Rssm {
             let h = self.advance(&imagined, action);
             let z = self.sample(self.mean_prior(&self.heads(&h).0), draw(1, i + 1));
             let e = self.changed(&imagined.e, &h, &z);
-            for (list, x) in imagined_states.iter_mut().zip([&e, &h, &z]) {
-                list.push(x.clone());
-            }
+            imagined_embeddings.push(e.clone());
             imagined = Latent { e, h: Some(h), z: Some(z) };
         }
         // Time-major [L·B, …] from here on.
         let flat = |x: &Tensor<2>| x.clone().transpose().reshape([steps * batch]);
         let [e_before, h, z] = seen_states.map(|list| Tensor::cat(list, 0));
-        let [e_imagined, h_imagined, z_imagined] = imagined_states.map(|list| Tensor::cat(list, 0));
+        let e_imagined = Tensor::cat(imagined_embeddings, 0);
         let next =
             s.embedding.clone().narrow(1, 1, steps).swap_dims(0, 1).reshape([steps * batch, s.embedding.dims()[2]]);
         let (seen, taken) = (flat(&s.observed), flat(&s.taken));
@@ -246,7 +243,8 @@ impl Rssm {
         let kl = self.balanced_kl(Tensor::cat(posteriors, 0), self.mean_prior(&each), each, learns);
         let kl = (kl * seen).sum() / seen_count;
 
-        let [reward, success, failure] = self.logits(&e_imagined, &h_imagined, &z_imagined);
+        let actions = s.action.clone().swap_dims(0, 1).reshape([steps * batch, actions]);
+        let [reward, success, failure] = self.logits(&e_imagined, actions);
         let reward = ((reward - flat(&s.reward)).square() * taken.clone()).sum() / taken_count.clone();
         // softplus(x) - y·x is the cross-entropy of a Bernoulli with logit x against y.
         let bernoulli = |x: Tensor<1>, y: Tensor<1>| {

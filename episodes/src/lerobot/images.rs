@@ -139,8 +139,8 @@ impl<'a> Pictures<'a> {
         });
         let mut trouble = None;
         match reader {
-            Ok(mut reader) => {
-                while let Some(batch) = reader.next() {
+            Ok(reader) => {
+                for batch in reader {
                     let cells = batch.map_err(|err| err.to_string()).and_then(|batch| Cells::new(batch.column(0)));
                     let cells = match cells {
                         Ok(cells) => cells,
@@ -176,10 +176,8 @@ impl<'a> Pictures<'a> {
         let mut found = Unseen::new();
         let mut broken: BTreeMap<usize, String> = BTreeMap::new();
         self.walk(unseen, &mut found, &mut |position, encoded| {
-            if !broken.contains_key(&position) {
-                if let Err(err) = image::load_from_memory(encoded) {
-                    broken.insert(position, err.to_string());
-                }
+            if let Err(err) = image::load_from_memory(encoded) {
+                broken.entry(position).or_insert_with(|| err.to_string());
             }
             Ok(())
         })?;
