@@ -82,10 +82,11 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// Whether imagination puts the policies in their true order; equal scores contradict no order.
+/// Whether imagination puts the policies in their true order of return; equal scores contradict no order. Return and not
+/// success: it is what policies are improved and judged by.
 fn order(policies: &[PolicyReport]) -> String {
     let mut both: Vec<(f64, f64, &str)> =
-        policies.iter().filter_map(|p| Some((p.truth?.success, p.imagined.success, p.name.as_str()))).collect();
+        policies.iter().filter_map(|p| Some((p.truth?.return_, p.imagined.return_, p.name.as_str()))).collect();
     if both.len() < 2 {
         return String::new();
     }
@@ -94,10 +95,10 @@ fn order(policies: &[PolicyReport]) -> String {
     let names = |both: &[(f64, f64, &str)]| both.iter().map(|x| x.2).collect::<Vec<_>>().join(" > ");
     let truth = names(&both);
     if !contradicted {
-        return format!("Imagination orders them as the truth does: {truth}.");
+        return format!("By return, imagination orders them as the truth does: {truth}.");
     }
     both.sort_by(|a, b| b.1.total_cmp(&a.1));
-    format!("Imagination orders them {}; the truth is {truth}.", names(&both))
+    format!("By return, imagination orders them {}; the truth is {truth}.", names(&both))
 }
 
 fn world_model(errors: &[HorizonError], out: &mut String) -> std::fmt::Result {

@@ -111,7 +111,7 @@ fn a_wrong_order_and_a_useless_model_are_said() {
     report.policies[3].truth = policy("", 0.0, Some(0.2)).truth;
     report.world_model.error_by_horizon = vec![error("state", 5, 2.0, 1.0, 1.5)];
     let text = report.to_markdown();
-    let expected = "Imagination orders them improved > cloned > behaviour > random; the truth is cloned > behaviour > \
+    let expected = "By return, imagination orders them improved > cloned > behaviour > random; the truth is cloned > behaviour > \
                     improved > random.";
     assert!(text.contains(expected), "{text}");
     let expected = "- **state**: does not beat both floors at any horizon (h = 5): do not trust it; 100 % more error \

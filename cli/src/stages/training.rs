@@ -61,7 +61,7 @@ pub fn train<L>(run: &mut RunDir, stage: &Stage<'_>, learner: &mut L, hands: Han
         (hands.restore)(learner, &checkpoint.dir)?;
         first = checkpoint.resume.step as usize;
     }
-    let plan_path = run.path(&format!("checkpoints/{}.plan", stage.name));
+    let plan_path = run.path(&format!("{}.plan", stage.name));
     let planned = || -> Option<usize> { std::fs::read_to_string(&plan_path).ok()?.trim().parse().ok() };
     let mut updates = if stage.budget_s.is_some() { planned().unwrap_or(usize::MAX) } else { stage.updates };
     let mut progress = Progress::stage(stage.name, if updates == usize::MAX { 0 } else { updates as u64 }, "updates");
