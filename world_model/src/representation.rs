@@ -172,7 +172,15 @@ impl Representation {
     }
 
     /// Shows the embedding `[B, E]` as one camera's picture, repainting `reference [B, M, 768]` whose embedding is `[B, E]`.
+    ///
+    /// `ô = ref + D(e, e_ref, ref) - D(e_ref, e_ref, ref)`: what the decoder gets wrong about the reference itself cancels, and an
+    /// embedding that has not changed shows exactly the reference.
     pub fn decode(&self, camera: usize, e: Tensor<2>, e_reference: Tensor<2>, reference: Tensor<3>) -> Tensor<3> {
+        let unchanged = self.paint(camera, e_reference.clone(), e_reference.clone(), reference.clone());
+        reference.clone() + self.paint(camera, e, e_reference, reference) - unchanged
+    }
+
+    fn paint(&self, camera: usize, e: Tensor<2>, e_reference: Tensor<2>, reference: Tensor<3>) -> Tensor<3> {
         let width = self.camera_width;
         let part = |e: Tensor<2>| e.narrow(1, camera * width, width);
         self.decoders[camera].forward(part(e), part(e_reference), reference)
@@ -194,7 +202,7 @@ impl Representation {
 
         let mut picture = now.clone().mean() * 0.0;
         for (camera, (seen, shown)) in pairs.reference.into_iter().zip(pairs.now).enumerate() {
-            let painted = self.decode(camera, now.clone(), reference.clone(), seen.clone());
+            let painted = self.paint(camera, now.clone(), reference.clone(), seen.clone());
             // What moved is a few pixels of many: they count four times.
             let moved = (shown.clone() - seen).abs().greater_elem(0.1).float() * 3.0 + 1.0;
             picture = picture + ((painted - shown).square() * moved).mean();
