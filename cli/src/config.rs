@@ -97,15 +97,15 @@ impl RunConfig {
     /// The smallest run that goes through every stage.
     pub fn quick(mut self) -> Self {
         let w = &mut self.world_model;
-        w.representation.updates = w.representation.updates.min(300);
+        w.representation.updates = w.representation.updates.min(800);
         w.representation.batch = w.representation.batch.min(64);
-        w.updates = w.updates.min(250);
+        w.updates = w.updates.min(800);
         w.batch = w.batch.min(32);
-        self.policy.updates = self.policy.updates.min(600);
-        self.value.updates = self.value.updates.min(200);
-        self.improve.updates = self.improve.updates.min(80);
-        self.improve.judge_every = self.improve.judge_every.min(40);
-        self.demo.episodes = self.demo.episodes.min(100);
+        self.policy.updates = self.policy.updates.min(2000);
+        self.value.updates = self.value.updates.min(400);
+        self.improve.updates = self.improve.updates.min(200);
+        self.improve.judge_every = self.improve.judge_every.min(100);
+        self.demo.episodes = self.demo.episodes.min(150);
         self.demo.truth_episodes = self.demo.truth_episodes.min(30);
         self.evaluate.samples = self.evaluate.samples.min(2);
         self

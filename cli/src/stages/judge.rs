@@ -278,6 +278,19 @@ impl Workshop {
                 (evaluate::Verdict { decision: "ABSTAIN".into(), why, gain: 0.0, gain_ci95: [0.0; 2] }, Vec::new())
             }
         };
+        let lost: Vec<String> = errors
+            .iter()
+            .filter(|e| e.h >= 10 && !e.beats_both_floors())
+            .map(|e| format!("{} at {} steps", e.modality, e.h))
+            .collect();
+        // A model that cannot beat doing nothing has no say, whatever it imagines.
+        let verdict = if lost.is_empty() {
+            verdict
+        } else {
+            let why =
+                format!("on held-out episodes the world model does not beat both floors for {}.", lost.join(", "));
+            evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
+        };
         let decision = match verdict.decision.as_str() {
             "GO" => Decision::Go,
             "NO-GO" => Decision::NoGo,
