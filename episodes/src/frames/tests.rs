@@ -210,6 +210,7 @@ fn wrong_pictures_are_errors_and_leave_nothing() {
 }
 
 #[test]
+#[ignore = "decodes two whole datasets: minutes without optimisation (cargo test --release -- --ignored)"]
 #[expect(clippy::print_stderr, reason = "says why nothing was tested")]
 fn real_recordings_decode() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");

@@ -47,6 +47,7 @@ fn pusht_v3() -> Result<(), Error> {
 }
 
 #[test]
+#[ignore = "decodes a whole dataset: minutes without optimisation (cargo test --release -- --ignored)"]
 fn g1_v21_with_holes() -> Result<(), Error> {
     let Some(path) = beside_the_repository("g1_bottle_v21") else {
         return Ok(());
