@@ -1,6 +1,6 @@
 //! Imagination: what would have followed.
 //!
-//! [`imagine`] carries a batch of latent states forward under an actor; [`score`] reads returns and success off the
+//! [`imagine`](mod@imagine) carries a batch of latent states forward under an actor; [`score`] reads returns and success off the
 //! predictions; [`branch`] forks a recorded episode under shared noise and lets several arms act otherwise.
 //! Actors are closures over embeddings, so this crate knows no policy.
 //!
