@@ -137,6 +137,12 @@ pub enum Verb {
         #[arg(long, value_delimiter = ',', value_name = "A,B")]
         policies: Vec<String>,
     },
+    /// Read several runs of one experiment (its seeds) as one: pooled scores, paired gain, agreement of the orders.
+    Pool {
+        /// Complete run directories.
+        #[arg(required = true, num_args = 1.., value_name = "RUN")]
+        runs: Vec<PathBuf>,
+    },
     /// Open a run's recording in the rerun viewer, or say how to.
     View {
         /// Run directory, or a recording.rrd.

@@ -6,16 +6,23 @@ use crate::errors::Interrupted;
 
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 
-/// Begins to catch signals; for commands that checkpoint. Others keep the system's immediate end.
+/// What the first signal is answered with by commands that train.
+pub const CHECKPOINT: &str =
+    "\nstopping after this step; a checkpoint is written. Press Ctrl-C again to quit at once";
+/// The same for a server, which has nothing to save.
+pub const SERVER: &str = "\nclosing. Press Ctrl-C again to quit at once";
+
+/// Begins to catch signals, answering the first with `words`. Commands that do not call this keep the system's immediate
+/// end.
 ///
 /// # Errors
 /// The system refuses the handler.
-pub fn install() -> anyhow::Result<()> {
-    ctrlc::set_handler(|| {
+pub fn install(words: &'static str) -> anyhow::Result<()> {
+    ctrlc::set_handler(move || {
         if SIGNALS.fetch_add(1, Ordering::SeqCst) > 0 {
             std::process::exit(130);
         }
-        crate::output::tell("\nstopping after this step; a checkpoint is written. Press Ctrl-C again to quit at once");
+        crate::output::tell(words);
     })
     .map_err(|error| anyhow::anyhow!("cannot catch Ctrl-C: {error}"))
 }

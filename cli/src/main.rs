@@ -15,6 +15,7 @@ mod inspect;
 mod interrupt;
 mod memory;
 mod output;
+mod pool;
 mod progress;
 mod report;
 mod run_dir;
@@ -28,6 +29,9 @@ use anyhow::Result;
 use args::{Cli, Verb};
 use clap::Parser;
 use clap::error::ErrorKind;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     crash::install_hook();
@@ -60,6 +64,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
             stages::branch(run, *episode, *step, arms, *horizon, common)
         }
         Verb::Evaluate { run, policies } => stages::evaluate(run, policies, common),
+        Verb::Pool { runs } => pool::pool(runs, common.json),
         Verb::View { run } => view::view(run, common.json),
         Verb::Serve { from, policy, port, host, api_key } => {
             stages::serve(from, policy, (host, *port), api_key.as_deref(), common)

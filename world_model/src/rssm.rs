@@ -6,8 +6,12 @@
 //! z_{t+1} ~ mean_k p_k(z | h_{t+1})            prior: an ensemble of K heads   (imagination)
 //! z_{t+1} ~ q(z | h_{t+1}, e_{t+1})            posterior                       (observation)
 //! ê_{t+1} = e_t + δ(h_{t+1}, z_{t+1})          the next embedding, as a change
-//! r, success, failure = heads(ê_{t+1}, a_t)       what an embedding and an action do not show, they must not claim
+//! r, success, failure = heads(e_t, a_t, ê_{t+1})  what embeddings and an action do not show, they must not claim
 //! ```
+//! The heads see `e_t` because an end is never observed: a recording stops at the action that ends the episode. Among the
+//! recorded transitions near a goal only those that missed it have a next embedding, so `ê` learns to fall short there, and a
+//! success read off `ê` alone would come too rarely. From where the robot stood and what it did, success is never censored.
+//!
 //! `e_t` is the recorded embedding while observing and the predicted one while imagining. So imagination begins exactly
 //! at the observation and adds changes: it can only lose to "nothing changes" by predicting a wrong change. `z` is left
 //! with what is not determined. Every prior head also guesses the change `e_{t+1} - e_t` from `h_{t+1}` alone, each from its own
@@ -80,7 +84,7 @@ impl Rssm {
             prior: EnsembleMlp::new(members, &[hidden, width, z + embedding], device),
             posterior: Mlp::new(&[hidden + embedding, width, z], device),
             change: Mlp::ending_at_zero(&[hidden + z + embedding, width, width, embedding], device),
-            outcome: Mlp::new(&[embedding + action, width, 3], device),
+            outcome: Mlp::new(&[2 * embedding + action, width, 3], device),
             groups,
             classes,
             members,
@@ -132,8 +136,9 @@ impl Rssm {
         e.clone() + self.change.forward(Tensor::cat(vec![h.clone(), z.clone(), e.clone()], 1))
     }
 
-    fn logits(&self, e: &Tensor<2>, action: Tensor<2>) -> [Tensor<1>; 3] {
-        let heads = self.outcome.forward(Tensor::cat(vec![e.clone(), action], 1));
+    /// Reward, and the logits of success and failure, of going from `e` by `action` to `next`.
+    fn outcomes(&self, e: Tensor<2>, action: Tensor<2>, next: Tensor<2>) -> [Tensor<1>; 3] {
+        let heads = self.outcome.forward(Tensor::cat(vec![e, action, next], 1));
         [0, 1, 2].map(|head| heads.clone().narrow(1, head, 1).squeeze_dim::<1>(1))
     }
 
@@ -162,7 +167,7 @@ impl Rssm {
         let disagreement = spread.mean_dim(2).flatten::<1>(0, 2);
         let z = self.sample(self.mean_prior(&each), gumbel);
         let e = self.changed(&latent.e, &h, &z);
-        let [reward, success, failure] = self.logits(&e, action);
+        let [reward, success, failure] = self.outcomes(latent.e.clone(), action, e.clone());
         let prediction = Prediction { reward, success: sigmoid(success), failure: sigmoid(failure), disagreement };
         (Latent { e, h: Some(h), z: Some(z) }, prediction)
     }
@@ -188,9 +193,9 @@ impl Rssm {
     /// Loss of one shard of sequences; `gumbel [2, L+1, B, noise_len]`, `bootstrap [L, K, B]` says who learns from what.
     ///
     /// Twice along the sequence: observed (posterior, KL to every prior head, the change to the next embedding), and
-    /// imagined from the first observation to the end (multi-step), where reward, success and failure are learned: an
-    /// end is never observed, so only imagined states can lead to one. Only what is recurrent runs step by step; the
-    /// rest runs once over all steps, which is several times quicker.
+    /// imagined from the first observation to the end (multi-step). Reward, success and failure are learned on both, always
+    /// with an imagined next embedding: an end is never observed, and a posterior that has seen its absence gives it away.
+    /// Only what is recurrent runs step by step; the rest runs once over all steps, which is several times quicker.
     pub fn loss(&self, s: Sequence, gumbel: Tensor<4>, bootstrap: Tensor<3>) -> (Tensor<1>, Metrics) {
         let [batch, steps, actions] = s.action.dims();
         let step3 = |x: &Tensor<3>, i: usize| x.clone().narrow(1, i, 1).squeeze_dim::<2>(1);
@@ -202,7 +207,7 @@ impl Rssm {
         let mut imagined = self.start(first, draw(1, 0));
         let mut seen_states: [Vec<Tensor<2>>; 3] = Default::default();
         let mut posteriors = Vec::with_capacity(steps);
-        let mut imagined_embeddings = Vec::with_capacity(steps);
+        let mut imagined_embeddings = vec![imagined.e.clone()];
         for i in 0..steps {
             let action = step3(&s.action, i);
             let next = step3(&s.embedding, i + 1);
@@ -225,7 +230,8 @@ impl Rssm {
         // Time-major [L·B, …] from here on.
         let flat = |x: &Tensor<2>| x.clone().transpose().reshape([steps * batch]);
         let [e_before, h, z] = seen_states.map(|list| Tensor::cat(list, 0));
-        let e_imagined = Tensor::cat(imagined_embeddings, 0);
+        let imagined_before = Tensor::cat(imagined_embeddings[..steps].to_vec(), 0);
+        let e_imagined = Tensor::cat(imagined_embeddings[1..].to_vec(), 0);
         let next =
             s.embedding.clone().narrow(1, 1, steps).swap_dims(0, 1).reshape([steps * batch, s.embedding.dims()[2]]);
         let (seen, taken) = (flat(&s.observed), flat(&s.taken));
@@ -237,18 +243,28 @@ impl Rssm {
             (self.embedding_error(e_imagined.clone(), next.clone()) * seen.clone()).sum() / seen_count.clone();
         let (each, guesses) = self.heads(&h);
         let learns = bootstrap.swap_dims(0, 1).reshape([self.members, steps * batch]);
-        let wrong = (guesses - (next - e_before).unsqueeze::<3>()).square().mean_dim(2).squeeze_dim::<2>(2);
+        let wrong = (guesses - (next - e_before.clone()).unsqueeze::<3>()).square().mean_dim(2).squeeze_dim::<2>(2);
         let guess =
             (wrong * learns.clone() * seen.clone().unsqueeze::<2>()).sum() / (seen_count.clone() * self.members as f64);
-        let kl = self.balanced_kl(Tensor::cat(posteriors, 0), self.mean_prior(&each), each, learns);
+        let prior = self.mean_prior(&each);
+        let kl = self.balanced_kl(Tensor::cat(posteriors, 0), prior.clone(), each, learns);
         let kl = (kl * seen).sum() / seen_count;
 
         let actions = s.action.clone().swap_dims(0, 1).reshape([steps * batch, actions]);
-        let [reward, success, failure] = self.logits(&e_imagined, actions);
-        let reward = ((reward - flat(&s.reward)).square() * taken.clone()).sum() / taken_count.clone();
+        // One step ahead of what was observed, by the prior, and many steps ahead.
+        let z = self.sample(prior, gumbel.narrow(0, 0, 1).narrow(1, 1, steps).reshape([steps * batch, self.noise_len()]));
+        let e_ahead = self.changed(&e_before, &h, &z);
+        let twice = |x: Tensor<1>| Tensor::cat(vec![x.clone(), x], 0);
+        let [reward, success, failure] = self.outcomes(
+            Tensor::cat(vec![e_before, imagined_before], 0),
+            Tensor::cat(vec![actions.clone(), actions], 0),
+            Tensor::cat(vec![e_ahead, e_imagined], 0),
+        );
+        let (taken, taken_count) = (twice(taken), taken_count * 2.0);
+        let reward = ((reward - twice(flat(&s.reward))).square() * taken.clone()).sum() / taken_count.clone();
         // softplus(x) - y·x is the cross-entropy of a Bernoulli with logit x against y.
         let bernoulli = |x: Tensor<1>, y: Tensor<1>| {
-            ((softplus(x.clone(), 1.0) - x * y) * taken.clone()).sum() / taken_count.clone()
+            ((softplus(x.clone(), 1.0) - x * twice(y)) * taken.clone()).sum() / taken_count.clone()
         };
         let success = bernoulli(success, flat(&s.success));
         let failure = bernoulli(failure, flat(&s.failure));

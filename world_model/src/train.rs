@@ -94,16 +94,26 @@ impl<'a> DynamicsLearner<'a> {
         self.trainee.update(schedule.at(update), shards, &self.device, loss)
     }
 
-    /// The same loss on held-out episodes, without learning; `None` where no held-out episode is long enough.
-    pub fn held_out(&self, update: usize) -> Option<Metrics> {
+    /// The same loss on the same [`HELD_OUT_BATCHES`] of held-out episodes each time, without learning; `None` where no
+    /// held-out episode is long enough.
+    pub fn held_out(&self) -> Option<Metrics> {
         if self.held_out.windows() == 0 {
             return None;
         }
-        let device = self.device.clone().inner();
-        let shard = self.shards("held-out", update, &self.held_out, 1, &device).pop()?;
-        let (value, mut metrics) = loss(&self.trainee.frozen(), shard);
-        metrics.insert(0, ("loss", value.into_scalar()));
-        Some(metrics)
+        let (device, frozen) = (self.device.clone().inner(), self.trainee.frozen());
+        let mut total = Metrics::new();
+        for batch in 0..HELD_OUT_BATCHES {
+            let shard = self.shards("held-out", batch, &self.held_out, 1, &device).pop()?;
+            let (value, mut metrics) = loss(&frozen, shard);
+            metrics.insert(0, ("loss", value.into_scalar()));
+            if total.is_empty() {
+                total = metrics.iter().map(|m| (m.0, 0.0)).collect();
+            }
+            for (sum, (_, value)) in total.iter_mut().zip(metrics) {
+                sum.1 += value / HELD_OUT_BATCHES as f32;
+            }
+        }
+        Some(total)
     }
 
     fn shards(
@@ -133,6 +143,9 @@ impl<'a> DynamicsLearner<'a> {
             .collect()
     }
 }
+
+/// Held-out batches behind a held-out loss: ends are rare, and one batch may hold none.
+const HELD_OUT_BATCHES: usize = 6;
 
 struct Shard {
     sequence: Sequence,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Decision, Difference, HorizonError, PolicyReport, Report};
+use super::{Calibration, Decision, Difference, HorizonError, PolicyReport, Report};
 use crate::clock::span;
 
 /// Skipped items listed one by one; `report.json` has them all.
@@ -25,6 +25,7 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "**{decision}**: {}\n", report.verdict.why)?;
     policies(report, out)?;
     world_model(&report.world_model.error_by_horizon, out)?;
+    calibration(report.world_model.calibration.as_ref(), out)?;
     data(report, out)?;
     stages(report, out)?;
     if !report.notes.is_empty() {
@@ -129,6 +130,28 @@ fn world_model(errors: &[HorizonError], out: &mut String) -> std::fmt::Result {
         writeln!(out, "| {} | {} | {model} | {copy} | {shuffled} | {beats} |", row.modality, row.h)?;
     }
     writeln!(out)
+}
+
+/// Recorded against imagined outcomes: the one check of imagination that needs no simulator.
+fn calibration(c: Option<&Calibration>, out: &mut String) -> std::fmt::Result {
+    let Some(c) = c else { return Ok(()) };
+    let [low, high] = c.success_difference.ci95;
+    let reading = match (high < 0.0, low > 0.0) {
+        (true, _) => " Imagination succeeds too rarely: believe the order of the policies before their rates.",
+        (_, true) => " Imagination succeeds too often: believe no rate of success above.",
+        _ => "",
+    };
+    writeln!(
+        out,
+        "Checked against the recording: the {} held-out episodes, imagined along their own actions, succeed in {:.0} % \
+         (recorded: {:.0} %; difference {}) and return {:.2} (recorded: {:.2}).{reading}\n",
+        c.episodes,
+        100.0 * c.imagined_success,
+        100.0 * c.recorded_success,
+        points(&c.success_difference),
+        c.imagined_return,
+        c.recorded_return
+    )
 }
 
 /// One modality's errors in words.

@@ -136,6 +136,28 @@ pub struct Difference {
 pub struct WorldModelReport {
     /// Errors on held-out episodes, by modality and horizon.
     pub error_by_horizon: Vec<HorizonError>,
+    /// What the model says of held-out episodes whose outcome is recorded; `None` where the behaviour was not judged.
+    #[serde(default)]
+    pub calibration: Option<Calibration>,
+}
+
+/// Held-out episodes as they were recorded, and as the model imagines them along their own actions.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Held-out episodes.
+    pub episodes: usize,
+    /// Mean return, as recorded.
+    pub recorded_return: f64,
+    /// Mean return, imagined.
+    pub imagined_return: f64,
+    /// Imagined minus recorded return, paired by episode.
+    pub return_difference: Difference,
+    /// Share of successes, as recorded.
+    pub recorded_success: f64,
+    /// Share of successes, imagined.
+    pub imagined_success: f64,
+    /// Imagined minus recorded success, paired by episode.
+    pub success_difference: Difference,
 }
 
 /// Mean squared errors in normalised units, open loop, `h` control steps ahead.

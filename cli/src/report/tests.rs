@@ -55,6 +55,15 @@ fn demo() -> Report {
             true_success: Some(Difference { mean: 0.12, ci95: [0.01, 0.23] }),
         }],
         world_model: WorldModelReport {
+            calibration: Some(Calibration {
+                episodes: 30,
+                recorded_return: 3.4,
+                imagined_return: 3.2,
+                return_difference: Difference { mean: -0.2, ci95: [-0.5, 0.1] },
+                recorded_success: 0.33,
+                imagined_success: 0.21,
+                success_difference: Difference { mean: -0.12, ci95: [-0.2, -0.04] },
+            }),
             error_by_horizon: vec![
                 error("state", 2, 0.0123, 0.0456, 0.05),
                 error("state", 20, 0.31, 1.24, 0.9),

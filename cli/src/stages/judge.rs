@@ -11,21 +11,13 @@ use world_model::{Embeddings, WorldModel, noise, quality};
 
 use super::workshop::Workshop;
 use crate::interrupt;
+use crate::pool::{self, Outcomes, PolicyOutcomes, RunOutcomes};
 use crate::progress::Progress;
 use crate::report::{
-    Comparison, DatasetReport, Decision, Difference, HorizonError, ImaginedScore, PolicyReport, Report, TrueScore,
+    Calibration, Comparison, DatasetReport, Decision, Difference, HorizonError, ImaginedScore, PolicyReport, Report, TrueScore,
     Verdict, WorldModelReport,
 };
-use crate::run_dir::write_dir_atomic;
-
-/// A policy's outcome in the true simulator, per episode seed.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub struct Truth {
-    /// Discounted return by the same rule as in imagination.
-    pub value: Vec<f32>,
-    /// 1 where the episode was a success.
-    pub success: Vec<f32>,
-}
+use crate::run_dir::{write_dir_atomic, write_json_atomic};
 
 /// Outcome of a named policy in imagination and, where known, in truth.
 pub struct Judged {
@@ -34,7 +26,7 @@ pub struct Judged {
     /// Imagined, per start.
     pub imagined: PerStart,
     /// Driven, per seed.
-    pub truth: Option<Truth>,
+    pub truth: Option<Outcomes>,
 }
 
 impl Workshop {
@@ -148,7 +140,7 @@ impl Workshop {
                 "random" | "behaviour" => None,
                 name => Some(self.policy(name)?),
             };
-            let mut truth = Truth::default();
+            let mut truth = Outcomes::default();
             for part in seeds.chunks(20) {
                 interrupt::check()?;
                 let outcomes: Vec<(Vec<f32>, bool)> = part
@@ -197,6 +189,21 @@ impl Workshop {
         }
         progress.finish();
         Ok(())
+    }
+
+    /// Writes every start's and every true episode's outcome, for whoever wants more than means.
+    ///
+    /// # Errors
+    /// The run directory cannot be written.
+    pub fn write_outcomes(&self, judged: &[Judged]) -> Result<()> {
+        let outcomes: RunOutcomes = judged
+            .iter()
+            .map(|j| {
+                let imagined = Outcomes { value: j.imagined.value.clone(), success: j.imagined.success.clone() };
+                (j.name.clone(), PolicyOutcomes { imagined, truth: j.truth.clone() })
+            })
+            .collect();
+        write_json_atomic(&self.run.path(pool::FILE), &outcomes)
     }
 
     /// Open-loop errors on held-out episodes.
@@ -304,7 +311,10 @@ impl Workshop {
             verdict: Verdict { decision, why: verdict.why },
             policies,
             comparisons,
-            world_model: WorldModelReport { error_by_horizon: errors },
+            world_model: WorldModelReport {
+                error_by_horizon: errors,
+                calibration: find("behaviour").map(|b| self.calibration(&b.imagined)),
+            },
             dataset: DatasetReport {
                 source: self.dataset.spec.source.clone(),
                 episodes: self.dataset.episodes.len(),
@@ -317,6 +327,35 @@ impl Workshop {
             notes: self.notes(judged),
             config: serde_json::to_value(&self.config)?,
         })
+    }
+
+    /// The behaviour's imagined outcomes beside what its episodes recorded.
+    fn calibration(&self, behaviour: &PerStart) -> Calibration {
+        let starts = evaluate::starts(&self.corpus, behaviour.value.len());
+        let recorded: Vec<(f32, f32)> = starts
+            .iter()
+            .map(|&(track, _)| {
+                let t = &self.corpus.tracks[track];
+                let value = real_return(&t.reward, t.success, t.terminated, &self.corpus.returns);
+                (value, f32::from(u8::from(t.success)))
+            })
+            .collect();
+        let (value, success): (Vec<f32>, Vec<f32>) = recorded.into_iter().unzip();
+        let mean = |x: &[f32]| x.iter().map(|&v| f64::from(v)).sum::<f64>() / x.len().max(1) as f64;
+        let paired = |imagined: &[f32], recorded: &[f32]| {
+            let d: Vec<f32> = imagined.iter().zip(recorded).map(|(i, r)| i - r).collect();
+            let (mean, ci95) = evaluate::interval(&d, self.config.evaluate.resamples, self.config.seed);
+            Difference { mean, ci95 }
+        };
+        Calibration {
+            episodes: starts.len(),
+            recorded_return: mean(&value),
+            imagined_return: mean(&behaviour.value),
+            return_difference: paired(&behaviour.value, &value),
+            recorded_success: mean(&success),
+            imagined_success: mean(&behaviour.success),
+            success_difference: paired(&behaviour.success, &success),
+        }
     }
 
     fn notes(&self, judged: &[Judged]) -> Vec<String> {

@@ -75,8 +75,8 @@ impl Workshop {
             &mut learner,
             Hands {
                 update: &mut |l, i, n| l.update(i, n),
-                judge: &mut |l, i| {
-                    l.held_out(i).unwrap_or_default().into_iter().map(|(name, v)| (held_out_name(name), v)).collect()
+                judge: &mut |l, _| {
+                    l.held_out().unwrap_or_default().into_iter().map(|(name, v)| (held_out_name(name), v)).collect()
                 },
                 judge_every: 500,
                 save: &|l, dir| save_trainee(&l.trainee, dir, "dynamics"),

@@ -127,6 +127,7 @@ fn judge_and_report(
     }
     w.run.begin("report")?;
     w.write_bundle(&minds.model)?;
+    w.write_outcomes(&judged)?;
     let report = w.report(command, device, &judged, errors.clone())?;
     w.record(&minds, embeddings, &report.to_markdown())?;
     w.run.complete()?;
@@ -352,7 +353,7 @@ fn out_dir(common: &Common, name: &str) -> PathBuf {
 }
 
 fn begin(dir: &Path, config: &RunConfig, command: &str, common: &Common) -> Result<(RunDir, Device, String)> {
-    interrupt::install()?;
+    interrupt::install(interrupt::CHECKPOINT)?;
     let (device, choice) = common.device()?.open()?;
     let words = choice.to_string();
     let text = config_file::to_toml(config)?;
@@ -369,7 +370,7 @@ fn open_workshop(dir: &Path, config: RunConfig, command: &str, common: &Common) 
 }
 
 fn reopen(dir: &Path, common: &Common) -> Result<Workshop> {
-    interrupt::install()?;
+    interrupt::install(interrupt::CHECKPOINT)?;
     let run = RunDir::reopen(dir)?;
     let config: RunConfig = config_file::load_text(
         RunConfig::default(),

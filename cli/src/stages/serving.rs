@@ -41,7 +41,7 @@ pub fn serve(
     });
     let options = Options { host: host.into(), port, metadata, api_key: api_key.map(str::to_owned) };
     let server = Server::bind(&options)?;
-    interrupt::install()?;
+    interrupt::install(interrupt::SERVER)?;
     output::tell(&format!(
         "serving '{policy}' of {} on ws://{}  (Ctrl-C ends it)",
         directory.display(),

@@ -1,0 +1,254 @@
+//! `rehearsal pool`: several runs of the same experiment, usually its seeds, read as one.
+//!
+//! Outcomes are kept per start and per true episode in each run's `outcomes.json`; differences are paired within a run
+//! and the bootstrap resamples all pairs together.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rl::evaluate::interval;
+use serde::{Deserialize, Serialize};
+
+use crate::errors::UsageError;
+use crate::output;
+use crate::report::Difference;
+
+/// File in a run directory.
+pub const FILE: &str = "outcomes.json";
+
+const RESAMPLES: usize = 4000;
+
+/// One policy's outcomes, per start (imagined) or per episode (true).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// Discounted return, units of the reward.
+    pub value: Vec<f32>,
+    /// Success: a probability when imagined, 0 or 1 in truth.
+    pub success: Vec<f32>,
+}
+
+/// A policy of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PolicyOutcomes {
+    /// In imagination.
+    pub imagined: Outcomes,
+    /// In the simulator, where there is one.
+    pub truth: Option<Outcomes>,
+}
+
+/// `outcomes.json`: policies by name.
+pub type RunOutcomes = BTreeMap<String, PolicyOutcomes>;
+
+/// A mean with its interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Mean {
+    mean: f64,
+    ci95: [f64; 2],
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    policy: String,
+    imagined_return: Mean,
+    imagined_success: Mean,
+    true_return: Option<Mean>,
+    true_success: Option<Mean>,
+}
+
+#[derive(Debug, Serialize)]
+struct Pooled {
+    runs: Vec<PathBuf>,
+    policies: Vec<Row>,
+    /// `improved` minus `cloned`, true success, in each run.
+    gain_by_run: Vec<Difference>,
+    /// The same over all runs.
+    gain: Option<Difference>,
+    /// Runs in which the imagined returns order the policies as the true returns do.
+    orders_agree: usize,
+    /// Whether the pooled returns do.
+    pooled_order_agrees: bool,
+}
+
+/// Reads the runs and answers as text or JSON.
+///
+/// # Errors
+/// A run without outcomes, or with other policies than the rest.
+pub fn pool(dirs: &[PathBuf], json: bool) -> Result<()> {
+    let runs = dirs.iter().map(|dir| load(dir)).collect::<Result<Vec<_>>>()?;
+    let pooled = pooled(dirs, &runs)?;
+    if json {
+        return output::answer_json(&pooled);
+    }
+    output::answer(&words(&pooled));
+    Ok(())
+}
+
+fn load(dir: &Path) -> Result<RunOutcomes> {
+    let path = dir.join(FILE);
+    let text = std::fs::read(&path).map_err(|e| {
+        UsageError(format!(
+            "cannot read {} ({e}); expected a run directory of `rehearsal demo` or `rehearsal run` that is complete",
+            path.display()
+        ))
+    })?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))
+}
+
+fn mean(parts: &[&[f32]]) -> Mean {
+    let (mean, ci95) = interval(&parts.concat(), RESAMPLES, 0);
+    Mean { mean, ci95 }
+}
+
+fn difference(pairs: &[f32]) -> Difference {
+    let (mean, ci95) = interval(pairs, RESAMPLES, 0);
+    Difference { mean, ci95 }
+}
+
+fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes]) -> Result<Pooled> {
+    let names: Vec<&String> = runs.first().map(|r| r.keys().collect()).unwrap_or_default();
+    for (dir, run) in dirs.iter().zip(runs) {
+        if run.keys().ne(names.iter().copied()) {
+            let list = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect::<Vec<_>>().join(", ");
+            return Err(UsageError(format!(
+                "{} holds the policies {}; expected those of {}: {}",
+                dir.display(),
+                list(&mut run.keys()),
+                dirs[0].display(),
+                list(&mut names.iter().copied())
+            ))
+            .into());
+        }
+    }
+    let mut policies: Vec<Row> = names
+        .iter()
+        .map(|&name| {
+            let of = |pick: fn(&Outcomes) -> &Vec<f32>| {
+                mean(&runs.iter().map(|r| pick(&r[name].imagined).as_slice()).collect::<Vec<_>>())
+            };
+            let truth = |pick: fn(&Outcomes) -> &Vec<f32>| {
+                let parts: Option<Vec<&[f32]>> =
+                    runs.iter().map(|r| r[name].truth.as_ref().map(|t| pick(t).as_slice())).collect();
+                parts.map(|p| mean(&p))
+            };
+            Row {
+                policy: name.clone(),
+                imagined_return: of(|o| &o.value),
+                imagined_success: of(|o| &o.success),
+                true_return: truth(|o| &o.value),
+                true_success: truth(|o| &o.success),
+            }
+        })
+        .collect();
+    policies.sort_by(|a, b| a.imagined_return.mean.total_cmp(&b.imagined_return.mean));
+    let pairs: Vec<Vec<f32>> = runs
+        .iter()
+        .filter_map(|run| {
+            let (improved, cloned) = (run.get("improved")?.truth.as_ref()?, run.get("cloned")?.truth.as_ref()?);
+            Some(improved.success.iter().zip(&cloned.success).map(|(i, c)| i - c).collect())
+        })
+        .collect();
+    let average = |x: &[f32]| x.iter().map(|&v| f64::from(v)).sum::<f64>() / x.len().max(1) as f64;
+    let agree = |run: &RunOutcomes| {
+        let both: Option<Vec<(f64, f64)>> =
+            run.values().map(|p| Some((average(&p.imagined.value), average(&p.truth.as_ref()?.value)))).collect();
+        both.is_some_and(|b| same_order(&b))
+    };
+    let both: Option<Vec<(f64, f64)>> =
+        policies.iter().map(|r| Some((r.imagined_return.mean, r.true_return?.mean))).collect();
+    Ok(Pooled {
+        runs: dirs.to_vec(),
+        gain_by_run: pairs.iter().map(|p| difference(p)).collect(),
+        gain: (!pairs.is_empty()).then(|| difference(&pairs.concat())),
+        orders_agree: runs.iter().filter(|r| agree(r)).count(),
+        pooled_order_agrees: both.is_some_and(|b| same_order(&b)),
+        policies,
+    })
+}
+
+/// No pair is ordered one way by the first and the other way by the second.
+fn same_order(pairs: &[(f64, f64)]) -> bool {
+    !pairs.iter().any(|a| pairs.iter().any(|b| a.0 > b.0 && a.1 < b.1))
+}
+
+fn words(pooled: &Pooled) -> String {
+    let share =
+        |m: &Mean| format!("{:.0} % [{:.0}, {:.0}]", 100.0 * m.mean, 100.0 * m.ci95[0], 100.0 * m.ci95[1]);
+    let number = |m: &Mean| format!("{:.3} [{:.3}, {:.3}]", m.mean, m.ci95[0], m.ci95[1]);
+    let points = |d: &Difference| {
+        format!("{:+.1} points [{:+.1}, {:+.1}]", 100.0 * d.mean, 100.0 * d.ci95[0], 100.0 * d.ci95[1])
+    };
+    let or_dash = |m: Option<String>| m.unwrap_or_else(|| "-".into());
+    let mut text = format!(
+        "# {} runs pooled\n\n| policy | imagined success | imagined return | true success | true return |\n|---|---|---|---|---|\n",
+        pooled.runs.len()
+    );
+    // Writing to a String cannot fail.
+    for row in &pooled.policies {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} |",
+            row.policy,
+            share(&row.imagined_success),
+            number(&row.imagined_return),
+            or_dash(row.true_success.as_ref().map(share)),
+            or_dash(row.true_return.as_ref().map(number))
+        );
+    }
+    text.push_str("\n95 % intervals in brackets, bootstrapped over the pooled starts and episodes.\n");
+    if let Some(gain) = &pooled.gain {
+        let each: Vec<String> = pooled.gain_by_run.iter().map(|d| format!("{:+.0}", 100.0 * d.mean)).collect();
+        let _ = writeln!(
+            text,
+            "\nimproved against cloned, true success, paired: {} (by run: {}).",
+            points(gain),
+            each.join(", ")
+        );
+        let _ = writeln!(
+            text,
+            "By return, imagination orders the policies as the truth does in {} of {} runs; pooled: {}.",
+            pooled.orders_agree,
+            pooled.runs.len(),
+            if pooled.pooled_order_agrees { "yes" } else { "no" }
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(improved: &[f32], cloned: &[f32], imagined: [f32; 2]) -> RunOutcomes {
+        let policy = |imagined: f32, truth: &[f32]| PolicyOutcomes {
+            imagined: Outcomes { value: vec![imagined; 3], success: vec![imagined; 3] },
+            truth: Some(Outcomes { value: truth.to_vec(), success: truth.to_vec() }),
+        };
+        [("improved", policy(imagined[0], improved)), ("cloned", policy(imagined[1], cloned))]
+            .map(|(name, p)| (name.to_owned(), p))
+            .into()
+    }
+
+    #[test]
+    fn pools_pairs_and_orders() {
+        let runs = [run(&[1.0, 1.0, 0.0], &[0.0, 1.0, 0.0], [0.9, 0.2]), run(&[1.0, 0.0, 1.0], &[0.0; 3], [0.1, 0.2])];
+        let dirs = [PathBuf::from("a"), PathBuf::from("b")];
+        let pooled = pooled(&dirs, &runs).expect("the same policies");
+        let gain = pooled.gain.expect("both were driven");
+        assert!((gain.mean - 0.5).abs() < 1e-9 && gain.ci95[0] < 0.5 && gain.ci95[1] > 0.5);
+        assert_eq!(pooled.orders_agree, 1, "the second run imagines the clone above the improved policy");
+        assert!(pooled.pooled_order_agrees);
+        let text = words(&pooled);
+        assert!(text.contains("paired: +50.0 points") && text.contains("in 1 of 2 runs; pooled: yes"), "{text}");
+    }
+
+    #[test]
+    fn runs_of_other_policies_are_refused() {
+        let mut other = run(&[1.0], &[0.0], [0.5, 0.5]);
+        other.remove("cloned");
+        let dirs = [PathBuf::from("a"), PathBuf::from("b")];
+        let error = pooled(&dirs, &[run(&[1.0], &[0.0], [0.5, 0.5]), other]).expect_err("different policies");
+        assert_eq!(error.to_string(), "b holds the policies improved; expected those of a: cloned, improved");
+    }
+}
