@@ -7,8 +7,7 @@ use crate::errors::Interrupted;
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 
 /// What the first signal is answered with by commands that train.
-pub const CHECKPOINT: &str =
-    "\nstopping after this step; a checkpoint is written. Press Ctrl-C again to quit at once";
+pub const CHECKPOINT: &str = "\nstopping after this step; a checkpoint is written. Press Ctrl-C again to quit at once";
 /// The same for a server, which has nothing to save.
 pub const SERVER: &str = "\nclosing. Press Ctrl-C again to quit at once";
 

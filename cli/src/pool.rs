@@ -173,8 +173,7 @@ fn same_order(pairs: &[(f64, f64)]) -> bool {
 }
 
 fn words(pooled: &Pooled) -> String {
-    let share =
-        |m: &Mean| format!("{:.0} % [{:.0}, {:.0}]", 100.0 * m.mean, 100.0 * m.ci95[0], 100.0 * m.ci95[1]);
+    let share = |m: &Mean| format!("{:.0} % [{:.0}, {:.0}]", 100.0 * m.mean, 100.0 * m.ci95[0], 100.0 * m.ci95[1]);
     let number = |m: &Mean| format!("{:.3} [{:.3}, {:.3}]", m.mean, m.ci95[0], m.ci95[1]);
     let points = |d: &Difference| {
         format!("{:+.1} points [{:+.1}, {:+.1}]", 100.0 * d.mean, 100.0 * d.ci95[0], 100.0 * d.ci95[1])

@@ -252,13 +252,16 @@ impl Rssm {
 
         let actions = s.action.clone().swap_dims(0, 1).reshape([steps * batch, actions]);
         // One step ahead of what was observed, by the prior, and many steps ahead.
-        let z = self.sample(prior, gumbel.narrow(0, 0, 1).narrow(1, 1, steps).reshape([steps * batch, self.noise_len()]));
+        let z =
+            self.sample(prior, gumbel.narrow(0, 0, 1).narrow(1, 1, steps).reshape([steps * batch, self.noise_len()]));
         let e_ahead = self.changed(&e_before, &h, &z);
         let twice = |x: Tensor<1>| Tensor::cat(vec![x.clone(), x], 0);
+        // Detached: at an end nothing else holds the next embedding in place, and with gradients `h` would learn the training
+        // episodes by heart and write their ends into it.
         let [reward, success, failure] = self.outcomes(
-            Tensor::cat(vec![e_before, imagined_before], 0),
+            Tensor::cat(vec![e_before, imagined_before.detach()], 0),
             Tensor::cat(vec![actions.clone(), actions], 0),
-            Tensor::cat(vec![e_ahead, e_imagined], 0),
+            Tensor::cat(vec![e_ahead, e_imagined], 0).detach(),
         );
         let (taken, taken_count) = (twice(taken), taken_count * 2.0);
         let reward = ((reward - twice(flat(&s.reward))).square() * taken.clone()).sum() / taken_count.clone();

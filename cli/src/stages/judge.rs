@@ -14,8 +14,8 @@ use crate::interrupt;
 use crate::pool::{self, Outcomes, PolicyOutcomes, RunOutcomes};
 use crate::progress::Progress;
 use crate::report::{
-    Calibration, Comparison, DatasetReport, Decision, Difference, HorizonError, ImaginedScore, PolicyReport, Report, TrueScore,
-    Verdict, WorldModelReport,
+    Calibration, Comparison, DatasetReport, Decision, Difference, HorizonError, ImaginedScore, PolicyReport, Report,
+    TrueScore, Verdict, WorldModelReport,
 };
 use crate::run_dir::{write_dir_atomic, write_json_atomic};
 
