@@ -117,14 +117,18 @@ pub enum Verb {
         /// Run directory with a trained world model.
         run: PathBuf,
         /// Episode to fork, by its index in the dataset.
-        #[arg(long, value_name = "N")]
-        episode: usize,
+        #[arg(long, value_name = "N", required_unless_present = "where_it_went_wrong")]
+        episode: Option<usize>,
         /// Step at which to fork.
-        #[arg(long, value_name = "T")]
-        step: usize,
-        /// What to do instead, comma-separated: logged, cloned, improved, scaled:FACTOR, hold, file:PATH.
-        #[arg(long, value_delimiter = ',', default_value = "logged,cloned,improved,scaled:0.5,hold")]
-        arms: Vec<Arm>,
+        #[arg(long, value_name = "T", required_unless_present = "where_it_went_wrong")]
+        step: Option<usize>,
+        /// What to do instead, comma-separated: logged, cloned, improved, scaled:FACTOR, hold, file:PATH
+        /// [default: logged,cloned,improved,scaled:0.5,hold].
+        #[arg(long, value_delimiter = ',', value_name = "ARMS")]
+        arms: Option<Vec<Arm>>,
+        /// Search the episode, or every failed one, for the step at which acting otherwise would have mattered most.
+        #[arg(long, conflicts_with = "step")]
+        where_it_went_wrong: bool,
         /// Steps to imagine.
         #[arg(long, value_name = "H", default_value_t = 20)]
         horizon: usize,

@@ -60,9 +60,12 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Verb::Inspect { path } => inspect::inspect(path, common.json),
         Verb::Train { what, config } => stages::train(*what, config.as_deref(), common),
         Verb::Improve { run } => stages::improve(run, common),
-        Verb::Branch { run, episode, step, arms, horizon } => {
-            stages::branch(run, *episode, *step, arms, *horizon, common)
-        }
+        Verb::Branch { run, episode, step, arms, where_it_went_wrong, horizon } => match (episode, step) {
+            (Some(episode), Some(step)) if !where_it_went_wrong => {
+                stages::branch(run, (*episode, *step), arms.as_deref(), *horizon, common)
+            }
+            _ => stages::where_it_went_wrong(run, *episode, arms.as_deref(), *horizon, common),
+        },
         Verb::Evaluate { run, policies } => stages::evaluate(run, policies, common),
         Verb::Pool { runs } => pool::pool(runs, common.json),
         Verb::View { run } => view::view(run, common.json),

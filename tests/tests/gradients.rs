@@ -108,10 +108,31 @@ fn rssm_loss_where_nothing_is_sampled() {
     let config = RssmConfig { hidden: 8, groups: 2, classes: 1, width: 10, members: 2, ..RssmConfig::default() };
     let module = Rssm::new(&config, 4, 1, 2, &device).materialize();
     let noise = gumbel([2, 4, 3, 2], &mut generator(0, "g", 0), &Device::flex());
-    agrees("rssm", module, |m| {
+    let dynamics = |m: &Rssm| {
         let inner = Device::flex();
-        m.loss(sequence(&inner, (3, 3, 4, 2)), noise.clone(), Tensor::ones([3, 2, 3], &inner)).0
-    });
+        m.dynamics_loss(sequence(&inner, (3, 3, 4, 2)), noise.clone(), Tensor::ones([3, 2, 3], &inner))
+    };
+    agrees("rssm dynamics", module.clone(), |m| dynamics(m).0);
+    let foreseen = dynamics(&module.valid()).1;
+    agrees("rssm outcomes", module, |m| m.outcome_loss(foreseen.clone()).0);
+}
+
+/// Nothing is observed after an end, so an outcome that could move the embedding there would write itself into it and be
+/// read off again, on training episodes only. It must be read off what is foreseen, and move nothing but its own head.
+#[test]
+fn outcomes_are_read_off_embeddings_and_not_written_into_them() {
+    let device = Device::flex().autodiff();
+    device.seed(2);
+    let config = RssmConfig { hidden: 8, groups: 2, classes: 3, width: 10, members: 2, ..RssmConfig::default() };
+    let module = Rssm::new(&config, 4, 1, 2, &device).materialize();
+    let noise = gumbel([2, 4, 3, 6], &mut generator(0, "g", 0), &Device::flex());
+    let inner = Device::flex();
+    let foreseen = module.dynamics_loss(sequence(&inner, (3, 3, 4, 2)), noise, Tensor::ones([3, 2, 3], &inner)).1;
+    let gradients = GradientsParams::from_grads(module.outcome_loss(foreseen).0.backward(), &module);
+    let mut read = Read { gradients: Some(&gradients), rows: VecDeque::new() };
+    module.visit(&mut read);
+    let moved = read.rows.iter().filter(|g| g.iter().any(|v| *v != 0.0)).count();
+    assert_eq!(moved, 4, "two layers of the outcome head, weights and biases, out of {}", read.rows.len());
 }
 
 #[test]

@@ -10,6 +10,7 @@
 pub mod corpus;
 pub mod ensemble;
 mod error;
+pub mod foresight;
 pub mod layers;
 pub mod model;
 pub mod noise;

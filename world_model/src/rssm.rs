@@ -72,6 +72,28 @@ pub struct Rssm {
     free_nats: f64,
 }
 
+/// Foreseen transitions, `N` rows without gradients, and what was recorded to follow from them.
+///
+/// Without gradients because nothing else holds the embedding after an end in place: `h` would learn the training
+/// episodes by heart and write their ends into it (docs/LOG.md, 2026-11-25).
+#[derive(Clone, Debug)]
+pub struct Foreseen {
+    /// Embedding before the action `[N, E]`.
+    pub before: Tensor<2>,
+    /// Normalised action `[N, A]`.
+    pub action: Tensor<2>,
+    /// Imagined embedding after it `[N, E]`.
+    pub next: Tensor<2>,
+    /// Recorded reward `[N]`.
+    pub reward: Tensor<1>,
+    /// 1 where the action led to success `[N]`.
+    pub success: Tensor<1>,
+    /// 1 where it led to an end that is no success `[N]`.
+    pub failure: Tensor<1>,
+    /// 1 where the action was recorded `[N]`.
+    pub taken: Tensor<1>,
+}
+
 impl Rssm {
     /// Fresh networks for embeddings of `embedding` elements, the last `state_len` of which are the state.
     pub fn new(config: &RssmConfig, embedding: usize, state_len: usize, action: usize, device: &Device) -> Self {
@@ -191,12 +213,24 @@ impl Rssm {
     }
 
     /// Loss of one shard of sequences; `gumbel [2, L+1, B, noise_len]`, `bootstrap [L, K, B]` says who learns from what.
-    ///
-    /// Twice along the sequence: observed (posterior, KL to every prior head, the change to the next embedding), and
-    /// imagined from the first observation to the end (multi-step). Reward, success and failure are learned on both, always
-    /// with an imagined next embedding: an end is never observed, and a posterior that has seen its absence gives it away.
-    /// Only what is recurrent runs step by step; the rest runs once over all steps, which is several times quicker.
     pub fn loss(&self, s: Sequence, gumbel: Tensor<4>, bootstrap: Tensor<3>) -> (Tensor<1>, Metrics) {
+        let (dynamics, foreseen, mut metrics) = self.dynamics_loss(s, gumbel, bootstrap);
+        let (outcomes, more) = self.outcome_loss(foreseen);
+        metrics.extend(more);
+        (dynamics + outcomes, metrics)
+    }
+
+    /// How the embedding goes on. Twice along the sequence: observed (posterior, KL to every prior head, the change to the
+    /// next embedding), and imagined from the first observation to the end (multi-step). Only what is recurrent runs step
+    /// by step; the rest runs once over all steps, which is several times quicker.
+    ///
+    /// Also gives what was foreseen, one step ahead of the observed states and many steps ahead: outcomes are learned there.
+    pub fn dynamics_loss(
+        &self,
+        s: Sequence,
+        gumbel: Tensor<4>,
+        bootstrap: Tensor<3>,
+    ) -> (Tensor<1>, Foreseen, Metrics) {
         let [batch, steps, actions] = s.action.dims();
         let step3 = |x: &Tensor<3>, i: usize| x.clone().narrow(1, i, 1).squeeze_dim::<2>(1);
         let draw = |pass: usize, i: usize| {
@@ -234,8 +268,8 @@ impl Rssm {
         let e_imagined = Tensor::cat(imagined_embeddings[1..].to_vec(), 0);
         let next =
             s.embedding.clone().narrow(1, 1, steps).swap_dims(0, 1).reshape([steps * batch, s.embedding.dims()[2]]);
-        let (seen, taken) = (flat(&s.observed), flat(&s.taken));
-        let (seen_count, taken_count) = (seen.clone().sum().clamp_min(1.0), taken.clone().sum().clamp_min(1.0));
+        let seen = flat(&s.observed);
+        let seen_count = seen.clone().sum().clamp_min(1.0);
 
         let predicted = self.changed(&e_before, &h, &z);
         let one_step = (self.embedding_error(predicted, next.clone()) * seen.clone()).sum() / seen_count.clone();
@@ -250,38 +284,37 @@ impl Rssm {
         let kl = self.balanced_kl(Tensor::cat(posteriors, 0), prior.clone(), each, learns);
         let kl = (kl * seen).sum() / seen_count;
 
-        let actions = s.action.clone().swap_dims(0, 1).reshape([steps * batch, actions]);
-        // One step ahead of what was observed, by the prior, and many steps ahead.
-        let z =
-            self.sample(prior, gumbel.narrow(0, 0, 1).narrow(1, 1, steps).reshape([steps * batch, self.noise_len()]));
-        let e_ahead = self.changed(&e_before, &h, &z);
-        let twice = |x: Tensor<1>| Tensor::cat(vec![x.clone(), x], 0);
-        // Detached: at an end nothing else holds the next embedding in place, and with gradients `h` would learn the training
-        // episodes by heart and write their ends into it.
-        let [reward, success, failure] = self.outcomes(
-            Tensor::cat(vec![e_before, imagined_before.detach()], 0),
-            Tensor::cat(vec![actions.clone(), actions], 0),
-            Tensor::cat(vec![e_ahead, e_imagined], 0).detach(),
-        );
-        let (taken, taken_count) = (twice(taken), taken_count * 2.0);
-        let reward = ((reward - twice(flat(&s.reward))).square() * taken.clone()).sum() / taken_count.clone();
-        // softplus(x) - y·x is the cross-entropy of a Bernoulli with logit x against y.
-        let bernoulli = |x: Tensor<1>, y: Tensor<1>| {
-            ((softplus(x.clone(), 1.0) - x * twice(y)) * taken.clone()).sum() / taken_count.clone()
+        let action = s.action.clone().swap_dims(0, 1).reshape([steps * batch, actions]);
+        let noise = gumbel.narrow(0, 0, 1).narrow(1, 1, steps).reshape([steps * batch, self.noise_len()]);
+        // By the prior: a posterior that has seen the absence of the observation after an end would give the end away.
+        let e_ahead = self.changed(&e_before, &h, &self.sample(prior, noise));
+        let twice = |x: &Tensor<2>| Tensor::cat(vec![flat(x), flat(x)], 0);
+        let foreseen = Foreseen {
+            before: Tensor::cat(vec![e_before, imagined_before], 0).detach(),
+            action: Tensor::cat(vec![action.clone(), action], 0),
+            next: Tensor::cat(vec![e_ahead, e_imagined], 0).detach(),
+            reward: twice(&s.reward),
+            success: twice(&s.success),
+            failure: twice(&s.failure),
+            taken: twice(&s.taken),
         };
-        let success = bernoulli(success, flat(&s.success));
-        let failure = bernoulli(failure, flat(&s.failure));
-        let metrics = [
-            ("one_step", &one_step),
-            ("many_step", &many_step),
-            ("kl", &kl),
-            ("guess", &guess),
-            ("reward", &reward),
-            ("success", &success),
-            ("failure", &failure),
-        ]
-        .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
-        (one_step + many_step + guess + kl * 0.1 + reward * 10.0 + success * 3.0 + failure, metrics.to_vec())
+        let metrics = [("one_step", &one_step), ("many_step", &many_step), ("kl", &kl), ("guess", &guess)]
+            .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
+        (one_step + many_step + guess + kl * 0.1, foreseen, metrics.to_vec())
+    }
+
+    /// Reward (squared error), success and failure (cross-entropy) of what was foreseen.
+    pub fn outcome_loss(&self, f: Foreseen) -> (Tensor<1>, Metrics) {
+        let count = f.taken.clone().sum().clamp_min(1.0);
+        let [reward, success, failure] = self.outcomes(f.before, f.action, f.next);
+        let mean = |x: Tensor<1>| (x * f.taken.clone()).sum() / count.clone();
+        // softplus(x) - y·x is the cross-entropy of a Bernoulli with logit x against y.
+        let bernoulli = |x: Tensor<1>, y: Tensor<1>| mean(softplus(x.clone(), 1.0) - x * y);
+        let reward = mean((reward - f.reward).square());
+        let (success, failure) = (bernoulli(success, f.success), bernoulli(failure, f.failure));
+        let metrics = [("reward", &reward), ("success", &success), ("failure", &failure)]
+            .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
+        (reward * 10.0 + success * 3.0 + failure, metrics.to_vec())
     }
 
     /// DreamerV3 eq. 5 with an ensemble: every head learns towards the posterior, the posterior a little towards their mean.

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Calibration, Decision, Difference, HorizonError, PolicyReport, Report};
+use super::{Calibration, CounterfactualCheck, Decision, Difference, HorizonError, PolicyReport, Report};
 use crate::clock::span;
+use world_model::foresight::Foresight;
 
 /// Skipped items listed one by one; `report.json` has them all.
 const SKIPPED_SHOWN: usize = 12;
@@ -25,7 +26,9 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "**{decision}**: {}\n", report.verdict.why)?;
     policies(report, out)?;
     world_model(&report.world_model.error_by_horizon, out)?;
+    foresight(report.world_model.foresight.as_ref(), out)?;
     calibration(report.world_model.calibration.as_ref(), out)?;
+    counterfactuals(report.counterfactuals.as_ref(), out)?;
     data(report, out)?;
     stages(report, out)?;
     if !report.notes.is_empty() {
@@ -130,6 +133,42 @@ fn world_model(errors: &[HorizonError], out: &mut String) -> std::fmt::Result {
         writeln!(out, "| {} | {} | {model} | {copy} | {shuffled} | {beats} |", row.modality, row.h)?;
     }
     writeln!(out)
+}
+
+/// "Would that have been better?", asked of imagination and of the truth.
+fn counterfactuals(c: Option<&CounterfactualCheck>, out: &mut String) -> std::fmt::Result {
+    let Some(c) = c else { return Ok(()) };
+    writeln!(out, "## Counterfactuals\n")?;
+    writeln!(
+        out,
+        "From {} recorded moments of held-out episodes {} steps were taken in {} ways ({}), imagined and in the simulator. \
+         Of {} pairs that truly differ, imagination ranks {} as the truth does. Choosing what it thinks best gives up {:.3} of \
+         return against the truly best; choosing blindly, {:.3}.\n",
+        c.moments,
+        c.horizon,
+        c.arms.len(),
+        c.arms.join(", "),
+        c.pairs,
+        share(c.agreement, c.agreement_ci95),
+        c.regret,
+        c.regret_of_chance
+    )
+}
+
+/// How reward, success and the model's own errors are foreseen.
+fn foresight(f: Option<&Foresight>, out: &mut String) -> std::fmt::Result {
+    let Some(f) = f else { return Ok(()) };
+    let number = |x: Option<f64>| x.map_or("cannot be told".to_owned(), |x| format!("{x:.2}"));
+    writeln!(
+        out,
+        "Over {} held-out steps ({} of them successes), foreseen along the recorded actions: reward R² {}, success AUROC {}; \
+         the model is in doubt where it is wrong (disagreement against error, Spearman's ρ): {}.\n",
+        f.steps,
+        f.successes,
+        number(f.reward_r2),
+        number(f.success_auroc),
+        number(f.doubt_error_rho)
+    )
 }
 
 /// Recorded against imagined outcomes: the one check of imagination that needs no simulator.

@@ -1,14 +1,19 @@
-//! What a run came to: `report.json` for programs, `report.md` for people.
+//! What a run came to: `report.json` for programs, `report.md` and `report.html` for people.
 
+mod html;
 mod markdown;
+mod svg;
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
 
+pub use html::Pictures;
+
 use anyhow::Result;
 use episodes::Skipped;
 use serde::{Deserialize, Serialize};
+use world_model::foresight::Foresight;
 
 use crate::run_dir::{write_atomic, write_json_atomic};
 
@@ -31,6 +36,9 @@ pub struct Report {
     pub comparisons: Vec<Comparison>,
     /// How well the model foresees held-out episodes.
     pub world_model: WorldModelReport,
+    /// Forks of recorded moments against the simulator; `None` where there is none.
+    #[serde(default)]
+    pub counterfactuals: Option<CounterfactualCheck>,
     /// What was learned from.
     pub dataset: DatasetReport,
     /// How rewards and success were read, one sentence.
@@ -139,6 +147,9 @@ pub struct WorldModelReport {
     /// What the model says of held-out episodes whose outcome is recorded; `None` where the behaviour was not judged.
     #[serde(default)]
     pub calibration: Option<Calibration>,
+    /// Agreement with recorded rewards and successes of held-out episodes; `None` in reports of older versions.
+    #[serde(default)]
+    pub foresight: Option<Foresight>,
 }
 
 /// Held-out episodes as they were recorded, and as the model imagines them along their own actions.
@@ -158,6 +169,27 @@ pub struct Calibration {
     pub imagined_success: f64,
     /// Imagined minus recorded success, paired by episode.
     pub success_difference: Difference,
+}
+
+/// Ways to act from recorded moments, ranked by imagination and by the simulator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CounterfactualCheck {
+    /// Recorded moments of held-out episodes.
+    pub moments: usize,
+    /// What was done from each.
+    pub arms: Vec<String>,
+    /// Control steps.
+    pub horizon: usize,
+    /// Pairs of arms whose true returns differ enough to be ranked.
+    pub pairs: usize,
+    /// Share of them that imagination ranks as the truth does, mean over moments.
+    pub agreement: f64,
+    /// Its 95 % interval, over moments.
+    pub agreement_ci95: [f64; 2],
+    /// True return given up by choosing the arm imagined best.
+    pub regret: f64,
+    /// The same by choosing any.
+    pub regret_of_chance: f64,
 }
 
 /// Mean squared errors in normalised units, open loop, `h` control steps ahead.
@@ -220,12 +252,13 @@ impl Report {
         markdown::write(self)
     }
 
-    /// Writes `report.json` and `report.md` into `dir`.
+    /// Writes `report.json`, `report.md` and `report.html` into `dir`.
     ///
     /// # Errors
     /// They cannot be written.
-    pub fn save(&self, dir: &Path) -> Result<()> {
+    pub fn save(&self, dir: &Path, pictures: &Pictures) -> Result<()> {
         write_json_atomic(&dir.join("report.json"), self)?;
+        write_atomic(&dir.join("report.html"), html::page(self, pictures).as_bytes())?;
         write_atomic(&dir.join("report.md"), self.to_markdown().as_bytes())
     }
 

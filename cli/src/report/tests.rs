@@ -55,6 +55,13 @@ fn demo() -> Report {
             true_success: Some(Difference { mean: 0.12, ci95: [0.01, 0.23] }),
         }],
         world_model: WorldModelReport {
+            foresight: Some(Foresight {
+                steps: 2310,
+                successes: 10,
+                reward_r2: Some(0.914),
+                success_auroc: Some(0.958),
+                doubt_error_rho: None,
+            }),
             calibration: Some(Calibration {
                 episodes: 30,
                 recorded_return: 3.4,
@@ -71,6 +78,16 @@ fn demo() -> Report {
                 error("observation.images.top", 20, 0.00042, 0.03, 0.02),
             ],
         },
+        counterfactuals: Some(CounterfactualCheck {
+            moments: 100,
+            arms: ["logged", "hold", "improved"].map(str::to_owned).to_vec(),
+            horizon: 20,
+            pairs: 240,
+            agreement: 0.85,
+            agreement_ci95: [0.8, 0.9],
+            regret: 0.0041,
+            regret_of_chance: 0.0312,
+        }),
         dataset: DatasetReport {
             source: "runs/demo/episodes".into(),
             episodes: 298,
@@ -160,7 +177,20 @@ fn programs_find_the_promised_fields() -> Result<()> {
     assert_eq!(serde_json::to_value(Decision::NoGo)?, json!("NO-GO"));
 
     let temp = tempfile::tempdir()?;
-    report.save(temp.path())?;
+    report.save(temp.path(), &Pictures::default())?;
     assert_eq!(Report::load(temp.path())?.to_markdown(), report.to_markdown());
     Ok(())
+}
+
+#[test]
+fn the_page_stands_alone_and_shows_every_policy() {
+    let curves = [("dynamics/loss".to_owned(), vec![(20.0, 1.0), (40.0, 0.5)])].into();
+    let page = html::page(&demo(), &Pictures { sheet: Some(vec![1, 2, 3]), curves });
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>"));
+    assert!(page.contains("<section class=\"verdict go\"><strong>GO</strong>"));
+    assert!(page.contains("data:image/png;base64,AQID"));
+    // Four policies, twice each, in two drawings; two modalities with three lines; one training curve.
+    assert_eq!(page.matches("<circle").count(), 16);
+    assert_eq!(page.matches("<polyline").count(), 7);
+    assert!(!page.contains("http://") && !page.contains("https://"), "a page that fetches something");
 }

@@ -7,6 +7,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 use rl::evaluate::{self, PerStart};
 use rollouts::score::real_return;
+use world_model::foresight::foresight;
 use world_model::{Embeddings, WorldModel, noise, quality};
 
 use super::workshop::Workshop;
@@ -28,6 +29,9 @@ pub struct Judged {
     /// Driven, per seed.
     pub truth: Option<Outcomes>,
 }
+
+/// Held-out successes imagined beyond those recorded, as a share, from which on no policy is judged.
+const TOO_KIND: f64 = 0.1;
 
 impl Workshop {
     /// Imagines the named policies: `random`, `behaviour`, `cloned`, `improved`.
@@ -206,28 +210,26 @@ impl Workshop {
         write_json_atomic(&self.run.path(pool::FILE), &outcomes)
     }
 
-    /// Open-loop errors on held-out episodes.
-    pub fn quality(&self, model: &WorldModel, embeddings: &Embeddings) -> Vec<HorizonError> {
-        quality::error_by_horizon(
-            model,
-            (&self.dataset, &self.corpus, embeddings),
-            &self.config.quality,
-            self.config.seed,
-            &self.inner(),
-        )
-        .into_iter()
-        .map(|e| HorizonError {
-            modality: e.modality,
-            h: e.h,
-            model: e.model,
-            copy_last: e.copy_last,
-            shuffled_actions: e.shuffled_actions,
-        })
-        .collect()
+    /// How well the model foresees held-out episodes; `calibration` is told by [`Self::report`].
+    pub fn quality(&self, model: &WorldModel, embeddings: &Embeddings) -> WorldModelReport {
+        let (config, seed, device) = (&self.config.quality, self.config.seed, self.inner());
+        let foresight = foresight(model, (&self.corpus, embeddings), config, seed, &device);
+        let error_by_horizon =
+            quality::error_by_horizon(model, (&self.dataset, &self.corpus, embeddings), config, seed, &device)
+                .into_iter()
+                .map(|e| HorizonError {
+                    modality: e.modality,
+                    h: e.h,
+                    model: e.model,
+                    copy_last: e.copy_last,
+                    shuffled_actions: e.shuffled_actions,
+                })
+                .collect();
+        WorldModelReport { error_by_horizon, calibration: None, foresight: Some(foresight) }
     }
 
     /// Puts the report together.
-    pub fn report(&self, command: &str, device: &str, judged: &[Judged], errors: Vec<HorizonError>) -> Result<Report> {
+    pub fn report(&self, command: &str, device: &str, judged: &[Judged], quality: WorldModelReport) -> Result<Report> {
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
         let policies = judged
             .iter()
@@ -285,18 +287,28 @@ impl Workshop {
                 (evaluate::Verdict { decision: "ABSTAIN".into(), why, gain: 0.0, gain_ci95: [0.0; 2] }, Vec::new())
             }
         };
-        let lost: Vec<String> = errors
+        let lost: Vec<String> = quality
+            .error_by_horizon
             .iter()
             .filter(|e| e.h >= 10 && !e.beats_both_floors())
             .map(|e| format!("{} at {} steps", e.modality, e.h))
             .collect();
-        // A model that cannot beat doing nothing has no say, whatever it imagines.
-        let verdict = if lost.is_empty() {
-            verdict
-        } else {
+        let calibration = find("behaviour").map(|b| self.calibration(&b.imagined));
+        let too_kind = calibration.filter(|c| c.success_difference.ci95[0] > TOO_KIND);
+        // A model that cannot beat doing nothing has no say, whatever it imagines; nor has one that succeeds where it was seen to fail.
+        let verdict = if !lost.is_empty() {
             let why =
                 format!("on held-out episodes the world model does not beat both floors for {}.", lost.join(", "));
             evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
+        } else if let Some(c) = too_kind {
+            let why = format!(
+                "imagination is too kind: along their own actions the held-out episodes succeed in {:.0} %, and {:.0} % of them did.",
+                100.0 * c.imagined_success,
+                100.0 * c.recorded_success
+            );
+            evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
+        } else {
+            verdict
         };
         let decision = match verdict.decision.as_str() {
             "GO" => Decision::Go,
@@ -311,10 +323,8 @@ impl Workshop {
             verdict: Verdict { decision, why: verdict.why },
             policies,
             comparisons,
-            world_model: WorldModelReport {
-                error_by_horizon: errors,
-                calibration: find("behaviour").map(|b| self.calibration(&b.imagined)),
-            },
+            world_model: WorldModelReport { calibration, ..quality },
+            counterfactuals: None,
             dataset: DatasetReport {
                 source: self.dataset.spec.source.clone(),
                 episodes: self.dataset.episodes.len(),

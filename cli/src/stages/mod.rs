@@ -1,5 +1,7 @@
 //! What the verbs do beyond looking: training, rehearsing, judging, serving.
 
+mod branching;
+mod counterfactual;
 mod judge;
 mod learn;
 mod record;
@@ -11,9 +13,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use burn::tensor::Device;
-use rollouts::branch::ForkOptions;
 
-use crate::args::{Arm, Common, Stage};
+use crate::args::{Common, Stage};
 use crate::config::RunConfig;
 use crate::errors::UsageError;
 use crate::progress::Progress;
@@ -21,6 +22,7 @@ use crate::report::Report;
 use crate::run_dir::{OpenRun, RunDir};
 use crate::{config_file, interrupt, output};
 
+pub use branching::{branch, where_it_went_wrong};
 pub use serving::serve;
 use workshop::{Workshop, open_data};
 
@@ -118,22 +120,26 @@ fn judge_and_report(
     let minds = w.minds()?;
     w.run.begin("evaluate")?;
     let mut judged = w.imagine_all(&minds.model, embeddings, names)?;
-    let errors = w.quality(&minds.model, embeddings);
+    let quality = w.quality(&minds.model, embeddings);
     w.run.complete()?;
+    let mut counterfactuals = None;
     if truth {
         w.run.begin("truth")?;
         w.drive_all(&minds.model, &mut judged)?;
+        counterfactuals = Some(w.check_counterfactuals(&minds, embeddings)?);
         w.run.complete()?;
     }
     w.run.begin("report")?;
     w.write_bundle(&minds.model)?;
     w.write_outcomes(&judged)?;
-    let report = w.report(command, device, &judged, errors.clone())?;
+    let mut report = w.report(command, device, &judged, quality.clone())?;
+    report.counterfactuals.clone_from(&counterfactuals);
     w.record(&minds, embeddings, &report.to_markdown())?;
     w.run.complete()?;
     // Once more, so that the report counts the time of its own stage.
-    let report = w.report(command, device, &judged, errors)?;
-    report.save(w.run.root())?;
+    let mut report = w.report(command, device, &judged, quality)?;
+    report.counterfactuals = counterfactuals;
+    report.save(w.run.root(), &w.pictures())?;
     w.run.finish()?;
     answer(&report, w.run.root(), common)
 }
@@ -145,7 +151,7 @@ fn answer(report: &Report, root: &Path, common: &Common) -> Result<()> {
     output::answer(&report.to_markdown());
     output::tell(&format!(
         "report     {}\nrecording  {}  (rehearsal view {})\npictures   {}\nbundle     {}  (rehearsal serve {})",
-        root.join("report.md").display(),
+        root.join("report.html").display(),
         root.join("recording.rrd").display(),
         root.display(),
         root.join("contact_sheet.png").display(),
@@ -177,7 +183,7 @@ pub fn train(what: Stage, file: Option<&Path>, common: &Common) -> Result<()> {
             let embeddings = w.embeddings()?;
             w.train_dynamics(&embeddings, &among)?;
             let model = w.model()?;
-            let errors = w.quality(&model, &embeddings);
+            let errors = w.quality(&model, &embeddings).error_by_horizon;
             let beaten = errors.iter().filter(|e| e.beats_both_floors()).count();
             if common.json {
                 return output::answer_json(&serde_json::json!({ "out": w.run.root(), "error_by_horizon": errors }));
@@ -236,94 +242,12 @@ pub fn evaluate(dir: &Path, policies: &[String], common: &Common) -> Result<()> 
     let embeddings = w.embeddings()?;
     let model = w.model()?;
     let judged = w.imagine_all(&model, &embeddings, &names)?;
-    let errors = w.quality(&model, &embeddings);
-    let report = w.report("evaluate", &w.run.manifest().device, &judged, errors)?;
+    let quality = w.quality(&model, &embeddings);
+    let report = w.report("evaluate", &w.run.manifest().device, &judged, quality)?;
     if common.json {
         return output::answer_json(&report);
     }
     output::answer(&report.to_markdown());
-    Ok(())
-}
-
-/// Counterfactuals of one recorded episode.
-///
-/// # Errors
-/// No such episode or step, a run without world model, an arm that is not there.
-pub fn branch(dir: &Path, episode: usize, step: usize, arms: &[Arm], horizon: usize, common: &Common) -> Result<()> {
-    const SAMPLES: usize = 16;
-    let w = reopen(dir, common)?;
-    let Some(track) = w.corpus.tracks.iter().position(|t| w.dataset.episodes[t.episode].index == episode) else {
-        let (first, last) =
-            (w.dataset.episodes.first().map_or(0, |e| e.index), w.dataset.episodes.last().map_or(0, |e| e.index));
-        return Err(UsageError(format!("no episode {episode} among the {} that were read; expected one between {first} and {last} (holes excepted)", w.dataset.episodes.len())).into());
-    };
-    let len = w.corpus.tracks[track].len;
-    if step >= len || horizon == 0 {
-        return Err(UsageError(format!("episode {episode} has {len} steps; expected --step below {len} and --horizon above 0, got {step} and {horizon}")).into());
-    }
-    let embeddings = w.embeddings()?;
-    let minds = w.minds()?;
-    let usable: Vec<Arm> = arms
-        .iter()
-        .filter(|a| {
-            !matches!(a, Arm::Cloned | Arm::Improved) || minds.policies.contains_key(&a.to_string()) || arms.len() == 1
-        })
-        .cloned()
-        .collect();
-    let options =
-        ForkOptions { track, step, horizon, samples: SAMPLES, context: w.config.quality.context, seed: w.config.seed };
-    let (view, branches) = w.branch_view(&minds, &embeddings, &usable, &options)?;
-    let limit = w.disagreement_limit(&minds.model, &embeddings);
-    let reference = branches.first().map(rollouts::Branch::values).unwrap_or_default();
-    let mut rows = Vec::new();
-    for (arm, branch) in view.arms.iter().zip(&branches) {
-        let values = branch.values();
-        let gains: Vec<f32> = values.iter().zip(&reference).map(|(a, b)| a - b).collect();
-        let (gain, gain_ci95) = rl::evaluate::interval(&gains, 1000, w.config.seed);
-        let beyond = arm.disagreement.iter().filter(|d| **d > limit).count();
-        rows.push(serde_json::json!({
-            "arm": arm.name,
-            "return": arm.return_mean,
-            "success_within_horizon": arm.success_probability.last().copied().unwrap_or(0.0),
-            "gain_over_first_arm": gain,
-            "gain_ci95": gain_ci95,
-            "steps_beyond_known_ground": beyond,
-            "believable": beyond * 4 <= horizon,
-        }));
-    }
-    let mut text = format!(
-        "# {}: {horizon} imagined steps, {SAMPLES} draws of shared noise\n\n| arm | return | success | gain over {} | 95 % | beyond known ground |\n|---|---|---|---|---|---|\n",
-        view.name,
-        usable.first().map_or_else(String::new, ToString::to_string)
-    );
-    for row in &rows {
-        let number = |k: &str| row[k].as_f64().unwrap_or(0.0);
-        let ci = |i: usize| row["gain_ci95"][i].as_f64().unwrap_or(0.0);
-        text.push_str(&format!(
-            "| {} | {:.3} | {:.2} | {:+.3} | {:+.3} … {:+.3} | {} of {horizon} steps{} |\n",
-            row["arm"].as_str().unwrap_or(""),
-            number("return"),
-            number("success_within_horizon"),
-            number("gain_over_first_arm"),
-            ci(0),
-            ci(1),
-            row["steps_beyond_known_ground"],
-            if row["believable"].as_bool() == Some(true) { "" } else { ": do not believe it" }
-        ));
-    }
-    let stem = w.run.path(&format!("branches/episode_{episode:06}_step_{step:05}"));
-    if let Some(parent) = stem.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    w.save_branch(&view, &options, &stem, &text)?;
-    if common.json {
-        let files = [stem.with_extension("rrd"), stem.with_extension("png")];
-        return output::answer_json(
-            &serde_json::json!({ "episode": episode, "step": step, "horizon": horizon, "arms": rows, "files": files }),
-        );
-    }
-    output::answer(&text);
-    output::tell(&format!("recording  {}", stem.with_extension("rrd").display()));
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use world_model::{Embeddings, WorldModel, noise};
 
 use super::workshop::Workshop;
 use crate::args;
+use crate::report::Pictures;
 
 /// Networks that a branch may ask.
 pub struct Minds {
@@ -265,6 +266,15 @@ impl Workshop {
             }
         }
         curves.into_iter().map(|(name, points)| Curve { name, unit: String::new(), points }).collect()
+    }
+
+    /// What `report.html` shows beside the report: the contact sheet and the training curves.
+    pub fn pictures(&self) -> Pictures {
+        let points = |c: Curve| (c.name, c.points.into_iter().map(|(update, v)| (update as f64, v)).collect());
+        Pictures {
+            sheet: std::fs::read(self.run.path("contact_sheet.png")).ok(),
+            curves: self.curves().into_iter().map(points).collect(),
+        }
     }
 
     /// Writes `recording.rrd` and `contact_sheet.png`.

@@ -1,0 +1,158 @@
+//! `report.html`: the report for people who want to see it. One file without anything to fetch: drawings are SVG, the film
+//! strips are embedded, and it opens from a disk.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use base64::Engine;
+
+use super::svg::{Line, Whisker, escaped, lines, whiskers};
+use super::{Decision, Report};
+
+/// What the page shows beside the report.
+#[derive(Default)]
+pub struct Pictures {
+    /// The contact sheet, PNG.
+    pub sheet: Option<Vec<u8>>,
+    /// Training curves by `stage/metric`: (update, value).
+    pub curves: BTreeMap<String, Vec<(f64, f64)>>,
+}
+
+const STYLE: &str = include_str!("report.css");
+
+/// Metrics drawn per stage: (stage, metrics).
+const CURVES: [(&str, &[&str]); 5] = [
+    ("representation", &["loss"]),
+    ("dynamics", &["loss", "held_out_loss"]),
+    ("policy", &["loss", "held_out_loss"]),
+    ("value", &["loss"]),
+    ("improve", &["imagined_success"]),
+];
+
+/// Most points of one curve; more cannot be seen.
+const MOST_POINTS: usize = 160;
+
+/// The page.
+pub fn page(report: &Report, pictures: &Pictures) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = sections(report, pictures, &mut out);
+    out
+}
+
+fn sections(report: &Report, pictures: &Pictures, out: &mut String) -> std::fmt::Result {
+    let (class, word) = match report.verdict.decision {
+        Decision::Go => ("go", "GO"),
+        Decision::NoGo => ("no-go", "NO-GO"),
+        Decision::Abstain => ("abstain", "ABSTAIN"),
+    };
+    write!(
+        out,
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>Rehearsal report: {}</title><style>{STYLE}</style></head><body><main>",
+        escaped(&report.command)
+    )?;
+    write!(out, "<h1>Rehearsal report: {}</h1>", escaped(&report.command))?;
+    write!(
+        out,
+        "<section class=\"verdict {class}\"><strong>{word}</strong><p>{}</p></section>",
+        escaped(&report.verdict.why)
+    )?;
+    policies(report, out)?;
+    world_model(report, out)?;
+    if let Some(sheet) = &pictures.sheet {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(sheet);
+        write!(
+            out,
+            "<h2>Recorded and imagined</h2><p>Held-out episodes from one step on: as recorded, imagined along the recorded actions, and had the robot acted otherwise. Left to right: eight moments.</p><img class=\"sheet\" alt=\"film strips of recorded and imagined episodes\" src=\"data:image/png;base64,{encoded}\">"
+        )?;
+    }
+    training(&pictures.curves, out)?;
+    // The rest is told as report.md tells it.
+    write!(out, "<h2>In words</h2><pre>{}</pre>", escaped(&report.to_markdown()))?;
+    let config = serde_json::to_string_pretty(&report.config).unwrap_or_default();
+    write!(out, "<details><summary>Configuration</summary><pre>{}</pre></details>", escaped(&config))?;
+    write!(out, "</main></body></html>")
+}
+
+fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
+    if report.policies.is_empty() {
+        return Ok(());
+    }
+    let mut success = Vec::new();
+    let mut value = Vec::new();
+    for p in &report.policies {
+        let i = &p.imagined;
+        let mark = |class, mean, ci95| Whisker { label: &p.name, class, mean, ci95 };
+        success.push(mark("imagined", i.success, i.success_ci95));
+        value.push(mark("imagined", i.return_, i.return_ci95));
+        if let Some(t) = &p.truth {
+            success.push(mark("truth", t.success, t.success_ci95));
+            value.push(mark("truth", t.return_, t.return_ci95));
+        }
+    }
+    let with_truth = report.policies.iter().any(|p| p.truth.is_some());
+    write!(out, "<h2>Policies</h2><p class=\"legend\"><span class=\"key imagined\"></span>imagined")?;
+    if with_truth {
+        write!(out, "<span class=\"key truth\"></span>true simulator")?;
+    }
+    write!(out, " &nbsp; whiskers: 95 % intervals</p><div class=\"row\">")?;
+    write!(out, "{}{}</div>", whiskers("Success", &success, true), whiskers("Return", &value, false))?;
+    if !with_truth {
+        write!(out, "<p>There is no simulator of this robot, so nothing here was checked against the truth.</p>")?;
+    }
+    Ok(())
+}
+
+fn world_model(report: &Report, out: &mut String) -> std::fmt::Result {
+    let errors = &report.world_model.error_by_horizon;
+    if errors.is_empty() {
+        return Ok(());
+    }
+    write!(
+        out,
+        "<h2>World model</h2><p class=\"legend\"><span class=\"key model\"></span>model<span class=\"key copy\"></span>nothing changes<span class=\"key shuffled\"></span>wrong actions &nbsp; mean squared error on held-out episodes, normalised units; below both floors it foresees something</p><div class=\"row\">"
+    )?;
+    let mut modalities: Vec<&str> = Vec::new();
+    for row in errors {
+        if !modalities.contains(&row.modality.as_str()) {
+            modalities.push(&row.modality);
+        }
+    }
+    for modality in modalities {
+        let of = |pick: fn(&super::HorizonError) -> f64| {
+            errors.iter().filter(|e| e.modality == modality).map(|e| (e.h as f64, pick(e))).collect::<Vec<_>>()
+        };
+        let drawn = [
+            Line { label: "nothing changes", class: "copy", points: of(|e| e.copy_last) },
+            Line { label: "wrong actions", class: "shuffled", points: of(|e| e.shuffled_actions) },
+            Line { label: "model", class: "model", points: of(|e| e.model) },
+        ];
+        write!(out, "{}", lines(modality, "control steps ahead", &drawn, true))?;
+    }
+    write!(out, "</div>")
+}
+
+fn training(curves: &BTreeMap<String, Vec<(f64, f64)>>, out: &mut String) -> std::fmt::Result {
+    let mut drawn = String::new();
+    for (stage, metrics) in CURVES {
+        let of: Vec<Line<'_>> = metrics
+            .iter()
+            .filter_map(|&metric| {
+                let points = curves.get(&format!("{stage}/{metric}"))?;
+                let stride = points.len().div_ceil(MOST_POINTS).max(1);
+                let points = points.iter().step_by(stride).copied().collect();
+                let class = if metric.starts_with("held_out") { "held-out" } else { "training" };
+                Some(Line { label: metric, class, points })
+            })
+            .collect();
+        let title = if stage == "improve" { "improve: imagined success" } else { stage };
+        drawn.push_str(&lines(title, "updates", &of, stage != "improve"));
+    }
+    if drawn.is_empty() {
+        return Ok(());
+    }
+    write!(
+        out,
+        "<h2>Training</h2><p class=\"legend\"><span class=\"key training\"></span>training<span class=\"key held-out\"></span>held out</p><div class=\"row\">{drawn}</div>"
+    )
+}
