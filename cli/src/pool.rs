@@ -57,6 +57,15 @@ struct Row {
     true_success: Option<Mean>,
 }
 
+/// Where the imagined order of the policies is the true one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct Orders {
+    /// Runs in which it is.
+    runs: usize,
+    /// Whether the pooled scores say so.
+    pooled: bool,
+}
+
 #[derive(Debug, Serialize)]
 struct Pooled {
     runs: Vec<PathBuf>,
@@ -65,10 +74,10 @@ struct Pooled {
     gain_by_run: Vec<Difference>,
     /// The same over all runs.
     gain: Option<Difference>,
-    /// Runs in which the imagined returns order the policies as the true returns do.
-    orders_agree: usize,
-    /// Whether the pooled returns do.
-    pooled_order_agrees: bool,
+    /// Whether the imagined order of the policies is the true one, by success.
+    order_by_success: Orders,
+    /// The same by return.
+    order_by_return: Orders,
 }
 
 /// Reads the runs and answers as text or JSON.
@@ -150,19 +159,23 @@ fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes]) -> Result<Pooled> {
         })
         .collect();
     let average = |x: &[f32]| x.iter().map(|&v| f64::from(v)).sum::<f64>() / x.len().max(1) as f64;
-    let agree = |run: &RunOutcomes| {
+    let agree = |run: &RunOutcomes, pick: fn(&Outcomes) -> &Vec<f32>| {
         let both: Option<Vec<(f64, f64)>> =
-            run.values().map(|p| Some((average(&p.imagined.value), average(&p.truth.as_ref()?.value)))).collect();
+            run.values().map(|p| Some((average(pick(&p.imagined)), average(pick(p.truth.as_ref()?))))).collect();
         both.is_some_and(|b| same_order(&b))
     };
-    let both: Option<Vec<(f64, f64)>> =
-        policies.iter().map(|r| Some((r.imagined_return.mean, r.true_return?.mean))).collect();
+    let orders = |pick: fn(&Outcomes) -> &Vec<f32>, pooled: fn(&Row) -> Option<(f64, f64)>| {
+        let both: Option<Vec<(f64, f64)>> = policies.iter().map(pooled).collect();
+        Orders { runs: runs.iter().filter(|r| agree(r, pick)).count(), pooled: both.is_some_and(|b| same_order(&b)) }
+    };
+    let order_by_success = orders(|o| &o.success, |r| Some((r.imagined_success.mean, r.true_success?.mean)));
+    let order_by_return = orders(|o| &o.value, |r| Some((r.imagined_return.mean, r.true_return?.mean)));
     Ok(Pooled {
         runs: dirs.to_vec(),
         gain_by_run: pairs.iter().map(|p| difference(p)).collect(),
         gain: (!pairs.is_empty()).then(|| difference(&pairs.concat())),
-        orders_agree: runs.iter().filter(|r| agree(r)).count(),
-        pooled_order_agrees: both.is_some_and(|b| same_order(&b)),
+        order_by_success,
+        order_by_return,
         policies,
     })
 }
@@ -204,13 +217,15 @@ fn words(pooled: &Pooled) -> String {
             points(gain),
             each.join(", ")
         );
-        let _ = writeln!(
-            text,
-            "By return, imagination orders the policies as the truth does in {} of {} runs; pooled: {}.",
-            pooled.orders_agree,
-            pooled.runs.len(),
-            if pooled.pooled_order_agrees { "yes" } else { "no" }
-        );
+        for (what, orders) in [("success", pooled.order_by_success), ("return", pooled.order_by_return)] {
+            let _ = writeln!(
+                text,
+                "By {what}, imagination orders the policies as the truth does in {} of {} runs; pooled: {}.",
+                orders.runs,
+                pooled.runs.len(),
+                if orders.pooled { "yes" } else { "no" }
+            );
+        }
     }
     text
 }
@@ -236,8 +251,9 @@ mod tests {
         let pooled = pooled(&dirs, &runs).expect("the same policies");
         let gain = pooled.gain.expect("both were driven");
         assert!((gain.mean - 0.5).abs() < 1e-9 && gain.ci95[0] < 0.5 && gain.ci95[1] > 0.5);
-        assert_eq!(pooled.orders_agree, 1, "the second run imagines the clone above the improved policy");
-        assert!(pooled.pooled_order_agrees);
+        let orders = Orders { runs: 1, pooled: true };
+        assert_eq!(pooled.order_by_return, orders, "the second run imagines the clone above the improved policy");
+        assert_eq!(pooled.order_by_success, orders);
         let text = words(&pooled);
         assert!(text.contains("paired: +50.0 points") && text.contains("in 1 of 2 runs; pooled: yes"), "{text}");
     }

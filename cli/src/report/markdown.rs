@@ -86,11 +86,22 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// Whether imagination puts the policies in their true order of return; equal scores contradict no order. Return and not
-/// success: it is what policies are improved and judged by.
+/// Whether imagination puts the policies in their true order, by success and by return.
 fn order(policies: &[PolicyReport]) -> String {
-    let mut both: Vec<(f64, f64, &str)> =
-        policies.iter().filter_map(|p| Some((p.truth?.return_, p.imagined.return_, p.name.as_str()))).collect();
+    let by = |name: &str, pick: fn(&PolicyReport) -> Option<(f64, f64)>| {
+        let both: Vec<(f64, f64, &str)> = policies
+            .iter()
+            .filter_map(|p| pick(p).map(|(truth, imagined)| (truth, imagined, p.name.as_str())))
+            .collect();
+        order_by(name, both)
+    };
+    let success = by("success", |p| Some((p.truth?.success, p.imagined.success)));
+    let value = by("return", |p| Some((p.truth?.return_, p.imagined.return_)));
+    format!("{success} {value}").trim().to_owned()
+}
+
+/// Equal scores contradict no order.
+fn order_by(what: &str, mut both: Vec<(f64, f64, &str)>) -> String {
     if both.len() < 2 {
         return String::new();
     }
@@ -99,10 +110,10 @@ fn order(policies: &[PolicyReport]) -> String {
     let names = |both: &[(f64, f64, &str)]| both.iter().map(|x| x.2).collect::<Vec<_>>().join(" > ");
     let truth = names(&both);
     if !contradicted {
-        return format!("By return, imagination orders them as the truth does: {truth}.");
+        return format!("By {what}, imagination orders them as the truth does: {truth}.");
     }
     both.sort_by(|a, b| b.1.total_cmp(&a.1));
-    format!("By return, imagination orders them {}; the truth is {truth}.", names(&both))
+    format!("By {what}, imagination orders them {}; the truth is {truth}.", names(&both))
 }
 
 fn world_model(errors: &[HorizonError], out: &mut String) -> std::fmt::Result {

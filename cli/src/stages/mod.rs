@@ -5,6 +5,7 @@ mod counterfactual;
 mod judge;
 mod learn;
 mod record;
+mod reporting;
 mod serving;
 mod training;
 mod workshop;

@@ -1,4 +1,4 @@
-//! `serve`: a bundle behind the openpi websocket protocol.
+//! What goes to the robot: the bundle of a run, and `serve`, a bundle behind the openpi websocket protocol.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,50 @@ use std::time::Duration;
 use anyhow::Result;
 use episodes::video::resize_rgb;
 use policy::Bundle;
+use policy::bundle::{BundleSpec, FORMAT_VERSION};
 use serve::{Observation, Options, Reply, Server};
-use world_model::noise;
+use world_model::{WorldModel, noise};
 
+use super::workshop::Workshop;
 use crate::args::Common;
+use crate::run_dir::write_dir_atomic;
 use crate::{interrupt, output};
+
+impl Workshop {
+    /// Description of the bundle that this run hands to a robot.
+    pub fn bundle_spec(&self, policies: &[&str]) -> BundleSpec {
+        BundleSpec {
+            format_version: FORMAT_VERSION,
+            kind: "flow".into(),
+            dataset: self.dataset.spec.clone(),
+            state_normaliser: self.corpus.state_normaliser.clone(),
+            action_normaliser: self.corpus.action_normaliser.clone(),
+            vision: self.config.world_model.representation.vision,
+            flow: self.config.policy,
+            policies: policies.iter().map(|&p| p.to_owned()).collect(),
+        }
+    }
+
+    /// Writes `bundle/` with the policies that are trained.
+    ///
+    /// # Errors
+    /// The run directory cannot be written.
+    pub fn write_bundle(&self, model: &WorldModel) -> Result<()> {
+        let mut policies = vec![("cloned", self.policy("cloned")?)];
+        if self.run.is_complete("improve") {
+            policies.push(("improved", self.policy("improved")?));
+        }
+        let names: Vec<&str> = policies.iter().map(|p| p.0).collect();
+        let spec = self.bundle_spec(&names);
+        let encoder = &model.representation.encoder;
+        let pairs: Vec<_> = policies.iter().map(|(n, p)| (*n, p)).collect();
+        let target = self.run.path("bundle");
+        if target.exists() {
+            std::fs::remove_dir_all(&target)?;
+        }
+        write_dir_atomic(&target, |dir| Ok(spec.save(dir, encoder, &pairs)?))
+    }
+}
 
 /// Serves one policy of a run directory or bundle until Ctrl-C.
 ///

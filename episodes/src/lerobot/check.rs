@@ -39,8 +39,12 @@ pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec) -> Resu
     let terminations = complete(&rows, Extra::Terminated, "next.terminated")?.map(flags);
     // An empty cell here means that nobody intervened.
     let intervention = rows.extra(Extra::Intervention).map(flags);
-    let terminated = terminations.as_ref().or(success.as_ref()).and_then(|flags| flags.last().copied());
-    let terminated = terminated.unwrap_or(false);
+    let truncations = rows.extra(Extra::Truncated).map(flags);
+    let done = rows.extra(Extra::Done).map(flags);
+    let at_end = |column: &Option<Vec<bool>>| column.as_ref().and_then(|flags| flags.last().copied());
+    // `next.done` alone says only that the recording ended, whatever the reason.
+    let ended = at_end(&done).zip(at_end(&truncations)).map(|(done, cut)| done && !cut);
+    let terminated = at_end(&terminations).or(ended).or_else(|| at_end(&success)).unwrap_or(false);
     let task = rows.task.and_then(|index| spec.tasks.get(usize::try_from(index).ok()?).cloned());
     let episode = Episode {
         index: listed.index,

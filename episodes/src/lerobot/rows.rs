@@ -19,11 +19,13 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// Optional scalar columns and their usual names.
-const EXTRAS: [(Extra, &[&str]); 5] = [
+const EXTRAS: [(Extra, &[&str]); 7] = [
     (Extra::TimeS, &["timestamp"]),
     (Extra::Reward, &["next.reward"]),
     (Extra::Success, &["next.success"]),
     (Extra::Terminated, &["next.terminated"]),
+    (Extra::Truncated, &["next.truncated"]),
+    (Extra::Done, &["next.done"]),
     (Extra::Intervention, &["intervention", "complementary_info.is_intervention"]),
 ];
 
@@ -38,6 +40,10 @@ pub(crate) enum Extra {
     Success,
     /// `next.terminated`.
     Terminated,
+    /// `next.truncated`.
+    Truncated,
+    /// `next.done`.
+    Done,
     /// `intervention`.
     Intervention,
 }

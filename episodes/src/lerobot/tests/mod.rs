@@ -38,6 +38,8 @@ struct Rows {
     /// Empty: the column is not written.
     success: Vec<bool>,
     pictures: Option<Vec<Vec<u8>>>,
+    /// Further flags, by column.
+    flags: Vec<(&'static str, Vec<bool>)>,
 }
 
 impl Rows {
@@ -84,6 +86,9 @@ impl Rows {
         ];
         if !self.success.is_empty() {
             columns.push(("next.success", Arc::new(BooleanArray::from(self.success.clone()))));
+        }
+        for (name, values) in &self.flags {
+            columns.push((name, Arc::new(BooleanArray::from(values.clone()))));
         }
         if let Some(pictures) = &self.pictures {
             let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(pictures));

@@ -92,6 +92,28 @@ fn several_columns_make_one_state() -> Result<(), Error> {
     Ok(())
 }
 
+/// Episode 0 ends in success, episode 1 in an end without it, episode 2 is cut off.
+#[test]
+fn an_end_and_a_cut_are_two_things() -> Result<(), Error> {
+    let made = Made::v3(&[(0, 4, 0), (1, 3, 0), (2, 5, 0)]);
+    let mut rows = Rows::new(&[(0, 4), (1, 3), (2, 5)]);
+    let done = [3, 6, 11].map(|row| (0..12).map(|i| i == row).collect::<Vec<bool>>());
+    let any = |columns: &[Vec<bool>]| (0..12).map(|i| columns.iter().any(|c| c[i])).collect::<Vec<bool>>();
+    rows.success = done[0].clone();
+    rows.flags = vec![("next.done", any(&done)), ("next.truncated", done[2].clone())];
+    for name in ["next.done", "next.truncated"] {
+        made.set(&format!("/features/{name}"), serde_json::json!({"dtype": "bool", "shape": [1], "names": null}));
+    }
+    rows.write(made.root(), FILE_0);
+    let ends = |dataset: &Dataset| dataset.episodes.iter().map(|e| (e.terminated, e.truncated)).collect::<Vec<_>>();
+    assert_eq!(ends(&made.open()?), [(true, false), (true, false), (false, true)]);
+    // Without knowing what was cut off, the end of a recording says nothing: only success ends an episode.
+    rows.flags.pop();
+    rows.write(made.root(), FILE_0);
+    assert_eq!(ends(&made.open()?), [(true, false), (false, true), (false, true)]);
+    Ok(())
+}
+
 #[test]
 fn the_first_episodes_are_enough_when_so_asked() -> Result<(), Error> {
     let made = three_episodes();

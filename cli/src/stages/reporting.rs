@@ -1,0 +1,225 @@
+//! The report: verdict, scores, what the model is worth, and what a reader should know before believing it.
+
+use anyhow::Result;
+use rl::evaluate::{self, PerStart};
+use rollouts::score::real_return;
+
+use super::judge::Judged;
+use super::workshop::Workshop;
+use crate::report::{
+    Calibration, Comparison, DatasetReport, Decision, Difference, ImaginedScore, PolicyReport, Report, TrueScore,
+    Verdict, WorldModelReport,
+};
+
+/// Held-out successes imagined beyond those recorded, as a share, from which on no policy is judged.
+const TOO_KIND: f64 = 0.1;
+
+impl Workshop {
+    /// Puts the report together.
+    pub fn report(&self, command: &str, device: &str, judged: &[Judged], quality: WorldModelReport) -> Result<Report> {
+        let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
+        let policies = judged
+            .iter()
+            .map(|j| {
+                let e = evaluate::estimate(&j.imagined, resamples, seed);
+                PolicyReport {
+                    name: j.name.clone(),
+                    imagined: ImaginedScore {
+                        return_: e.r#return,
+                        return_ci95: e.return_ci95,
+                        success: e.success,
+                        success_ci95: e.success_ci95,
+                    },
+                    truth: j.truth.as_ref().map(|t| {
+                        let e = evaluate::estimate(
+                            &PerStart { value: t.value.clone(), success: t.success.clone(), unsupported: Vec::new() },
+                            resamples,
+                            seed,
+                        );
+                        TrueScore {
+                            return_: e.r#return,
+                            return_ci95: e.return_ci95,
+                            success: e.success,
+                            success_ci95: e.success_ci95,
+                            episodes: t.success.len(),
+                        }
+                    }),
+                }
+            })
+            .collect();
+        let find = |name: &str| judged.iter().find(|j| j.name == name);
+        let (verdict, comparisons) = match (find("improved"), find("cloned")) {
+            (Some(improved), Some(cloned)) => {
+                let verdict = evaluate::gate(&improved.imagined, &cloned.imagined, resamples, seed);
+                let paired = |a: &[f32], b: &[f32]| {
+                    let d: Vec<f32> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+                    let (mean, ci95) = evaluate::interval(&d, resamples, seed);
+                    Difference { mean, ci95 }
+                };
+                let comparison = Comparison {
+                    policy: "improved".into(),
+                    baseline: "cloned".into(),
+                    imagined_return: paired(&improved.imagined.value, &cloned.imagined.value),
+                    imagined_success: paired(&improved.imagined.success, &cloned.imagined.success),
+                    true_success: improved
+                        .truth
+                        .as_ref()
+                        .zip(cloned.truth.as_ref())
+                        .map(|(a, b)| paired(&a.success, &b.success)),
+                };
+                (verdict, vec![comparison])
+            }
+            _ => {
+                let why = "there is no pair of an improved and a cloned policy to compare.".to_owned();
+                (evaluate::Verdict { decision: "ABSTAIN".into(), why, gain: 0.0, gain_ci95: [0.0; 2] }, Vec::new())
+            }
+        };
+        let lost: Vec<String> = quality
+            .error_by_horizon
+            .iter()
+            .filter(|e| e.h >= 10 && !e.beats_both_floors())
+            .map(|e| format!("{} at {} steps", e.modality, e.h))
+            .collect();
+        let calibration = find("behaviour").map(|b| self.calibration(&b.imagined));
+        let too_kind = calibration.filter(|c| c.success_difference.ci95[0] > TOO_KIND);
+        // A model that cannot beat doing nothing has no say, whatever it imagines; nor has one that succeeds where it was seen to fail.
+        let verdict = if !lost.is_empty() {
+            let why =
+                format!("on held-out episodes the world model does not beat both floors for {}.", lost.join(", "));
+            evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
+        } else if let Some(c) = too_kind {
+            let why = format!(
+                "imagination is too kind: along their own actions the held-out episodes succeed in {:.0} %, and {:.0} % of them did.",
+                100.0 * c.imagined_success,
+                100.0 * c.recorded_success
+            );
+            evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
+        } else {
+            verdict
+        };
+        let decision = match verdict.decision.as_str() {
+            "GO" => Decision::Go,
+            "NO-GO" => Decision::NoGo,
+            _ => Decision::Abstain,
+        };
+        Ok(Report {
+            command: command.into(),
+            rehearsal_version: env!("CARGO_PKG_VERSION").into(),
+            seed,
+            device: device.into(),
+            verdict: Verdict { decision, why: verdict.why },
+            policies,
+            comparisons,
+            world_model: WorldModelReport { calibration, ..quality },
+            counterfactuals: None,
+            dataset: DatasetReport {
+                source: self.dataset.spec.source.clone(),
+                episodes: self.dataset.episodes.len(),
+                held_out_episodes: self.corpus.held_out.len(),
+                frames: self.dataset.total_frames(),
+                skipped: self.dataset.skipped.clone(),
+            },
+            reward_rule: self.corpus.rule.describe(),
+            stages: self.run.manifest().stages.iter().map(Into::into).collect(),
+            notes: self.notes(judged),
+            config: serde_json::to_value(&self.config)?,
+        })
+    }
+
+    /// The behaviour's imagined outcomes beside what its episodes recorded.
+    fn calibration(&self, behaviour: &PerStart) -> Calibration {
+        let starts = evaluate::starts(&self.corpus, behaviour.value.len());
+        let recorded: Vec<(f32, f32)> = starts
+            .iter()
+            .map(|&(track, _)| {
+                let t = &self.corpus.tracks[track];
+                let value = real_return(&t.reward, t.success, t.terminated, &self.corpus.returns);
+                (value, f32::from(u8::from(t.success)))
+            })
+            .collect();
+        let (value, success): (Vec<f32>, Vec<f32>) = recorded.into_iter().unzip();
+        let mean = |x: &[f32]| x.iter().map(|&v| f64::from(v)).sum::<f64>() / x.len().max(1) as f64;
+        let paired = |imagined: &[f32], recorded: &[f32]| {
+            let d: Vec<f32> = imagined.iter().zip(recorded).map(|(i, r)| i - r).collect();
+            let (mean, ci95) = evaluate::interval(&d, self.config.evaluate.resamples, self.config.seed);
+            Difference { mean, ci95 }
+        };
+        Calibration {
+            episodes: starts.len(),
+            recorded_return: mean(&value),
+            imagined_return: mean(&behaviour.value),
+            return_difference: paired(&behaviour.value, &value),
+            recorded_success: mean(&success),
+            imagined_success: mean(&behaviour.success),
+            success_difference: paired(&behaviour.success, &success),
+        }
+    }
+
+    fn notes(&self, judged: &[Judged]) -> Vec<String> {
+        let starts = judged.first().map_or(0, |j| j.imagined.value.len());
+        let mut notes = vec![
+            format!(
+                "Imagined numbers: {starts} first observations of held-out episodes, {} steps, {} noise draws each; intervals are bootstrapped over starts and say nothing about errors that the model makes everywhere.",
+                self.judge_horizon(),
+                self.config.evaluate.samples
+            ),
+            format!(
+                "Return: discounted by {} per step, in units of the reward; a success is worth {} per step for ever.",
+                self.corpus.returns.gamma, self.corpus.returns.success_reward
+            ),
+            "The behaviour is imagined along its own recorded actions, set back onto the recording every few steps; the other policies act closed-loop.".into(),
+            "Policies see one observation at a time: what a single picture and state do not show (speed, hidden objects) they cannot use.".into(),
+        ];
+        if let (Some(better), Some(worse)) = (success_of(judged, "improved"), success_of(judged, "cloned")) {
+            notes.push(match trials_needed(better, worse) {
+                Some(n) if n <= MOST_TRIALS => format!(
+                    "Next, on the robot: if the imagined rates hold ({:.0} % against {:.0} %), about {n} trials of each policy tell improved from cloned (one-sided 5 %, power 80 %).",
+                    100.0 * better, 100.0 * worse
+                ),
+                _ => format!(
+                    "Next, on the robot: the imagined rates of success ({:.0} % against {:.0} %) are too close to be told apart in {MOST_TRIALS} trials of each policy.",
+                    100.0 * better, 100.0 * worse
+                ),
+            });
+        }
+        if self.corpus.held_out.is_empty() {
+            notes.push("There is no held-out episode: everything above was measured on training episodes.".into());
+        }
+        if self.corpus.success_share(&self.corpus.train) == 0.0 {
+            notes.push("No training episode ends in success: success cannot be predicted, only the reward.".into());
+        }
+        notes
+    }
+}
+
+/// Mean imagined success of a named policy.
+fn success_of(judged: &[Judged], name: &str) -> Option<f64> {
+    let success = &judged.iter().find(|j| j.name == name)?.imagined.success;
+    Some(success.iter().map(|&s| f64::from(s)).sum::<f64>() / success.len().max(1) as f64)
+}
+
+/// More trials than this nobody makes.
+const MOST_TRIALS: usize = 500;
+
+/// Trials of each of two policies that tell their rates of success apart, one-sided 5 %, power 80 %; `None` where the first
+/// is not the better one. `n = (z_α + z_β)² [p(1-p) + q(1-q)] / (p-q)²` (Fleiss, Statistical Methods for Rates and Proportions, ch. 4).
+fn trials_needed(better: f64, worse: f64) -> Option<usize> {
+    const Z: f64 = 1.645 + 0.842;
+    let gain = better - worse;
+    // Rates of exactly 0 or 1 have no spread of their own; nobody is that sure of a policy.
+    let spread = |p: f64| p.clamp(0.05, 0.95) * (1.0 - p.clamp(0.05, 0.95));
+    (gain > 0.0).then(|| (Z * Z * (spread(better) + spread(worse)) / (gain * gain)).ceil().max(2.0) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trials_by_hand() {
+        // 6.185 * (0.24 + 0.21) / 0.09 = 30.9.
+        assert_eq!(trials_needed(0.6, 0.3), Some(31));
+        assert_eq!(trials_needed(0.3, 0.3), None);
+        assert_eq!(trials_needed(1.0, 0.0), Some(2));
+    }
+}
