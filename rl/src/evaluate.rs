@@ -130,6 +130,9 @@ fn join(parts: Vec<PerStart>) -> PerStart {
     })
 }
 
+/// Steps by which an imagined success may come later than the recorded one.
+const LATE: usize = 5;
+
 /// The recorded behaviour, imagined along its own episodes in pieces of `anchor_every` steps.
 pub fn imagine_behaviour(
     model: &WorldModel,
@@ -147,8 +150,8 @@ pub fn imagine_behaviour(
         .map(|&(track, _)| {
             let t = &corpus.tracks[track];
             let mut rng = noise::generator(seed, "behaviour", track as u64);
-            // The last piece goes on past the end with the last action held: the model may be a step late.
-            let steps = t.len + piece / 2;
+            // The last piece goes on past the end with the last action held: the model may be a few steps late.
+            let steps = t.len + (piece / 2).min(LATE);
             let anchors: Vec<usize> = (0..steps).step_by(piece).map(|i| i.min(t.len - 1)).collect();
             let at: Vec<(usize, usize)> =
                 anchors.iter().flat_map(|&i| std::iter::repeat_n((track, i), config.samples)).collect();
@@ -218,6 +221,21 @@ pub fn interval(values: &[f32], resamples: usize, seed: u64) -> (f64, [f64; 2]) 
     (centre, [at(0.025), at(0.975)])
 }
 
+/// Pearson's r between what was imagined and what happened, over starts; `None` where either never changes or for fewer than 3.
+pub fn correlation(imagined: &[f32], happened: &[f32]) -> Option<f64> {
+    let n = imagined.len() as f64;
+    let mean = |x: &[f32]| x.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    let (mi, mh) = (mean(imagined), mean(happened));
+    let (mut both, mut ii, mut hh) = (0.0, 0.0, 0.0);
+    for (&i, &h) in imagined.iter().zip(happened) {
+        let (i, h) = (f64::from(i) - mi, f64::from(h) - mh);
+        both += i * h;
+        ii += i * i;
+        hh += h * h;
+    }
+    (imagined.len() >= 3 && ii > 1e-12 && hh > 1e-12).then(|| both / (ii * hh).sqrt())
+}
+
 /// Estimate with intervals over starts.
 pub fn estimate(outcome: &PerStart, resamples: usize, seed: u64) -> Estimate {
     let (value, return_ci95) = interval(&outcome.value, resamples, seed);
@@ -241,6 +259,9 @@ pub struct Verdict {
 /// Share of unsupported steps above which nothing is said: five times what held-out data itself has.
 pub const MOST_UNSUPPORTED: f64 = 0.25;
 
+/// Starts below which a bootstrap interval over starts promises what it cannot keep.
+pub const FEWEST_STARTS: usize = 8;
+
 /// Mean share of imagined steps that disagree more than 95 % of held-out data.
 pub fn unsupported_share(outcome: &PerStart) -> f64 {
     outcome.unsupported.iter().map(|&x| f64::from(x)).sum::<f64>() / outcome.unsupported.len().max(1) as f64
@@ -252,8 +273,11 @@ pub fn gate(improved: &PerStart, cloned: &PerStart, resamples: usize, seed: u64)
     let (gain, gain_ci95) = interval(&gains, resamples, seed);
     let unsupported = unsupported_share(improved).max(unsupported_share(cloned));
     let starts = gains.len();
-    let (decision, why) = if starts < 2 {
-        ("ABSTAIN", format!("{starts} held-out start is too few for an interval; record more episodes."))
+    let (decision, why) = if starts < FEWEST_STARTS {
+        let why = format!(
+            "{starts} held-out starts are too few to tell two policies apart, at least {FEWEST_STARTS} are needed; record more episodes, or hold out more with data.held_out."
+        );
+        ("ABSTAIN", why)
     } else if unsupported > MOST_UNSUPPORTED {
         let percent = unsupported * 100.0;
         (
@@ -292,6 +316,13 @@ mod tests {
     }
 
     #[test]
+    fn correlation_by_hand() {
+        let r = correlation(&[1.0, 2.0, 3.0, 4.0], &[2.0, 1.0, 4.0, 3.0]).expect("both change");
+        assert!((r - 0.6).abs() < 1e-6, "{r}");
+        assert_eq!(correlation(&[1.0, 1.0, 1.0], &[0.0, 1.0, 2.0]), None);
+    }
+
+    #[test]
     fn the_gate_says_go_only_with_evidence_on_known_ground() {
         let with = |value: f32, unsupported: f32| PerStart {
             value: (0..30).map(|i| value + 0.01 * (i % 3) as f32).collect(),
@@ -301,6 +332,8 @@ mod tests {
         assert_eq!(gate(&with(0.5, 0.0), &with(0.4, 0.0), 500, 0).decision, "GO");
         assert_eq!(gate(&with(0.3, 0.0), &with(0.4, 0.0), 500, 0).decision, "NO-GO");
         assert_eq!(gate(&with(0.5, 0.9), &with(0.4, 0.0), 500, 0).decision, "ABSTAIN");
+        let three = |value: f32| PerStart { value: vec![value; 3], success: vec![0.5; 3], unsupported: vec![0.0; 3] };
+        assert_eq!(gate(&three(0.5), &three(0.4), 500, 0).decision, "ABSTAIN");
         assert_eq!(gate(&with(0.4, 0.0), &with(0.4, 0.0), 500, 0).decision, "ABSTAIN");
     }
 }

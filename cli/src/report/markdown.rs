@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Calibration, CounterfactualCheck, Decision, Difference, HorizonError, PolicyReport, Report};
+use super::{
+    Calibration, CounterfactualCheck, Decision, Difference, HorizonError, PolicyReport, Report, WholeEpisodes,
+};
 use crate::clock::span;
 use world_model::foresight::Foresight;
 
@@ -28,6 +30,7 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     world_model(&report.world_model.error_by_horizon, out)?;
     foresight(report.world_model.foresight.as_ref(), out)?;
     calibration(report.world_model.calibration.as_ref(), out)?;
+    whole_episodes(report.world_model.whole_episodes.as_ref(), out)?;
     counterfactuals(report.counterfactuals.as_ref(), out)?;
     data(report, out)?;
     stages(report, out)?;
@@ -201,6 +204,18 @@ fn calibration(c: Option<&Calibration>, out: &mut String) -> std::fmt::Result {
         points(&c.success_difference),
         c.imagined_return,
         c.recorded_return
+    )
+}
+
+/// Whether imagination can be followed as far as policies are judged.
+fn whole_episodes(w: Option<&WholeEpisodes>, out: &mut String) -> std::fmt::Result {
+    let Some(w) = w else { return Ok(()) };
+    let r = w.return_r.map_or("cannot be told".to_owned(), |r| format!("{r:.2}"));
+    writeln!(
+        out,
+        "Imagined from the first observation to the end without looking, the {} held-out episodes return {:.2} (recorded: {:.2}); \
+         correlation of imagined with recorded return over episodes: {r}.\n",
+        w.episodes, w.imagined_return, w.recorded_return
     )
 }
 

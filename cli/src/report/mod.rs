@@ -147,9 +147,26 @@ pub struct WorldModelReport {
     /// What the model says of held-out episodes whose outcome is recorded; `None` where the behaviour was not judged.
     #[serde(default)]
     pub calibration: Option<Calibration>,
+    /// Whole held-out episodes imagined without looking; `None` in reports of older versions.
+    #[serde(default)]
+    pub whole_episodes: Option<WholeEpisodes>,
     /// Agreement with recorded rewards and successes of held-out episodes; `None` in reports of older versions.
     #[serde(default)]
     pub foresight: Option<Foresight>,
+}
+
+/// Held-out episodes imagined from their first observation to their end along their own actions, without looking: as far ahead
+/// as policies are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WholeEpisodes {
+    /// Held-out episodes.
+    pub episodes: usize,
+    /// Mean return, imagined.
+    pub imagined_return: f64,
+    /// Mean return, as recorded.
+    pub recorded_return: f64,
+    /// Pearson's r between the two over episodes; `None` where it cannot be told.
+    pub return_r: Option<f64>,
 }
 
 /// Held-out episodes as they were recorded, and as the model imagines them along their own actions.

@@ -55,6 +55,12 @@ fn demo() -> Report {
             true_success: Some(Difference { mean: 0.12, ci95: [0.01, 0.23] }),
         }],
         world_model: WorldModelReport {
+            whole_episodes: Some(WholeEpisodes {
+                episodes: 30,
+                imagined_return: 3.1,
+                recorded_return: 3.4,
+                return_r: Some(0.823),
+            }),
             foresight: Some(Foresight {
                 steps: 2310,
                 successes: 10,

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use policy::Bundle;
 use rand::RngExt;
 use rayon::prelude::*;
-use rl::evaluate::{self, PerStart};
+use rl::evaluate::{self, EvaluateConfig, PerStart};
 use rollouts::score::real_return;
 use world_model::foresight::foresight;
 use world_model::{Embeddings, WorldModel, noise, quality};
@@ -14,7 +14,7 @@ use super::workshop::Workshop;
 use crate::interrupt;
 use crate::pool::{self, Outcomes, PolicyOutcomes, RunOutcomes};
 use crate::progress::Progress;
-use crate::report::{HorizonError, WorldModelReport};
+use crate::report::{HorizonError, WholeEpisodes, WorldModelReport};
 use crate::run_dir::write_json_atomic;
 
 /// Outcome of a named policy in imagination and, where known, in truth.
@@ -170,6 +170,32 @@ impl Workshop {
         write_json_atomic(&self.run.path(pool::FILE), &outcomes)
     }
 
+    /// Held-out episodes along their own actions, from the first observation to the end, beside what was recorded.
+    fn whole_episodes(&self, model: &WorldModel, embeddings: &Embeddings) -> WholeEpisodes {
+        let starts = evaluate::starts(&self.corpus, self.config.evaluate.starts);
+        let longest = starts.iter().map(|&(track, _)| self.corpus.tracks[track].len).max().unwrap_or(1);
+        let config = EvaluateConfig { anchor_every: longest + 10, ..self.config.evaluate };
+        let (data, seed, device) = ((&self.corpus, embeddings), self.config.seed, self.inner());
+        let imagined = evaluate::imagine_behaviour(model, data, &config, f32::MAX, &starts, (seed, &device)).value;
+        let recorded = self.recorded_outcomes(&starts).value;
+        let mean = |x: &[f32]| x.iter().map(|&v| f64::from(v)).sum::<f64>() / x.len().max(1) as f64;
+        WholeEpisodes {
+            episodes: starts.len(),
+            imagined_return: mean(&imagined),
+            recorded_return: mean(&recorded),
+            return_r: evaluate::correlation(&imagined, &recorded),
+        }
+    }
+
+    /// What happened in the episodes of the given starts.
+    pub fn recorded_outcomes(&self, starts: &[(usize, usize)]) -> Outcomes {
+        let tracks = || starts.iter().map(|&(track, _)| &self.corpus.tracks[track]);
+        Outcomes {
+            value: tracks().map(|t| real_return(&t.reward, t.success, t.terminated, &self.corpus.returns)).collect(),
+            success: tracks().map(|t| f32::from(u8::from(t.success))).collect(),
+        }
+    }
+
     /// How well the model foresees held-out episodes; `calibration` is told by [`Self::report`].
     pub fn quality(&self, model: &WorldModel, embeddings: &Embeddings) -> WorldModelReport {
         let (config, seed, device) = (&self.config.quality, self.config.seed, self.inner());
@@ -185,6 +211,7 @@ impl Workshop {
                     shuffled_actions: e.shuffled_actions,
                 })
                 .collect();
-        WorldModelReport { error_by_horizon, calibration: None, foresight: Some(foresight) }
+        let whole_episodes = Some(self.whole_episodes(model, embeddings));
+        WorldModelReport { error_by_horizon, calibration: None, whole_episodes, foresight: Some(foresight) }
     }
 }

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use rl::evaluate::{self, PerStart};
-use rollouts::score::real_return;
 
 use super::judge::Judged;
 use super::workshop::Workshop;
+use crate::pool::Outcomes;
 use crate::report::{
     Calibration, Comparison, DatasetReport, Decision, Difference, ImaginedScore, PolicyReport, Report, TrueScore,
     Verdict, WorldModelReport,
@@ -13,6 +13,9 @@ use crate::report::{
 
 /// Held-out successes imagined beyond those recorded, as a share, from which on no policy is judged.
 const TOO_KIND: f64 = 0.1;
+
+/// Correlation of imagined with recorded returns of whole held-out episodes below which no policy is judged.
+const LEAST_CORRELATION: f64 = 0.5;
 
 impl Workshop {
     /// Puts the report together.
@@ -94,6 +97,11 @@ impl Workshop {
                 100.0 * c.recorded_success
             );
             evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
+        } else if let Some(r) = quality.whole_episodes.and_then(|w| w.return_r).filter(|r| *r < LEAST_CORRELATION) {
+            let why = format!(
+                "imagination cannot be followed for whole episodes: along their own actions it does not tell good held-out episodes from bad ones (correlation of the returns {r:.2})."
+            );
+            evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
         } else {
             verdict
         };
@@ -129,15 +137,7 @@ impl Workshop {
     /// The behaviour's imagined outcomes beside what its episodes recorded.
     fn calibration(&self, behaviour: &PerStart) -> Calibration {
         let starts = evaluate::starts(&self.corpus, behaviour.value.len());
-        let recorded: Vec<(f32, f32)> = starts
-            .iter()
-            .map(|&(track, _)| {
-                let t = &self.corpus.tracks[track];
-                let value = real_return(&t.reward, t.success, t.terminated, &self.corpus.returns);
-                (value, f32::from(u8::from(t.success)))
-            })
-            .collect();
-        let (value, success): (Vec<f32>, Vec<f32>) = recorded.into_iter().unzip();
+        let Outcomes { value, success } = self.recorded_outcomes(&starts);
         let mean = |x: &[f32]| x.iter().map(|&v| f64::from(v)).sum::<f64>() / x.len().max(1) as f64;
         let paired = |imagined: &[f32], recorded: &[f32]| {
             let d: Vec<f32> = imagined.iter().zip(recorded).map(|(i, r)| i - r).collect();
