@@ -7,12 +7,16 @@ use super::judge::Judged;
 use super::workshop::Workshop;
 use crate::pool::Outcomes;
 use crate::report::{
-    Calibration, Comparison, DatasetReport, Decision, Difference, ImaginedScore, PolicyReport, Report, TrueScore,
-    Verdict, WorldModelReport,
+    Calibration, Comparison, DatasetReport, Decision, Difference, HorizonError, ImaginedScore, PolicyReport, Report,
+    TrueScore, Verdict, WorldModelReport,
 };
 
 /// Held-out successes imagined beyond those recorded, as a share, from which on no policy is judged.
 const TOO_KIND: f64 = 0.1;
+
+/// Share by which the model's error at the largest horizon must lie below that of copying. A model that hardly beats doing
+/// nothing knows what usually happens, and imagines it whatever is done (docs/LOG.md, 2026-11-25, PushT).
+const LEAST_SKILL: f64 = 0.1;
 
 /// Correlation of imagined with recorded returns of whole held-out episodes below which no policy is judged.
 const LEAST_CORRELATION: f64 = 0.5;
@@ -83,12 +87,27 @@ impl Workshop {
             .filter(|e| e.h >= 10 && !e.beats_both_floors())
             .map(|e| format!("{} at {} steps", e.modality, e.h))
             .collect();
+        let weak = weakest(&quality.error_by_horizon).filter(|(_, less)| *less < LEAST_SKILL);
         let calibration = find("behaviour").map(|b| self.calibration(&b.imagined));
         let too_kind = calibration.filter(|c| c.success_difference.ci95[0] > TOO_KIND);
+        let drifting = quality
+            .whole_episodes
+            .filter(|w| w.episodes >= evaluate::FEWEST_STARTS)
+            .and_then(|w| w.return_r)
+            .filter(|r| *r < LEAST_CORRELATION);
         // A model that cannot beat doing nothing has no say, whatever it imagines; nor has one that succeeds where it was seen to fail.
         let verdict = if !lost.is_empty() {
             let why =
                 format!("on held-out episodes the world model does not beat both floors for {}.", lost.join(", "));
+            evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
+        } else if let Some((e, less)) = weak {
+            let why = format!(
+                "the world model foresees {} hardly better than if nothing changed: {:.0} % less error at {} steps, at least {:.0} % are needed.",
+                e.modality,
+                100.0 * less,
+                e.h,
+                100.0 * LEAST_SKILL
+            );
             evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
         } else if let Some(c) = too_kind {
             let why = format!(
@@ -97,7 +116,7 @@ impl Workshop {
                 100.0 * c.recorded_success
             );
             evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
-        } else if let Some(r) = quality.whole_episodes.and_then(|w| w.return_r).filter(|r| *r < LEAST_CORRELATION) {
+        } else if let Some(r) = drifting {
             let why = format!(
                 "imagination cannot be followed for whole episodes: along their own actions it does not tell good held-out episodes from bad ones (correlation of the returns {r:.2})."
             );
@@ -192,6 +211,13 @@ impl Workshop {
     }
 }
 
+/// The modality foreseen worst at the largest horizon, and by which share its error lies below that of copying.
+fn weakest(errors: &[HorizonError]) -> Option<(&HorizonError, f64)> {
+    let last = errors.iter().map(|e| e.h).max()?;
+    let skill = |e: &HorizonError| 1.0 - e.model / e.copy_last.max(1e-12);
+    errors.iter().filter(|e| e.h == last).map(|e| (e, skill(e))).min_by(|a, b| a.1.total_cmp(&b.1))
+}
+
 /// Mean imagined success of a named policy.
 fn success_of(judged: &[Judged], name: &str) -> Option<f64> {
     let success = &judged.iter().find(|j| j.name == name)?.imagined.success;
@@ -214,6 +240,22 @@ fn trials_needed(better: f64, worse: f64) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_weakest_modality_at_the_largest_horizon_counts() {
+        let error = |modality: &str, h: usize, model: f64| HorizonError {
+            modality: modality.into(),
+            h,
+            model,
+            copy_last: 1.0,
+            shuffled_actions: 1.0,
+        };
+        let errors = [error("state", 1, 0.99), error("state", 20, 0.1), error("camera", 20, 0.94)];
+        let (worst, less) = weakest(&errors).expect("there are errors");
+        assert_eq!(worst.modality, "camera");
+        assert!((less - 0.06).abs() < 1e-9);
+        assert!(weakest(&[]).is_none());
+    }
 
     #[test]
     fn trials_by_hand() {
