@@ -107,7 +107,9 @@ impl RunDir {
     fn load(root: &Path, lock: Lock) -> Result<RunDir> {
         let manifest = Self::read_manifest(root)?;
         let file = root.join("run.toml");
-        let config_toml = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let config_toml = fs::read_to_string(&file).with_context(|| {
+            format!("{} cannot be read: the run is damaged; --fresh starts it over", file.display())
+        })?;
         let metrics = open_metrics(root)?;
         Ok(RunDir { root: root.to_owned(), manifest, config_toml, metrics, current: None, _lock: lock })
     }
