@@ -94,7 +94,7 @@ impl<'a> DynamicsLearner<'a> {
         self.trainee.update(schedule.at(update), shards, &self.device, loss)
     }
 
-    /// The same loss on the same [`HELD_OUT_BATCHES`] of held-out episodes each time, without learning; `None` where no
+    /// The same loss on the same few batches of held-out episodes each time, without learning; `None` where no
     /// held-out episode is long enough.
     pub fn held_out(&self) -> Option<Metrics> {
         if self.held_out.windows() == 0 {
