@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rl::evaluate::interval;
 use serde::{Deserialize, Serialize};
+use world_model::agreement::mean as mean_of;
 
 use crate::errors::UsageError;
 use crate::output;
-use crate::report::Difference;
+use crate::report::{Difference, points, same_order, share};
 
 /// File in a run directory.
 pub const FILE: &str = "outcomes.json";
@@ -110,11 +111,6 @@ fn mean(parts: &[&[f32]]) -> Mean {
     Mean { mean, ci95 }
 }
 
-fn difference(pairs: &[f32]) -> Difference {
-    let (mean, ci95) = interval(pairs, RESAMPLES, 0);
-    Difference { mean, ci95 }
-}
-
 fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes]) -> Result<Pooled> {
     let names: Vec<&String> = runs.first().map(|r| r.keys().collect()).unwrap_or_default();
     for (dir, run) in dirs.iter().zip(runs) {
@@ -151,46 +147,41 @@ fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes]) -> Result<Pooled> {
         })
         .collect();
     policies.sort_by(|a, b| a.imagined_return.mean.total_cmp(&b.imagined_return.mean));
-    let pairs: Vec<Vec<f32>> = runs
+    let pairs: Vec<[Vec<f32>; 2]> = runs
         .iter()
         .filter_map(|run| {
             let (improved, cloned) = (run.get("improved")?.truth.as_ref()?, run.get("cloned")?.truth.as_ref()?);
-            Some(improved.success.iter().zip(&cloned.success).map(|(i, c)| i - c).collect())
+            Some([improved.success.clone(), cloned.success.clone()])
         })
         .collect();
-    let average = |x: &[f32]| x.iter().map(|&v| f64::from(v)).sum::<f64>() / x.len().max(1) as f64;
+    let average = |x: &[f32]| mean_of(x.iter().copied());
     let agree = |run: &RunOutcomes, pick: fn(&Outcomes) -> &Vec<f32>| {
         let both: Option<Vec<(f64, f64)>> =
-            run.values().map(|p| Some((average(pick(&p.imagined)), average(pick(p.truth.as_ref()?))))).collect();
+            run.values().map(|p| Some((average(pick(p.truth.as_ref()?)), average(pick(&p.imagined))))).collect();
         both.is_some_and(|b| same_order(&b))
     };
     let orders = |pick: fn(&Outcomes) -> &Vec<f32>, pooled: fn(&Row) -> Option<(f64, f64)>| {
         let both: Option<Vec<(f64, f64)>> = policies.iter().map(pooled).collect();
         Orders { runs: runs.iter().filter(|r| agree(r, pick)).count(), pooled: both.is_some_and(|b| same_order(&b)) }
     };
-    let order_by_success = orders(|o| &o.success, |r| Some((r.imagined_success.mean, r.true_success?.mean)));
-    let order_by_return = orders(|o| &o.value, |r| Some((r.imagined_return.mean, r.true_return?.mean)));
+    let order_by_success = orders(|o| &o.success, |r| Some((r.true_success?.mean, r.imagined_success.mean)));
+    let order_by_return = orders(|o| &o.value, |r| Some((r.true_return?.mean, r.imagined_return.mean)));
     Ok(Pooled {
         runs: dirs.to_vec(),
-        gain_by_run: pairs.iter().map(|p| difference(p)).collect(),
-        gain: (!pairs.is_empty()).then(|| difference(&pairs.concat())),
+        gain_by_run: pairs.iter().map(|[i, c]| Difference::paired(i, c, RESAMPLES, 0)).collect(),
+        gain: (!pairs.is_empty()).then(|| {
+            let all = |side: usize| pairs.iter().flat_map(|p| p[side].iter().copied()).collect::<Vec<f32>>();
+            Difference::paired(&all(0), &all(1), RESAMPLES, 0)
+        }),
         order_by_success,
         order_by_return,
         policies,
     })
 }
 
-/// No pair is ordered one way by the first and the other way by the second.
-fn same_order(pairs: &[(f64, f64)]) -> bool {
-    !pairs.iter().any(|a| pairs.iter().any(|b| a.0 > b.0 && a.1 < b.1))
-}
-
 fn words(pooled: &Pooled) -> String {
-    let share = |m: &Mean| format!("{:.0} % [{:.0}, {:.0}]", 100.0 * m.mean, 100.0 * m.ci95[0], 100.0 * m.ci95[1]);
+    let share = |m: &Mean| share(m.mean, m.ci95);
     let number = |m: &Mean| format!("{:.3} [{:.3}, {:.3}]", m.mean, m.ci95[0], m.ci95[1]);
-    let points = |d: &Difference| {
-        format!("{:+.1} points [{:+.1}, {:+.1}]", 100.0 * d.mean, 100.0 * d.ci95[0], 100.0 * d.ci95[1])
-    };
     let or_dash = |m: Option<String>| m.unwrap_or_else(|| "-".into());
     let mut text = format!(
         "# {} runs pooled\n\n| policy | imagined success | imagined return | true success | true return |\n|---|---|---|---|---|\n",

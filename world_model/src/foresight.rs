@@ -4,6 +4,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use crate::agreement::{auroc, explained, mean, spearman};
 use crate::corpus::{Corpus, Embeddings};
 use crate::model::WorldModel;
 use crate::noise;
@@ -91,90 +92,6 @@ pub fn foresight(
         successes: succeeded.iter().filter(|s| **s).count(),
         reward_r2: explained(&reward, &reward_seen),
         success_auroc: auroc(&success, &succeeded),
-        doubt_error_rho: (!rho.is_empty()).then(|| mean(&rho)),
-    }
-}
-
-fn mean(x: &[f64]) -> f64 {
-    x.iter().sum::<f64>() / x.len().max(1) as f64
-}
-
-/// `1 - Σ(y - ŷ)² / Σ(y - ȳ)²`.
-fn explained(predicted: &[f32], seen: &[f32]) -> Option<f64> {
-    let seen: Vec<f64> = seen.iter().map(|&v| f64::from(v)).collect();
-    let centre = mean(&seen);
-    let total: f64 = seen.iter().map(|y| (y - centre).powi(2)).sum();
-    let wrong: f64 = seen.iter().zip(predicted).map(|(y, p)| (y - f64::from(*p)).powi(2)).sum();
-    (total > 1e-9).then(|| 1.0 - wrong / total)
-}
-
-/// Ranks from 1; ties share their mean rank.
-fn ranks(x: &[f32]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..x.len()).collect();
-    order.sort_by(|&a, &b| x[a].total_cmp(&x[b]));
-    let mut out = vec![0.0; x.len()];
-    let mut i = 0;
-    while i < order.len() {
-        let tied = order[i..].iter().take_while(|&&j| x[j] == x[order[i]]).count();
-        for &j in &order[i..i + tied] {
-            out[j] = (2 * i + tied + 1) as f64 / 2.0;
-        }
-        i += tied;
-    }
-    out
-}
-
-/// Area under the ROC curve as the rank-sum statistic.
-fn auroc(score: &[f32], positive: &[bool]) -> Option<f64> {
-    let p = positive.iter().filter(|x| **x).count() as f64;
-    let n = positive.len() as f64 - p;
-    let sum: f64 = ranks(score).iter().zip(positive).filter(|(_, x)| **x).map(|(r, _)| r).sum();
-    (p > 0.0 && n > 0.0).then(|| (sum - p * (p + 1.0) / 2.0) / (p * n))
-}
-
-/// Pearson correlation of the ranks; `None` where one of the two never changes.
-fn spearman(a: &[f32], b: &[f32]) -> Option<f64> {
-    if a.len() < 3 {
-        return None;
-    }
-    let (a, b) = (ranks(a), ranks(b));
-    let (ma, mb) = (mean(&a), mean(&b));
-    let product: f64 = a.iter().zip(&b).map(|(x, y)| (x - ma) * (y - mb)).sum();
-    let square = |x: &[f64], m: f64| x.iter().map(|v| (v - m).powi(2)).sum::<f64>();
-    let scale = (square(&a, ma) * square(&b, mb)).sqrt();
-    (scale > 0.0).then(|| product / scale)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranks_by_hand() {
-        assert_eq!(ranks(&[0.3, 0.1, 0.3, 0.9]), [2.5, 1.0, 2.5, 4.0]);
-    }
-
-    #[test]
-    fn auroc_by_hand() {
-        // Pairs (positive, negative): 0.8 beats 0.1 and 0.5; 0.5 beats 0.1 and ties with 0.5.
-        let score = [0.1, 0.5, 0.5, 0.8];
-        let value = auroc(&score, &[false, false, true, true]).expect("both kinds");
-        assert!((value - 3.5 / 4.0).abs() < 1e-12);
-        assert_eq!(auroc(&score, &[true; 4]), None);
-    }
-
-    #[test]
-    fn spearman_by_hand() {
-        let up = spearman(&[1.0, 2.0, 3.0], &[1.0, 10.0, 1000.0]).expect("both change");
-        let down = spearman(&[1.0, 2.0, 3.0], &[5.0, 4.0, 0.0]).expect("both change");
-        assert!((up - 1.0).abs() < 1e-12 && (down + 1.0).abs() < 1e-12);
-        assert_eq!(spearman(&[1.0, 2.0, 3.0], &[1.0, 1.0, 1.0]), None);
-    }
-
-    #[test]
-    fn explained_by_hand() {
-        assert_eq!(explained(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0]), Some(1.0));
-        assert_eq!(explained(&[2.0, 2.0, 2.0], &[1.0, 2.0, 3.0]), Some(0.0));
-        assert_eq!(explained(&[2.0, 2.0], &[1.0, 1.0]), None);
+        doubt_error_rho: (!rho.is_empty()).then(|| mean(rho.iter().copied())),
     }
 }

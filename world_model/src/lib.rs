@@ -7,6 +7,7 @@
 //!
 //! Architecture invariant: no printing, no files it was not handed, no policy.
 
+pub mod agreement;
 pub mod corpus;
 pub mod ensemble;
 mod error;

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
+use world_model::foresight::Foresight;
+
 use super::{
     Calibration, CounterfactualCheck, Decision, Difference, HorizonError, PolicyReport, Report, WholeEpisodes,
 };
 use crate::clock::span;
-use world_model::foresight::Foresight;
 
 /// Skipped items listed one by one; `report.json` has them all.
 const SKIPPED_SHOWN: usize = 12;
@@ -108,11 +109,11 @@ fn order_by(what: &str, mut both: Vec<(f64, f64, &str)>) -> String {
     if both.len() < 2 {
         return String::new();
     }
-    let contradicted = both.iter().any(|a| both.iter().any(|b| a.0 > b.0 && a.1 < b.1));
+    let agrees = super::same_order(&both.iter().map(|x| (x.0, x.1)).collect::<Vec<_>>());
     both.sort_by(|a, b| (b.0, b.1).partial_cmp(&(a.0, a.1)).unwrap_or(std::cmp::Ordering::Equal));
     let names = |both: &[(f64, f64, &str)]| both.iter().map(|x| x.2).collect::<Vec<_>>().join(" > ");
     let truth = names(&both);
-    if !contradicted {
+    if agrees {
         return format!("By {what}, imagination orders them as the truth does: {truth}.");
     }
     both.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -176,7 +177,7 @@ fn foresight(f: Option<&Foresight>, out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
         "Over {} held-out steps ({} of them successes), foreseen along the recorded actions: reward R² {}, success AUROC {}; \
-         the model is in doubt where it is wrong (disagreement against error, Spearman's ρ): {}.\n",
+         disagreement against the model's own errors, Spearman's ρ: {} (1: in doubt exactly where it is wrong, 0: its doubt says nothing).\n",
         f.steps,
         f.successes,
         number(f.reward_r2),
@@ -185,7 +186,7 @@ fn foresight(f: Option<&Foresight>, out: &mut String) -> std::fmt::Result {
     )
 }
 
-/// Recorded against imagined outcomes: the one check of imagination that needs no simulator.
+/// Recorded against imagined outcomes: a check of imagination that needs no simulator.
 fn calibration(c: Option<&Calibration>, out: &mut String) -> std::fmt::Result {
     let Some(c) = c else { return Ok(()) };
     let [low, high] = c.success_difference.ci95;
@@ -279,7 +280,7 @@ fn stages(report: &Report, out: &mut String) -> std::fmt::Result {
 }
 
 /// `41 % [35, 47]`.
-fn share(value: f64, ci95: [f64; 2]) -> String {
+pub fn share(value: f64, ci95: [f64; 2]) -> String {
     format!("{:.0} % [{:.0}, {:.0}]", 100.0 * value, 100.0 * ci95[0], 100.0 * ci95[1])
 }
 
@@ -288,7 +289,7 @@ fn number_in(value: f64, ci95: [f64; 2]) -> String {
 }
 
 /// `+6.0 points [+1.2, +10.8]`.
-fn points(d: &Difference) -> String {
+pub fn points(d: &Difference) -> String {
     format!("{:+.1} points [{:+.1}, {:+.1}]", 100.0 * d.mean, 100.0 * d.ci95[0], 100.0 * d.ci95[1])
 }
 

@@ -9,6 +9,7 @@ mod tests;
 use std::path::Path;
 
 pub use html::Pictures;
+pub use markdown::{points, share};
 
 use anyhow::Result;
 use episodes::Skipped;
@@ -255,6 +256,19 @@ pub struct StageReport {
     pub wall_s: f64,
     /// Highest memory, MB; `None` where the system does not say.
     pub peak_rss_mb: Option<f64>,
+}
+
+impl Difference {
+    /// Mean of `a - b`, paired by position.
+    pub fn paired(a: &[f32], b: &[f32], resamples: usize, seed: u64) -> Self {
+        let (mean, ci95) = rl::evaluate::paired(a, b, resamples, seed);
+        Self { mean, ci95 }
+    }
+}
+
+/// Whether no pair of policies, (true, imagined) scores, is ordered one way in truth and the other way in imagination.
+pub fn same_order(scores: &[(f64, f64)]) -> bool {
+    !scores.iter().any(|a| scores.iter().any(|b| a.0 > b.0 && a.1 < b.1))
 }
 
 impl From<&crate::run_dir::StageRecord> for StageReport {

@@ -4,6 +4,7 @@
 //! runs/<name>/
 //!   run.toml        resolved, complete      manifest.json   format version, config hash, device, stages
 //!   metrics.jsonl   one line per step       events.log      what happened when
+//!   report.html, .md, .json                 outcomes.json   every start's and episode's outcome
 //!   checkpoints/<stage>/step_00005000/ …    checkpoints/<stage>/last
 //! ```
 //! Stages run one after another; `metrics.jsonl` holds no times, so that a continued run ends with the same bytes

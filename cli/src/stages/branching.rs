@@ -69,7 +69,7 @@ pub fn branch(
             "gain_over_first_arm": gain,
             "gain_ci95": gain_ci95,
             "steps_beyond_known_ground": beyond,
-            "believable": beyond * 4 <= horizon,
+            "believable": believable(beyond, horizon),
         }));
     }
     let mut text = format!(
@@ -135,6 +135,9 @@ pub fn where_it_went_wrong(
     horizon: usize,
     common: &Common,
 ) -> Result<()> {
+    if horizon == 0 {
+        return Err(UsageError("expected --horizon above 0, got 0".into()).into());
+    }
     let w = reopen(dir, common)?;
     let embeddings = w.embeddings()?;
     let minds = w.minds()?;
@@ -182,6 +185,11 @@ pub fn where_it_went_wrong(
     Ok(())
 }
 
+/// Whether an imagined future stays on known ground for long enough, by the rule of the gate.
+fn believable(steps_beyond: usize, horizon: usize) -> bool {
+    steps_beyond as f64 <= rl::evaluate::MOST_UNSUPPORTED * horizon as f64
+}
+
 /// Of the believable forks the one whose gain is surest; where none is believable, the surest of all.
 fn best_moment(
     w: &Workshop,
@@ -217,7 +225,7 @@ fn best_moment(
             gain_ci95,
             better: gains.iter().filter(|g| **g > 0.0).count() as f64 / gains.len().max(1) as f64,
             steps_beyond_known_ground: beyond,
-            believable: beyond * 4 <= horizon,
+            believable: believable(beyond, horizon),
         };
         let surer = |b: &Moment| (moment.believable, moment.gain_ci95[0]) > (b.believable, b.gain_ci95[0]);
         if best.as_ref().is_none_or(surer) {
@@ -238,7 +246,8 @@ fn moments_in_words(
         if one_episode { "the episode".to_owned() } else { format!("{} episodes without success", moments.len()) };
     let mut text = format!(
         "# Where acting otherwise would have mattered most in {what}\n\n{alternative} instead of {reference}, {horizon} imagined \
-         steps and the value of where they lead; per episode the step with the surest gain.\n\n\
+         steps and the value of where they lead; per episode the step with the surest gain \
+         of one every {SEARCH_STRIDE} steps (chosen as the best of many: it flatters the gain).\n\n\
          | episode | step | {reference} | {alternative} | gain | 95 % | better in | beyond known ground |\n\
          |---|---|---|---|---|---|---|---|\n"
     );

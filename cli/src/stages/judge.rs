@@ -7,6 +7,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 use rl::evaluate::{self, EvaluateConfig, PerStart};
 use rollouts::score::real_return;
+use world_model::agreement::{mean, pearson};
 use world_model::foresight::foresight;
 use world_model::{Embeddings, WorldModel, noise, quality};
 
@@ -178,12 +179,12 @@ impl Workshop {
         let (data, seed, device) = ((&self.corpus, embeddings), self.config.seed, self.inner());
         let imagined = evaluate::imagine_behaviour(model, data, &config, f32::MAX, &starts, (seed, &device)).value;
         let recorded = self.recorded_outcomes(&starts).value;
-        let mean = |x: &[f32]| x.iter().map(|&v| f64::from(v)).sum::<f64>() / x.len().max(1) as f64;
+        let mean = |x: &[f32]| mean(x.iter().copied());
         WholeEpisodes {
             episodes: starts.len(),
             imagined_return: mean(&imagined),
             recorded_return: mean(&recorded),
-            return_r: evaluate::correlation(&imagined, &recorded),
+            return_r: pearson(&imagined, &recorded),
         }
     }
 

@@ -24,6 +24,7 @@ use crate::run_dir::{OpenRun, RunDir};
 use crate::{config_file, interrupt, output};
 
 pub use branching::{branch, where_it_went_wrong};
+use reporting::Found;
 pub use serving::serve;
 use workshop::{Workshop, open_data};
 
@@ -133,13 +134,12 @@ fn judge_and_report(
     w.run.begin("report")?;
     w.write_bundle(&minds.model)?;
     w.write_outcomes(&judged)?;
-    let mut report = w.report(command, device, &judged, quality.clone())?;
-    report.counterfactuals.clone_from(&counterfactuals);
+    let found = Found { quality, counterfactuals };
+    let report = w.report(command, device, &judged, found.clone())?;
     w.record(&minds, embeddings, &report.to_markdown())?;
     w.run.complete()?;
     // Once more, so that the report counts the time of its own stage.
-    let mut report = w.report(command, device, &judged, quality)?;
-    report.counterfactuals = counterfactuals;
+    let report = w.report(command, device, &judged, found)?;
     report.save(w.run.root(), &w.pictures())?;
     w.run.finish()?;
     answer(&report, w.run.root(), common)
@@ -244,7 +244,7 @@ pub fn evaluate(dir: &Path, policies: &[String], common: &Common) -> Result<()> 
     let model = w.model()?;
     let judged = w.imagine_all(&model, &embeddings, &names)?;
     let quality = w.quality(&model, &embeddings);
-    let report = w.report("evaluate", &w.run.manifest().device, &judged, quality)?;
+    let report = w.report("evaluate", &w.run.manifest().device, &judged, Found { quality, counterfactuals: None })?;
     if common.json {
         return output::answer_json(&report);
     }

@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 use rl::evaluate::{self, PerStart};
+use world_model::agreement::mean;
 
 use super::judge::Judged;
 use super::workshop::Workshop;
 use crate::pool::Outcomes;
 use crate::report::{
-    Calibration, Comparison, DatasetReport, Decision, Difference, HorizonError, ImaginedScore, PolicyReport, Report,
-    TrueScore, Verdict, WorldModelReport,
+    Calibration, Comparison, CounterfactualCheck, DatasetReport, Decision, Difference, HorizonError, ImaginedScore,
+    PolicyReport, Report, TrueScore, Verdict, WorldModelReport,
 };
 
 /// Held-out successes imagined beyond those recorded, as a share, from which on no policy is judged.
@@ -21,9 +22,19 @@ const LEAST_SKILL: f64 = 0.1;
 /// Correlation of imagined with recorded returns of whole held-out episodes below which no policy is judged.
 const LEAST_CORRELATION: f64 = 0.5;
 
+/// What was found out about the model itself.
+#[derive(Clone)]
+pub struct Found {
+    /// On held-out episodes.
+    pub quality: WorldModelReport,
+    /// Against the simulator, where there is one.
+    pub counterfactuals: Option<CounterfactualCheck>,
+}
+
 impl Workshop {
     /// Puts the report together.
-    pub fn report(&self, command: &str, device: &str, judged: &[Judged], quality: WorldModelReport) -> Result<Report> {
+    pub fn report(&self, command: &str, device: &str, judged: &[Judged], found: Found) -> Result<Report> {
+        let Found { quality, counterfactuals } = found;
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
         let policies = judged
             .iter()
@@ -58,11 +69,7 @@ impl Workshop {
         let (verdict, comparisons) = match (find("improved"), find("cloned")) {
             (Some(improved), Some(cloned)) => {
                 let verdict = evaluate::gate(&improved.imagined, &cloned.imagined, resamples, seed);
-                let paired = |a: &[f32], b: &[f32]| {
-                    let d: Vec<f32> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-                    let (mean, ci95) = evaluate::interval(&d, resamples, seed);
-                    Difference { mean, ci95 }
-                };
+                let paired = |a: &[f32], b: &[f32]| Difference::paired(a, b, resamples, seed);
                 let comparison = Comparison {
                     policy: "improved".into(),
                     baseline: "cloned".into(),
@@ -138,7 +145,7 @@ impl Workshop {
             policies,
             comparisons,
             world_model: WorldModelReport { calibration, ..quality },
-            counterfactuals: None,
+            counterfactuals,
             dataset: DatasetReport {
                 source: self.dataset.spec.source.clone(),
                 episodes: self.dataset.episodes.len(),
@@ -157,12 +164,9 @@ impl Workshop {
     fn calibration(&self, behaviour: &PerStart) -> Calibration {
         let starts = evaluate::starts(&self.corpus, behaviour.value.len());
         let Outcomes { value, success } = self.recorded_outcomes(&starts);
-        let mean = |x: &[f32]| x.iter().map(|&v| f64::from(v)).sum::<f64>() / x.len().max(1) as f64;
-        let paired = |imagined: &[f32], recorded: &[f32]| {
-            let d: Vec<f32> = imagined.iter().zip(recorded).map(|(i, r)| i - r).collect();
-            let (mean, ci95) = evaluate::interval(&d, self.config.evaluate.resamples, self.config.seed);
-            Difference { mean, ci95 }
-        };
+        let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
+        let mean = |x: &[f32]| mean(x.iter().copied());
+        let paired = |imagined: &[f32], recorded: &[f32]| Difference::paired(imagined, recorded, resamples, seed);
         Calibration {
             episodes: starts.len(),
             recorded_return: mean(&value),
@@ -221,7 +225,7 @@ fn weakest(errors: &[HorizonError]) -> Option<(&HorizonError, f64)> {
 /// Mean imagined success of a named policy.
 fn success_of(judged: &[Judged], name: &str) -> Option<f64> {
     let success = &judged.iter().find(|j| j.name == name)?.imagined.success;
-    Some(success.iter().map(|&s| f64::from(s)).sum::<f64>() / success.len().max(1) as f64)
+    Some(mean(success.iter().copied()))
 }
 
 /// More trials than this nobody makes.
