@@ -17,7 +17,7 @@ use world_model::vision::{VisionConfig, floats, to_blocks};
 use crate::flow::{FlowConfig, FlowPolicy};
 
 /// Version of the layout on disk; a new field bumps it.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Everything about a bundle but the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,7 +156,7 @@ impl Bundle {
             serde_json::from_str(&text).map_err(|e| unusable(e.to_string(), "a bundle description of this version"))?;
         if spec.format_version != FORMAT_VERSION || spec.kind != "flow" {
             let found = format!("format {} of kind '{}'", spec.format_version, spec.kind);
-            return Err(unusable(found, "format 1 of kind 'flow'"));
+            return Err(unusable(found, &format!("format {FORMAT_VERSION} of kind 'flow'")));
         }
         if !spec.policies.iter().any(|p| p == policy) {
             return Err(unusable(format!("no policy '{policy}'"), &format!("one of: {}", spec.policies.join(", "))));

@@ -9,9 +9,10 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
 use rollouts::imagine::{imagine, shared_noise, split_chunk};
-use rollouts::outcome;
+use rollouts::score::{believed, outcome};
 use serde::{Deserialize, Serialize};
 use world_model::train::latents_at;
+use world_model::trust::Limits;
 use world_model::vision::floats;
 use world_model::{Corpus, Embeddings, WorldModel, noise};
 
@@ -59,6 +60,8 @@ pub struct PerStart {
     pub success: Vec<f32>,
     /// Share of imagined steps beyond the held-out 95th percentile of disagreement.
     pub unsupported: Vec<f32>,
+    /// Steps before the trust horizon.
+    pub believed: Vec<f32>,
 }
 
 /// Acts in imagination: `(embedding [B, E], generator)` to chunk `[B, chunk*A]`, of which `execute` actions are used.
@@ -75,7 +78,7 @@ pub fn imagine_policy(
     model: &WorldModel,
     data: (&Corpus, &Embeddings),
     (act, execute): (Act<'_>, usize),
-    (config, limit): (&EvaluateConfig, f32),
+    (config, limits): (&EvaluateConfig, Limits),
     starts: &[(usize, usize)],
     (seed, device): (u64, &Device),
 ) -> PerStart {
@@ -99,26 +102,36 @@ pub fn imagine_policy(
                 &mut |e, _| split_chunk(&act(e, &mut act_rng), corpus.action_len, execute),
                 &noise,
             );
-            per_start(&imagined, corpus, config.samples, limit)
+            per_start(&imagined, corpus, config.samples, limits)
         })
         .collect();
     join(parts)
 }
 
-fn per_start(imagined: &rollouts::Imagined, corpus: &Corpus, samples: usize, limit: f32) -> PerStart {
+fn per_start(imagined: &rollouts::Imagined, corpus: &Corpus, samples: usize, limits: Limits) -> PerStart {
     let Some(last) = imagined.predictions.last() else {
         return PerStart::default();
     };
     // Beyond the horizon the last reward is held: the same rule as for a real episode that was cut off.
     let end = last.reward.clone().clamp(corpus.returns.low, corpus.returns.high);
     let result = outcome(&imagined.predictions, &corpus.returns, end);
-    let beyond =
-        imagined.predictions.iter().map(|p| p.disagreement.clone().greater_elem(limit).float()).reduce(|a, b| a + b);
+    let beyond = imagined
+        .predictions
+        .iter()
+        .map(|p| p.disagreement.clone().greater_elem(limits.disagreement_95).float())
+        .reduce(|a, b| a + b);
     let beyond = beyond.map_or_else(Vec::new, |b| floats(b / imagined.predictions.len() as f64));
+    let believed = believed(&imagined.predictions, last.doubt.zeros_like(), limits.doubt_budget);
+    let believed = believed.into_iter().reduce(|a, b| a + b).map_or_else(Vec::new, floats);
     let mean = |rows: Vec<f32>| {
         rows.chunks_exact(samples).map(|c| c.iter().sum::<f32>() / samples as f32).collect::<Vec<f32>>()
     };
-    PerStart { value: mean(floats(result.value)), success: mean(floats(result.success)), unsupported: mean(beyond) }
+    PerStart {
+        value: mean(floats(result.value)),
+        success: mean(floats(result.success)),
+        unsupported: mean(beyond),
+        believed: mean(believed),
+    }
 }
 
 fn join(parts: Vec<PerStart>) -> PerStart {
@@ -126,6 +139,7 @@ fn join(parts: Vec<PerStart>) -> PerStart {
         all.value.extend(p.value);
         all.success.extend(p.success);
         all.unsupported.extend(p.unsupported);
+        all.believed.extend(p.believed);
         all
     })
 }
@@ -138,7 +152,7 @@ pub fn imagine_behaviour(
     model: &WorldModel,
     data: (&Corpus, &Embeddings),
     config: &EvaluateConfig,
-    limit: f32,
+    limits: Limits,
     starts: &[(usize, usize)],
     (seed, device): (u64, &Device),
 ) -> PerStart {
@@ -190,13 +204,18 @@ pub fn imagine_behaviour(
                     success += going * succeeds[row];
                     going *= (1.0 - succeeds[row]) * (1.0 - fails[row]);
                     discount *= rule.gamma;
-                    beyond += f32::from(u8::from(doubt[row] > limit)) / steps as f32;
+                    beyond += f32::from(u8::from(doubt[row] > limits.disagreement_95)) / steps as f32;
                 }
                 values += value + discount * going * last;
                 successes += success;
             }
             let n = config.samples as f32;
-            PerStart { value: vec![values / n], success: vec![successes / n], unsupported: vec![beyond / n] }
+            PerStart {
+                value: vec![values / n],
+                success: vec![successes / n],
+                unsupported: vec![beyond / n],
+                believed: Vec::new(),
+            }
         })
         .collect();
     join(parts)
@@ -312,11 +331,17 @@ mod tests {
             value: (0..30).map(|i| value + 0.01 * (i % 3) as f32).collect(),
             success: vec![0.5; 30],
             unsupported: vec![unsupported; 30],
+            believed: vec![10.0; 30],
         };
         assert_eq!(gate(&with(0.5, 0.0), &with(0.4, 0.0), 500, 0).decision, "GO");
         assert_eq!(gate(&with(0.3, 0.0), &with(0.4, 0.0), 500, 0).decision, "NO-GO");
         assert_eq!(gate(&with(0.5, 0.9), &with(0.4, 0.0), 500, 0).decision, "ABSTAIN");
-        let three = |value: f32| PerStart { value: vec![value; 3], success: vec![0.5; 3], unsupported: vec![0.0; 3] };
+        let three = |value: f32| PerStart {
+            value: vec![value; 3],
+            success: vec![0.5; 3],
+            unsupported: vec![0.0; 3],
+            ..PerStart::default()
+        };
         assert_eq!(gate(&three(0.5), &three(0.4), 500, 0).decision, "ABSTAIN");
         assert_eq!(gate(&with(0.4, 0.0), &with(0.4, 0.0), 500, 0).decision, "ABSTAIN");
     }

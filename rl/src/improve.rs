@@ -18,11 +18,12 @@ use policy::{FlowConfig, FlowPolicy};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
-use rollouts::imagine::{imagine, shared_noise, split_chunk};
-use rollouts::outcome;
+use rollouts::imagine::{Imagined, imagine, shared_noise, split_chunk};
+use rollouts::score::{Outcome, believed, believed_outcome, outcome};
 use serde::{Deserialize, Serialize};
 use world_model::optimise::{Metrics, Schedule, Trainee};
 use world_model::train::latents_at;
+use world_model::trust::Limits;
 use world_model::vision::floats;
 use world_model::{Corpus, Embeddings, Latent, WorldModel, noise};
 
@@ -80,8 +81,8 @@ pub struct Prior<'a> {
     pub model: &'a WorldModel,
     /// Cloned policy.
     pub clone: &'a FlowPolicy,
-    /// 95th percentile of disagreement on held-out data.
-    pub disagreement_95: f32,
+    /// Where the model stops being believed.
+    pub limits: Limits,
 }
 
 /// Improves a copy of the clone.
@@ -259,6 +260,7 @@ impl<'a> ImproveLearner<'a> {
         let at = draw_steps(self.corpus, &self.corpus.train, starts, rng);
         let mut latent = latents_at(model, (self.corpus, self.embeddings), &at, context, rng, device);
         let mut alive = vec![1.0f32; starts];
+        let mut spent = Tensor::<1>::zeros([starts], device);
         let mut out = Rehearsed::default();
         let half = n / 2;
         for _ in 0..segments {
@@ -266,8 +268,8 @@ impl<'a> ImproveLearner<'a> {
             let actions = self.candidates(actor, &latent, n, rng, device);
             let noise = shared_noise(model, (starts, n), chunk, rng, device);
             let imagined = imagine(model, &wide, &mut |_, _| split_chunk(&actions, a, chunk), &noise);
-            let Some(end) = imagined.latents.last() else { break };
-            let result = outcome(&imagined.predictions, &self.corpus.returns, self.slow.cautious(&end.e));
+            let spent_wide = spent.clone().unsqueeze_dim::<2>(1).expand([starts, n]).reshape([starts * n]);
+            let result = self.believed_return(&wide.e, &imagined, spent_wide.clone());
             let (value, doubt) = (floats(result.value), floats(result.disagreement));
             let e = floats(latent.e.clone());
             let width = self.embeddings.dim;
@@ -297,20 +299,42 @@ impl<'a> ImproveLearner<'a> {
                 onward.push((s * n + next) as i64);
             }
             // Where the model is guessing, imagination stops being believed: nothing later on that branch is learned from.
+            let step = self.flow.execute.clamp(1, chunk);
+            let spent_now = imagined.predictions[..step].iter().fold(spent_wide, |sum, p| sum + p.doubt.clone());
+            let over = floats(spent_now.clone().greater_equal_elem(self.prior.limits.doubt_budget).float());
             alive.iter_mut().zip(&onward).for_each(|(m, &row)| {
-                if doubt[row as usize] > self.prior.disagreement_95 {
+                if doubt[row as usize] > self.prior.limits.disagreement_95 || over[row as usize] > 0.0 {
                     *m = 0.0;
                 }
             });
-            let step = self.flow.execute.clamp(1, chunk);
             for p in &imagined.predictions[..step] {
                 let ends: Vec<f32> = floats((p.success.clone().neg() + 1.0) * (p.failure.clone().neg() + 1.0));
                 alive.iter_mut().zip(&onward).for_each(|(m, &row)| *m *= ends[row as usize]);
             }
             let index = Tensor::<1, burn::tensor::Int>::from_data(TensorData::new(onward, [starts]), device);
+            spent = spent_now.select(0, index.clone());
             latent = imagined.latents[step - 1].select(index);
         }
         out
+    }
+
+    /// What chunks from embeddings `start [B, E]` lead to, up to the trust horizon; `spent [B]` is the doubt of getting to `start`.
+    fn believed_return(&self, start: &Tensor<2>, imagined: &Imagined, spent: Tensor<1>) -> Outcome {
+        let (rule, predictions) = (&self.corpus.returns, &imagined.predictions);
+        let believed = believed(predictions, spent, self.prior.limits.doubt_budget);
+        let states: Vec<Tensor<2>> =
+            std::iter::once(start.clone()).chain(imagined.latents.iter().map(|l| l.e.clone())).collect();
+        let last = states[predictions.len()].clone();
+        // Mostly the budget lasts for the whole chunk, and one value does.
+        let all = believed.last().is_none_or(|b| b.clone().min().into_scalar::<f32>() > 0.0);
+        if all {
+            return outcome(predictions, rule, self.slow.cautious(&last));
+        }
+        let rows = last.dims()[0];
+        let values = self.slow.cautious(&Tensor::cat(states, 0));
+        let values: Vec<Tensor<1>> =
+            (0..=predictions.len()).map(|k| values.clone().narrow(0, k * rows, rows)).collect();
+        believed_outcome(predictions, rule, &values, &believed)
     }
 
     /// `[starts * n, chunk*A]`: the clone's, the copy's, and the copy's nudged, for every start.
@@ -348,7 +372,7 @@ impl<'a> ImproveLearner<'a> {
             squares += group.iter().map(|v| (v - mean).powi(2)).sum::<f32>();
         }
         let spread = (squares / (starts * n) as f32).sqrt().max(1e-5);
-        let unit = self.prior.disagreement_95.max(1e-6);
+        let unit = self.prior.limits.disagreement_95.max(1e-6);
         let beyond = |d: &f32| if *d > unit { BEYOND } else { 0.0 };
         value.iter().zip(doubt).map(|(v, d)| v / spread - self.config.penalty * d / unit - beyond(d)).collect()
     }

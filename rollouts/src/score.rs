@@ -22,11 +22,26 @@ pub struct Outcome {
 
 /// Outcome of imagined steps; `end` is the value of the last state `[B]`.
 pub fn outcome(predictions: &[Prediction], rule: &ReturnRule, end: Tensor<1>) -> Outcome {
+    sum_up(predictions, rule, end, None)
+}
+
+/// `stop` holds, per step, the value of the state before it and whether the step is believed, `[B]` each.
+fn sum_up(
+    predictions: &[Prediction],
+    rule: &ReturnRule,
+    end: Tensor<1>,
+    stop: Option<(&[Tensor<1>], &[Tensor<1>])>,
+) -> Outcome {
     let gamma = f64::from(rule.gamma);
     let mut going = end.ones_like();
     let [mut value, mut success, mut disagreement, mut weight] = [(); 4].map(|()| end.zeros_like());
     for (k, p) in predictions.iter().enumerate() {
         let discount = gamma.powi(k as i32);
+        if let Some((values, believed)) = stop {
+            let on = going.clone() * believed[k].clone();
+            value = value + (going - on.clone()) * values[k].clone() * discount;
+            going = on;
+        }
         let solved = going.clone() * p.success.clone();
         let reward = p.reward.clone().clamp(rule.low, rule.high) * (1.0 - gamma);
         value = value + (going.clone() * reward + solved.clone() * (gamma * f64::from(rule.success_reward))) * discount;
@@ -37,6 +52,31 @@ pub fn outcome(predictions: &[Prediction], rule: &ReturnRule, end: Tensor<1>) ->
     }
     value = value + going.clone() * end * gamma.powi(predictions.len() as i32);
     Outcome { value, success, going, disagreement: disagreement / weight.clamp_min(1e-6) }
+}
+
+/// 1 where a branch is still believed when a step is over, `[B]` per step: its summed doubt, `spent [B]` before the first step,
+/// is below the budget.
+pub fn believed(predictions: &[Prediction], spent: Tensor<1>, budget: f32) -> Vec<Tensor<1>> {
+    predictions
+        .iter()
+        .scan(spent, |spent, p| {
+            *spent = spent.clone() + p.doubt.clone();
+            Some(spent.clone().lower_elem(budget).float())
+        })
+        .collect()
+}
+
+/// [`outcome`] of what is believed: where a branch stops being believed, the value of its last believed state stands for
+/// the rest. `values` are those of the states before each step and after the last one, `[B]` each; `believed` is as from [`believed`].
+pub fn believed_outcome(
+    predictions: &[Prediction],
+    rule: &ReturnRule,
+    values: &[Tensor<1>],
+    believed: &[Tensor<1>],
+) -> Outcome {
+    assert_eq!(values.len(), predictions.len() + 1, "a value before each step and one after the last");
+    assert_eq!(believed.len(), predictions.len(), "one mask per step");
+    sum_up(predictions, rule, values[predictions.len()].clone(), Some((values, believed)))
 }
 
 /// The same return for what really happened: rewards up to the end, `success` at the last step.
@@ -59,7 +99,7 @@ mod tests {
 
     fn prediction(reward: f32, success: f32, failure: f32) -> Prediction {
         let t = |v: f32| Tensor::<1>::from_floats([v], &Device::flex());
-        Prediction { reward: t(reward), success: t(success), failure: t(failure), disagreement: t(0.5) }
+        Prediction { reward: t(reward), success: t(success), failure: t(failure), disagreement: t(0.5), doubt: t(0.1) }
     }
 
     const RULE: ReturnRule = ReturnRule { gamma: 0.5, success_reward: 1.0, low: 0.0, high: 1.0 };
@@ -73,6 +113,21 @@ mod tests {
         assert!((value - 0.585).abs() < 1e-6, "{value}");
         let (success, going): (f32, f32) = (out.success.into_scalar(), out.going.into_scalar());
         assert!((success - 0.5).abs() < 1e-6 && (going - 0.4).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_is_not_believed_is_worth_the_value_of_the_state_before_it() {
+        let steps = [prediction(0.4, 0.0, 0.0), prediction(0.8, 0.5, 0.2)];
+        let t = |v: f32| Tensor::<1>::from_floats([v], &Device::flex());
+        let value = |values: [f32; 3], budget: f32| -> f32 {
+            let believed = believed(&steps, t(0.05), budget);
+            believed_outcome(&steps, &RULE, &values.map(t), &believed).value.into_scalar()
+        };
+        // Each step's doubt is 0.1, and 0.05 was spent before.
+        assert!((value([9.0, 9.0, 0.6], 0.3) - 0.585).abs() < 1e-6, "all is believed, as by hand above");
+        // Step 0: 0.2, then 0.5 of the value before step 1.
+        assert!((value([9.0, 0.7, 9.0], 0.2) - 0.55).abs() < 1e-6);
+        assert!((value([0.7, 9.0, 9.0], 0.1) - 0.7).abs() < 1e-6, "nothing is believed");
     }
 
     #[test]

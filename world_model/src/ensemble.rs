@@ -90,7 +90,9 @@ impl Ensemble {
         let chosen = score.clone().greater_equal(score.max_dim(1)).float().transpose().reshape([self.count, batch, 1]);
         let pick = |x: Tensor<3>| (x * chosen.clone()).sum_dim(0).squeeze_dim::<2>(0);
         let centre = mean.clone().mean_dim(0);
-        let spread = (mean.clone() - centre).square().mean_dim(0).sqrt().squeeze_dim::<2>(0);
+        let variance = (mean.clone() - centre).square().mean_dim(0).squeeze_dim::<2>(0);
+        let noise_variance = log_variance.clone().exp().mean_dim(0).squeeze_dim::<2>(0);
+        let row_mean = |x: Tensor<2>| x.narrow(1, 0, self.embedding).mean_dim(1).squeeze_dim::<1>(1);
         let sampled = pick(mean) + pick((log_variance * 0.5).exp()) * noise.narrow(1, 0, width);
         let e = latent.e.clone() + sampled.clone().narrow(1, 0, self.embedding);
         let [success, failure] = self.ends(&latent.e, &action, &e);
@@ -98,7 +100,8 @@ impl Ensemble {
             reward: sampled.narrow(1, self.embedding, 1).squeeze_dim::<1>(1),
             success: sigmoid(success),
             failure: sigmoid(failure),
-            disagreement: spread.narrow(1, 0, self.embedding).mean_dim(1).squeeze_dim::<1>(1),
+            disagreement: row_mean(variance.clone().sqrt()),
+            doubt: row_mean(variance + noise_variance),
         };
         (Latent::markov(e), prediction)
     }

@@ -1,16 +1,10 @@
 //! What the model says of outcomes, and of itself, on held-out episodes: does it foresee reward and success, and is it in
 //! doubt where it is wrong?
 
-use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::agreement::{auroc, explained, mean, spearman};
-use crate::corpus::{Corpus, Embeddings};
-use crate::model::WorldModel;
-use crate::noise;
-use crate::quality::QualityConfig;
-use crate::train::latents_at;
-use crate::vision::floats;
+use crate::walk::{Step, Walk};
 
 /// Agreement of predictions with what was recorded, open loop, up to the largest horizon ahead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,74 +18,71 @@ pub struct Foresight {
     /// Probability that a step that led to success is given a higher probability of it than one that did not; `None` where
     /// there is only one of the two.
     pub success_auroc: Option<f64>,
-    /// Spearman's ρ between the disagreement so far and the error of the embedding, among imagined steps that are equally far
+    /// Spearman's ρ between the doubt so far and the error of the embedding, among imagined steps that are equally far
     /// ahead, mean over how far; `None` where it cannot be told. Across distances both grow, which would flatter it.
     pub doubt_error_rho: Option<f64>,
+    /// The same of the disagreement so far.
+    pub disagreement_error_rho: Option<f64>,
 }
 
-/// Most recorded states from which is imagined.
-const MOST_STARTS: usize = 512;
-
-/// Walks through held-out tracks (training tracks where there are none) in pieces of the largest horizon, along their own actions.
-pub fn foresight(
-    model: &WorldModel,
-    data: (&Corpus, &Embeddings),
-    config: &QualityConfig,
-    seed: u64,
-    device: &Device,
-) -> Foresight {
-    let (corpus, embeddings) = data;
-    let tracks = if corpus.held_out.is_empty() { &corpus.train } else { &corpus.held_out };
-    let all: Vec<(usize, usize)> = tracks
-        .iter()
-        .flat_map(|&track| (0..corpus.tracks[track].len).step_by(config.horizon.max(1)).map(move |t| (track, t)))
-        .collect();
-    let stride = all.len().div_ceil(MOST_STARTS).max(1);
-    let starts: Vec<(usize, usize)> = all.into_iter().step_by(stride).collect();
-    let rows = starts.len();
-    let mut rng = noise::generator(seed, "foresight", 0);
-    let mut latent = latents_at(model, data, &starts, config.context, &mut rng, device);
-    let mut doubt = vec![0.0f32; rows];
-    let [mut reward, mut reward_seen, mut success] = [(); 3].map(|()| Vec::<f32>::new());
-    let (mut succeeded, mut rho) = (Vec::new(), Vec::new());
-    for k in 0..config.horizon {
-        let (mut doubts, mut errors) = (Vec::new(), Vec::new());
-        let mut action = Vec::new();
-        for &(track, t) in &starts {
-            corpus.action_chunk(track, (t + k).min(corpus.tracks[track].len - 1), 1, &mut action);
+impl Foresight {
+    /// Reads it off held-out walks.
+    pub fn of(walks: &[Walk]) -> Self {
+        let steps: Vec<&Step> = walks.iter().flat_map(|w| &w.steps).collect();
+        let [reward, recorded] = [0, 1].map(|i| steps.iter().map(|s| s.reward[i]).collect::<Vec<f32>>());
+        let success: Vec<f32> = steps.iter().map(|s| s.success).collect();
+        let succeeded: Vec<bool> = steps.iter().map(|s| s.succeeded).collect();
+        Self {
+            steps: steps.len(),
+            successes: succeeded.iter().filter(|s| **s).count(),
+            reward_r2: explained(&reward, &recorded),
+            success_auroc: auroc(&success, &succeeded),
+            doubt_error_rho: rho(walks, |s| s.doubt),
+            disagreement_error_rho: rho(walks, |s| s.disagreement),
         }
-        let action = Tensor::from_data(TensorData::new(action, [rows, corpus.action_len]), device);
-        let noise = model.draw_noise(rows, &mut rng, device);
-        let (next, prediction) = model.imagine(&latent, action, noise);
-        let [r, p, d] = [prediction.reward, prediction.success, prediction.disagreement].map(floats);
-        let e = floats(next.e.clone());
-        for (row, &(track, t)) in starts.iter().enumerate() {
-            let recorded = &corpus.tracks[track];
-            let at = t + k;
-            if at >= recorded.len {
-                continue;
-            }
-            let last = at + 1 == recorded.len;
-            reward.push(r[row]);
-            reward_seen.push(recorded.reward[at]);
-            success.push(p[row]);
-            succeeded.push(last && recorded.success);
-            doubt[row] += d[row];
-            if !last {
-                let imagined = &e[row * embeddings.dim..(row + 1) * embeddings.dim];
-                let wrong = imagined.iter().zip(embeddings.at(track, at + 1)).map(|(a, b)| (a - b).powi(2)).sum();
-                doubts.push(doubt[row]);
-                errors.push(wrong);
-            }
-        }
-        rho.extend(spearman(&doubts, &errors));
-        latent = next;
     }
-    Foresight {
-        steps: reward.len(),
-        successes: succeeded.iter().filter(|s| **s).count(),
-        reward_r2: explained(&reward, &reward_seen),
-        success_auroc: auroc(&success, &succeeded),
-        doubt_error_rho: (!rho.is_empty()).then(|| mean(rho.iter().copied())),
+}
+
+fn rho(walks: &[Walk], of: fn(&Step) -> f32) -> Option<f64> {
+    let longest = walks.iter().map(|w| w.steps.len()).max().unwrap_or(0);
+    let each: Vec<f64> = (0..longest)
+        .filter_map(|k| {
+            let steps = walks.iter().filter_map(|w| w.steps.get(k)).filter_map(|s| Some((of(s), s.error?.total())));
+            let (said, wrong): (Vec<f32>, Vec<f32>) = steps.unzip();
+            spearman(&said, &wrong)
+        })
+        .collect();
+    (!each.is_empty()).then(|| mean(each.iter().copied()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::walk::Wrong;
+
+    fn step(doubt: f32, error: f32) -> Step {
+        Step {
+            reward: [error, doubt],
+            success: doubt,
+            succeeded: doubt > 2.5,
+            doubt,
+            disagreement: -doubt,
+            error: Some(Wrong { cameras: error, state: 0.0 }),
+            copying: None,
+        }
+    }
+
+    #[test]
+    fn doubt_is_compared_among_steps_equally_far_ahead() {
+        // Far steps are all worse and all more in doubt; among equals doubt and error run against each other.
+        let walks: Vec<Walk> = [(1.0, 0.3), (2.0, 0.2), (3.0, 0.1)]
+            .iter()
+            .map(|&(d, e)| Walk { track: 0, steps: vec![step(d, e), step(10.0 + d, 10.0 + e)] })
+            .collect();
+        let found = Foresight::of(&walks);
+        assert_eq!(found.steps, 6);
+        assert_eq!(found.successes, 4);
+        assert!((found.doubt_error_rho.expect("three walks") + 1.0).abs() < 1e-12);
+        assert!((found.disagreement_error_rho.expect("three walks") - 1.0).abs() < 1e-12);
     }
 }

@@ -16,12 +16,15 @@ pub mod layers;
 pub mod model;
 pub mod noise;
 pub mod optimise;
+pub mod picture;
 pub mod quality;
 pub mod representation;
 pub mod rssm;
 pub mod train;
+pub mod trust;
 pub mod two_hot;
 pub mod vision;
+pub mod walk;
 
 pub use corpus::{Corpus, Embeddings, Sequence};
 pub use error::Error;

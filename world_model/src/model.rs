@@ -150,6 +150,8 @@ pub struct Prediction {
     pub failure: Tensor<1>,
     /// How much the ensemble disagrees.
     pub disagreement: Tensor<1>,
+    /// Squared error of the embedding to expect of this step: learned, plus the variance between the ensemble's means.
+    pub doubt: Tensor<1>,
 }
 
 /// How the embedding goes on under actions.

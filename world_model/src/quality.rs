@@ -8,11 +8,13 @@ use episodes::Dataset;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
+use crate::agreement::mean;
 use crate::corpus::{Corpus, Embeddings};
 use crate::model::WorldModel;
 use crate::noise;
+use crate::picture::{psnr_db, ssim};
 use crate::train::latents_at;
-use crate::vision::{floats, to_blocks};
+use crate::vision::{floats, to_blocks, to_frames};
 
 /// Error at one horizon, mean squared in normalised units (state: standard deviations of the data; cameras: full range = 1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +29,48 @@ pub struct HorizonError {
     pub copy_last: f64,
     /// Floor: the model with another episode's actions.
     pub shuffled_actions: f64,
+    /// Likeness of the pictures where something moved; `None` for the state, or where nothing did.
+    pub likeness: Option<Likeness>,
+}
+
+impl HorizonError {
+    /// Whether the model beats both floors.
+    pub fn beats_both_floors(&self) -> bool {
+        self.model < self.copy_last && self.model < self.shuffled_actions
+    }
+}
+
+/// How alike imagined and recorded pictures are, mean over starts whose picture has changed by then (PSNR of the copy below 40 dB).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Likeness {
+    /// Pictures compared.
+    pub pictures: usize,
+    /// Peak signal-to-noise ratio of the model and of the last picture unchanged, decibels.
+    pub psnr_db: [f64; 2],
+    /// Structural similarity of the two.
+    pub ssim: [f64; 2],
+}
+
+/// A copy that is this like the truth has not moved, decibels.
+const UNMOVED_DB: f64 = 40.0;
+
+fn likeness(imagined: &[Vec<u8>], copied: &[&[u8]], truth: &[&[u8]], size: usize) -> Option<Likeness> {
+    let rows: Vec<[f64; 4]> = imagined
+        .iter()
+        .zip(copied)
+        .zip(truth)
+        .filter(|((_, copied), truth)| psnr_db(copied, truth) < UNMOVED_DB)
+        .map(|((imagined, copied), truth)| {
+            let [a, b] = [imagined.as_slice(), copied].map(|x| (psnr_db(x, truth), ssim(x, truth, size)));
+            [a.0, b.0, a.1, b.1]
+        })
+        .collect();
+    let column = |i: usize| mean(rows.iter().map(|r| r[i]));
+    (!rows.is_empty()).then(|| Likeness {
+        pictures: rows.len(),
+        psnr_db: [column(0), column(1)],
+        ssim: [column(2), column(3)],
+    })
 }
 
 /// How the report is measured.
@@ -39,11 +83,16 @@ pub struct QualityConfig {
     pub starts: usize,
     /// Recorded steps observed before imagination.
     pub context: usize,
+    /// Squared error of the embedding up to which imagination counts as true, as a share of what copying gets wrong at the
+    /// largest horizon.
+    pub tolerance: f64,
+    /// Share of the starts that the trust horizon must not overrate.
+    pub confidence: f64,
 }
 
 impl Default for QualityConfig {
     fn default() -> Self {
-        Self { horizon: 20, starts: 256, context: 3 }
+        Self { horizon: 20, starts: 256, context: 3, tolerance: 0.5, confidence: 0.9 }
     }
 }
 
@@ -82,10 +131,11 @@ pub fn error_by_horizon(
     };
     let reported = |h: usize| h.is_power_of_two() || h.is_multiple_of(5) || h == horizon;
     let (mut real, mut shuffled) = (latent.clone(), latent.clone());
+    let frames_at = |camera: usize, i: usize| -> Vec<&[u8]> {
+        starts.iter().map(|&(t, s)| dataset.frame(camera, corpus.tracks[t].episode, s + i)).collect()
+    };
     let pictures_at = |camera: usize, i: usize| {
-        let frames: Vec<&[u8]> =
-            starts.iter().map(|&(t, s)| dataset.frame(camera, corpus.tracks[t].episode, s + i)).collect();
-        to_blocks(frames.into_iter(), dataset.spec.cameras[camera].model_size, device)
+        to_blocks(frames_at(camera, i).into_iter(), dataset.spec.cameras[camera].model_size, device)
     };
     let references: Vec<Tensor<3>> = (0..dataset.spec.cameras.len()).map(|c| pictures_at(c, 0)).collect();
     let mse = |a: Tensor<2>, b: Tensor<2>| f64::from((a - b).square().mean().into_scalar::<f32>());
@@ -108,16 +158,20 @@ pub fn error_by_horizon(
                 model: mse(state_of(real.e.clone()), state_of(truth.clone())),
                 copy_last: mse(state_of(latent.e.clone()), state_of(truth.clone())),
                 shuffled_actions: mse(state_of(shuffled.e.clone()), state_of(truth)),
+                likeness: None,
             });
         }
         for (c, camera) in dataset.spec.cameras.iter().enumerate() {
             let shown =
                 |e: &Tensor<2>| model.representation.decode(c, e.clone(), latent.e.clone(), references[c].clone());
             let truth = pictures_at(c, h);
+            let imagined = shown(&real.e);
+            let size = camera.model_size;
             out.push(HorizonError {
                 modality: camera.key.clone(),
                 h,
-                model: mse3(shown(&real.e), truth.clone()),
+                likeness: likeness(&to_frames(imagined.clone(), size), &frames_at(c, 0), &frames_at(c, h), size),
+                model: mse3(imagined, truth.clone()),
                 copy_last: mse3(references[c].clone(), truth.clone()),
                 shuffled_actions: mse3(shown(&shuffled.e), truth),
             });

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::corpus::{Corpus, Embeddings};
 use crate::layers::Mlp;
 use crate::optimise::Metrics;
-use crate::vision::{PatchDecoder, PatchEncoder, VisionConfig, blocks, floats, to_blocks};
+use crate::vision::{PatchDecoder, PatchEncoder, Shown, VisionConfig, blocks, floats, to_blocks};
 
 /// Representation and its training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -159,7 +159,7 @@ impl Representation {
         let (state, action) = vectors;
         let embedding = sizes.len() * config.vision.embedding() + state;
         let width = 2 * config.vision.width;
-        let decoders = sizes.iter().map(|_| PatchDecoder::new(&config.vision, device)).collect();
+        let decoders = sizes.iter().map(|_| PatchDecoder::new(&config.vision, state, device)).collect();
         Ok(Self {
             encoder: Encoder::new(&config.vision, sizes, device)?,
             decoders,
@@ -181,9 +181,15 @@ impl Representation {
     }
 
     fn paint(&self, camera: usize, e: Tensor<2>, e_reference: Tensor<2>, reference: Tensor<3>) -> Tensor<3> {
-        let width = self.camera_width;
-        let part = |e: Tensor<2>| e.narrow(1, camera * width, width);
-        self.decoders[camera].forward(part(e), part(e_reference), reference)
+        let (width, cameras) = (self.camera_width, self.decoders.len() * self.camera_width);
+        let shown = |e: Tensor<2>| {
+            let [_, embedding] = e.dims();
+            Shown {
+                camera: e.clone().narrow(1, camera * width, width),
+                state: e.narrow(1, cameras, embedding - cameras),
+            }
+        };
+        self.decoders[camera].forward(&shown(e), &shown(e_reference), reference)
     }
 
     /// Loss of one shard: reconstruction of `o_t` on another picture, and the task's heads.

@@ -64,6 +64,7 @@ pub struct Rssm {
     posterior: Mlp,
     change: Mlp,
     outcome: Mlp,
+    surprise: Mlp,
     groups: usize,
     classes: usize,
     members: usize,
@@ -107,6 +108,7 @@ impl Rssm {
             posterior: Mlp::new(&[hidden + embedding, width, z], device),
             change: Mlp::ending_at_zero(&[hidden + z + embedding, width, width, embedding], device),
             outcome: Mlp::new(&[2 * embedding + action, width, 3], device),
+            surprise: Mlp::new(&[hidden + embedding, width, 1], device),
             groups,
             classes,
             members,
@@ -164,6 +166,11 @@ impl Rssm {
         [0, 1, 2].map(|head| heads.clone().narrow(1, head, 1).squeeze_dim::<1>(1))
     }
 
+    /// Logarithm `[B]` of the squared error to expect of the embedding that follows from `h [B, hidden]` and `e [B, E]`.
+    fn log_surprise(&self, h: &Tensor<2>, e: &Tensor<2>) -> Tensor<1> {
+        self.surprise.forward(Tensor::cat(vec![h.clone(), e.clone()], 1)).squeeze_dim::<1>(1).clamp(-14.0, 4.0)
+    }
+
     /// Every head's log-probabilities `[K·B, groups, classes]` and guess of the change `[K, B, E]`.
     fn heads(&self, h: &Tensor<2>) -> (Tensor<3>, Tensor<3>) {
         let [batch, _] = h.dims();
@@ -185,12 +192,15 @@ impl Rssm {
     pub fn imagine(&self, latent: &Latent, action: Tensor<2>, gumbel: Tensor<2>) -> (Latent, Prediction) {
         let h = self.advance(latent, action.clone());
         let (each, guesses) = self.heads(&h);
-        let spread = (guesses.clone() - guesses.mean_dim(0)).square().mean_dim(0).sqrt();
-        let disagreement = spread.mean_dim(2).flatten::<1>(0, 2);
+        let variance = (guesses.clone() - guesses.mean_dim(0)).square().mean_dim(0);
+        let disagreement = variance.clone().sqrt().mean_dim(2).flatten::<1>(0, 2);
+        let expected = self.log_surprise(&h, &latent.e).exp();
+        let doubt = expected + variance.mean_dim(2).flatten::<1>(0, 2);
         let z = self.sample(self.mean_prior(&each), gumbel);
         let e = self.changed(&latent.e, &h, &z);
         let [reward, success, failure] = self.outcomes(latent.e.clone(), action, e.clone());
-        let prediction = Prediction { reward, success: sigmoid(success), failure: sigmoid(failure), disagreement };
+        let prediction =
+            Prediction { reward, success: sigmoid(success), failure: sigmoid(failure), disagreement, doubt };
         (Latent { e, h: Some(h), z: Some(z) }, prediction)
     }
 
@@ -272,7 +282,12 @@ impl Rssm {
         let seen_count = seen.clone().sum().clamp_min(1.0);
 
         let predicted = self.changed(&e_before, &h, &z);
-        let one_step = (self.embedding_error(predicted, next.clone()) * seen.clone()).sum() / seen_count.clone();
+        let wrong = self.embedding_error(predicted, next.clone());
+        // With s = log E[error], error · e^-s + s is least; nothing but this head learns from it.
+        let s_log = self.log_surprise(&h.clone().detach(), &e_before);
+        let surprise = wrong.clone().detach() * s_log.clone().neg().exp() + s_log;
+        let surprise = (surprise * seen.clone()).sum() / seen_count.clone();
+        let one_step = (wrong * seen.clone()).sum() / seen_count.clone();
         let many_step =
             (self.embedding_error(e_imagined.clone(), next.clone()) * seen.clone()).sum() / seen_count.clone();
         let (each, guesses) = self.heads(&h);
@@ -298,9 +313,15 @@ impl Rssm {
             failure: twice(&s.failure),
             taken: twice(&s.taken),
         };
-        let metrics = [("one_step", &one_step), ("many_step", &many_step), ("kl", &kl), ("guess", &guess)]
-            .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
-        (one_step + many_step + guess + kl * 0.1, foreseen, metrics.to_vec())
+        let metrics = [
+            ("one_step", &one_step),
+            ("many_step", &many_step),
+            ("kl", &kl),
+            ("guess", &guess),
+            ("surprise", &surprise),
+        ]
+        .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
+        (one_step + many_step + guess + kl * 0.1 + surprise * 0.02, foreseen, metrics.to_vec())
     }
 
     /// Reward (squared error), success and failure (cross-entropy) of what was foreseen.

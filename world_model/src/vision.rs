@@ -35,11 +35,13 @@ pub struct VisionConfig {
     pub block_features: usize,
     /// Width of the layers of the decoder.
     pub width: usize,
+    /// Points that the decoder reads off the robot's state: where the robot itself is in the picture.
+    pub state_points: usize,
 }
 
 impl Default for VisionConfig {
     fn default() -> Self {
-        Self { keypoints: 16, global: 24, patch_features: 32, block_features: 48, width: 64 }
+        Self { keypoints: 16, global: 24, patch_features: 32, block_features: 48, width: 64, state_points: 4 }
     }
 }
 
@@ -137,6 +139,7 @@ const KEYPOINT_SCALE: f64 = 2.0;
 pub struct PatchEncoder {
     patch: Linear,
     detect: Linear,
+    surroundings: Linear,
     block: Linear,
     head: Mlp,
     keypoints: usize,
@@ -148,6 +151,7 @@ impl PatchEncoder {
         Self {
             patch: LinearConfig::new(PATCH_VALUES, config.patch_features).init(device),
             detect: LinearConfig::new(config.patch_features, config.keypoints).init(device),
+            surroundings: LinearConfig::new(config.block_features, PATCHES * config.keypoints).init(device),
             block: LinearConfig::new(PATCHES * config.patch_features, config.block_features).init(device),
             head: Mlp::new(&[blocks * config.block_features, 2 * config.width, config.global], device),
             keypoints: config.keypoints,
@@ -163,12 +167,14 @@ impl PatchEncoder {
         // Flat products: a product with a leading batch axis would run as many small ones.
         let patches = relu(self.patch.forward(picture.reshape([batch * places, PATCH_VALUES])));
         let [_, per_patch] = patches.dims();
-        // The factor lets a few patches outweigh the hundreds of others from the start.
-        let scores = self.detect.forward(patches.clone()).reshape([batch, places, self.keypoints]) * 8.0;
-        let weights = softmax(scores.swap_dims(1, 2).reshape([batch * self.keypoints, places]), 1);
-        let points = weights.matmul(patch_centres(blocks, &device)).reshape([batch, 2 * self.keypoints]);
-        let features = relu(self.block.forward(patches.reshape([batch * blocks, PATCHES * per_patch])));
+        let features = relu(self.block.forward(patches.clone().reshape([batch * blocks, PATCHES * per_patch])));
         let [_, width] = features.dims();
+        // A patch of 4×4 pixels shows a colour or an edge; which edge it is, the block around it tells.
+        let surroundings = self.surroundings.forward(features.clone()).reshape([batch, places, self.keypoints]);
+        let scores = self.detect.forward(patches).reshape([batch, places, self.keypoints]) + surroundings;
+        // The factor lets a few patches outweigh the hundreds of others from the start.
+        let weights = softmax((scores * 8.0).swap_dims(1, 2).reshape([batch * self.keypoints, places]), 1);
+        let points = weights.matmul(patch_centres(blocks, &device)).reshape([batch, 2 * self.keypoints]);
         let global = self.head.forward(features.reshape([batch, blocks * width]));
         let centred = global.clone() - global.mean_dim(1);
         let global = centred.clone() / (centred.square().mean_dim(1) + 1e-5).sqrt();
@@ -177,9 +183,11 @@ impl PatchEncoder {
 }
 
 /// Repaints a reference picture: `ô = ref + g ⊙ (paint - ref)` with a gate `g`, patch by patch with shared weights.
-/// A patch knows the reference there, and how the keypoints lie around it now and in the reference.
+/// A patch knows the reference there, and how points lie around it now and in the reference: the keypoints of the embedding, and
+/// points that the robot's state places, because where the robot is in the picture is known from its joints.
 #[derive(Module, Debug)]
 pub struct PatchDecoder {
+    place: Option<Mlp>,
     near: Linear,
     global: Linear,
     mix: Linear,
@@ -187,28 +195,36 @@ pub struct PatchDecoder {
     keypoints: usize,
 }
 
-/// Falloff of a keypoint's influence, per squared half picture: one that reaches a patch, one that reaches a third of the picture.
+/// Falloff of a point's influence, per squared half picture: one that reaches a patch, one that reaches a third of the picture.
 const FALLOFF: [f64; 2] = [60.0, 5.0];
 
 impl PatchDecoder {
-    /// For any picture size.
-    pub fn new(config: &VisionConfig, device: &Device) -> Self {
-        let (w, k) = (config.width, config.keypoints);
+    /// For any picture size and a state of `state` elements.
+    pub fn new(config: &VisionConfig, state: usize, device: &Device) -> Self {
+        let w = config.width;
+        let placed = if state > 0 { config.state_points } else { 0 };
+        let points = config.keypoints + placed;
         Self {
-            near: LinearConfig::new(8 * k + PATCH_VALUES, w).init(device),
-            global: LinearConfig::new(2 * config.global, w).init(device),
+            place: (placed > 0).then(|| Mlp::new(&[state, w, 2 * placed], device)),
+            near: LinearConfig::new(8 * points + PATCH_VALUES, w).init(device),
+            global: LinearConfig::new(2 * (config.global + state), w).init(device),
             mix: LinearConfig::new(w, w).init(device),
             paint: LinearConfig::new(w, PATCH_VALUES + PATCH_VALUES / 3).init(device),
-            keypoints: k,
+            keypoints: config.keypoints,
         }
     }
 
-    /// How the keypoints of `e [B, E]` lie around each patch: `[B, P, 4K]`.
-    fn around(&self, e: &Tensor<2>, centres: &Tensor<2>) -> Tensor<3> {
-        let ([batch, _], [places, _]) = (e.dims(), centres.dims());
-        let points = e.clone().narrow(1, 0, 2 * self.keypoints).reshape([batch, 1, self.keypoints, 2]) / KEYPOINT_SCALE;
+    /// How the points of an embedding lie around each patch: `[B, P, 4K]`.
+    fn around(&self, shown: &Shown, centres: &Tensor<2>) -> Tensor<3> {
+        let found = shown.camera.clone().narrow(1, 0, 2 * self.keypoints) / KEYPOINT_SCALE;
+        let points = match &self.place {
+            Some(place) => Tensor::cat(vec![found, place.forward(shown.state.clone())], 1),
+            None => found,
+        };
+        let ([batch, values], [places, _]) = (points.dims(), centres.dims());
+        let points = points.reshape([batch, 1, values / 2, 2]);
         let along = |axis: usize| {
-            let point = points.clone().narrow(3, axis, 1).reshape([batch, 1, self.keypoints]);
+            let point = points.clone().narrow(3, axis, 1).reshape([batch, 1, values / 2]);
             centres.clone().narrow(1, axis, 1).reshape([1, places, 1]) - point
         };
         let (dx, dy) = (along(0), along(1));
@@ -217,20 +233,22 @@ impl PatchDecoder {
         Tensor::cat(vec![near, dx * wide.clone() * 4.0, dy * wide.clone() * 4.0, wide], 2)
     }
 
-    /// Embedding to show `[B, E]`, embedding of the reference `[B, E]`, reference picture `[B, M, 768]` to `[B, M, 768]`.
-    pub fn forward(&self, e: Tensor<2>, e_reference: Tensor<2>, reference: Tensor<3>) -> Tensor<3> {
+    /// What to show, what the reference shows, and the reference picture `[B, M, 768]`, to `[B, M, 768]`.
+    pub fn forward(&self, shown: &Shown, in_reference: &Shown, reference: Tensor<3>) -> Tensor<3> {
         let [batch, blocks, _] = reference.dims();
         let places = blocks * PATCHES;
         let centres = patch_centres(blocks, &reference.device());
-        let [_, embedding] = e.dims();
-        let rest = |e: Tensor<2>| e.narrow(1, 2 * self.keypoints, embedding - 2 * self.keypoints);
-        let global = self.global.forward(Tensor::cat(vec![rest(e.clone()), rest(e_reference.clone())], 1));
+        let [_, embedding] = shown.camera.dims();
+        let found = 2 * self.keypoints;
+        let rest = |x: &Shown| [x.camera.clone().narrow(1, found, embedding - found), x.state.clone()];
+        let global = self.global.forward(Tensor::cat([rest(shown), rest(in_reference)].concat(), 1));
         let [_, width] = global.dims();
         let patches = reference.reshape([batch, places, PATCH_VALUES]);
-        let near =
-            Tensor::cat(vec![self.around(&e, &centres), self.around(&e_reference, &centres), patches.clone()], 2);
+        let near = vec![self.around(shown, &centres), self.around(in_reference, &centres), patches.clone()];
+        let near = Tensor::cat(near, 2);
+        let [.., near_values] = near.dims();
         let rows = batch * places;
-        let near = self.near.forward(near.reshape([rows, 8 * self.keypoints + PATCH_VALUES]));
+        let near = self.near.forward(near.reshape([rows, near_values]));
         let features = relu(near.reshape([batch, places, width]) + global.reshape([batch, 1, width]));
         let features = relu(self.mix.forward(features.reshape([rows, width])));
         let out = self.paint.forward(features);
@@ -241,6 +259,14 @@ impl PatchDecoder {
         let reference = patches.reshape([rows, pixels, 3]);
         (reference.clone() + gate * (paint - reference)).reshape([batch, blocks, BLOCK_VALUES])
     }
+}
+
+/// The parts of an embedding that show in one camera's picture.
+pub struct Shown {
+    /// That camera's elements `[B, E_c]`.
+    pub camera: Tensor<2>,
+    /// Normalised state `[B, S]`, `S` may be 0.
+    pub state: Tensor<2>,
 }
 
 #[cfg(test)]

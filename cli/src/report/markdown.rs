@@ -30,6 +30,7 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     policies(report, out)?;
     world_model(&report.world_model.error_by_horizon, out)?;
     foresight(report.world_model.foresight.as_ref(), out)?;
+    trust(report, out)?;
     calibration(report.world_model.calibration.as_ref(), out)?;
     whole_episodes(report.world_model.whole_episodes.as_ref(), out)?;
     counterfactuals(report.counterfactuals.as_ref(), out)?;
@@ -138,7 +139,7 @@ fn world_model(errors: &[HorizonError], out: &mut String) -> std::fmt::Result {
     }
     for modality in &modalities {
         let rows: Vec<&HorizonError> = errors.iter().filter(|row| row.modality == *modality).collect();
-        writeln!(out, "- **{modality}**: {}", reading(&rows))?;
+        writeln!(out, "- **{modality}**: {}{}", reading(&rows), likeness(&rows))?;
     }
     writeln!(out, "\n| what | h | model | nothing changes | wrong actions | beats both |")?;
     writeln!(out, "|---|---|---|---|---|---|")?;
@@ -170,6 +171,15 @@ fn counterfactuals(c: Option<&CounterfactualCheck>, out: &mut String) -> std::fm
     )
 }
 
+/// Pictures where something moved, at the largest horizon.
+fn likeness(rows: &[&HorizonError]) -> String {
+    let Some((h, l)) = rows.last().and_then(|row| Some((row.h, row.likeness?))) else { return String::new() };
+    let ([psnr, psnr_copy], [ssim, ssim_copy]) = (l.psnr_db, l.ssim);
+    format!(
+        "; where something moved, its pictures {h} steps ahead reach {psnr:.1} dB PSNR and {ssim:.3} SSIM ({psnr_copy:.1} dB and {ssim_copy:.3} if nothing changed)"
+    )
+}
+
 /// How reward, success and the model's own errors are foreseen.
 fn foresight(f: Option<&Foresight>, out: &mut String) -> std::fmt::Result {
     let Some(f) = f else { return Ok(()) };
@@ -177,12 +187,39 @@ fn foresight(f: Option<&Foresight>, out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
         "Over {} held-out steps ({} of them successes), foreseen along the recorded actions: reward R² {}, success AUROC {}; \
-         disagreement against the model's own errors, Spearman's ρ: {} (1: in doubt exactly where it is wrong, 0: its doubt says nothing).\n",
+         against the model's own errors, Spearman's ρ of its doubt {}, of its disagreement {} (1: in doubt exactly where it is wrong, 0: its doubt says nothing).\n",
         f.steps,
         f.successes,
         number(f.reward_r2),
         number(f.success_auroc),
-        number(f.doubt_error_rho)
+        number(f.doubt_error_rho),
+        number(f.disagreement_error_rho)
+    )
+}
+
+/// How far imagination may be believed, and how that promise was kept.
+fn trust(report: &Report, out: &mut String) -> std::fmt::Result {
+    let Some(t) = &report.world_model.trust else {
+        if report.world_model.foresight.is_none() {
+            return Ok(());
+        }
+        return writeln!(
+            out,
+            "Trust horizon: none can be promised, there are too few held-out episodes; branches are cut by disagreement alone.\n"
+        );
+    };
+    let [low, median, high] = t.steps;
+    let ceiling = if low == t.horizon { " (the largest horizon looked at)" } else { "" };
+    writeln!(
+        out,
+        "Trust horizon: {median} steps in the median, {low} to {high} for the middle half of the starts{ceiling}. Up to there at most {:.0} % of the \
+         starts may be wrong by more than {:.0} % of what copying gets wrong after {} steps; of {} held-out episodes, each under the \
+         budget of the others, {:.0} % were not.\n",
+        100.0 * (1.0 - t.confidence),
+        100.0 * t.tolerance,
+        t.horizon,
+        t.episodes,
+        100.0 * t.coverage
     )
 }
 

@@ -15,6 +15,8 @@ use anyhow::Result;
 use episodes::Skipped;
 use serde::{Deserialize, Serialize};
 use world_model::foresight::Foresight;
+pub use world_model::quality::HorizonError;
+use world_model::trust::Trust;
 
 use crate::run_dir::{write_atomic, write_json_atomic};
 
@@ -154,6 +156,9 @@ pub struct WorldModelReport {
     /// Agreement with recorded rewards and successes of held-out episodes; `None` in reports of older versions.
     #[serde(default)]
     pub foresight: Option<Foresight>,
+    /// How far imagination may be believed; `None` with too few held-out episodes to promise anything.
+    #[serde(default)]
+    pub trust: Option<Trust>,
 }
 
 /// Held-out episodes imagined from their first observation to their end along their own actions, without looking: as far ahead
@@ -208,28 +213,6 @@ pub struct CounterfactualCheck {
     pub regret: f64,
     /// The same by choosing any.
     pub regret_of_chance: f64,
-}
-
-/// Mean squared errors in normalised units, open loop, `h` control steps ahead.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HorizonError {
-    /// `state` or a camera's name.
-    pub modality: String,
-    /// Control steps ahead.
-    pub h: usize,
-    /// Of the model.
-    pub model: f64,
-    /// Of saying that nothing changes (first floor).
-    pub copy_last: f64,
-    /// Of the same model fed the actions of other moments (second floor).
-    pub shuffled_actions: f64,
-}
-
-impl HorizonError {
-    /// Whether the model beats both floors.
-    pub fn beats_both_floors(&self) -> bool {
-        self.model < self.copy_last && self.model < self.shuffled_actions
-    }
 }
 
 /// What was learned from.

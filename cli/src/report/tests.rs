@@ -1,6 +1,7 @@
 //! The report as a reader sees it, and the fields that programs rely on.
 
 use serde_json::json;
+use world_model::quality::Likeness;
 
 use super::*;
 
@@ -28,7 +29,9 @@ fn policy(name: &str, imagined: f64, truth: Option<f64>) -> PolicyReport {
 }
 
 fn error(modality: &str, h: usize, model: f64, copy_last: f64, shuffled_actions: f64) -> HorizonError {
-    HorizonError { modality: modality.into(), h, model, copy_last, shuffled_actions }
+    let likeness =
+        (modality != "state").then_some(Likeness { pictures: 200, psnr_db: [27.31, 24.06], ssim: [0.942, 0.913] });
+    HorizonError { modality: modality.into(), h, model, copy_last, shuffled_actions, likeness }
 }
 
 fn demo() -> Report {
@@ -66,7 +69,17 @@ fn demo() -> Report {
                 successes: 10,
                 reward_r2: Some(0.914),
                 success_auroc: Some(0.958),
-                doubt_error_rho: None,
+                doubt_error_rho: Some(0.571),
+                disagreement_error_rho: None,
+            }),
+            trust: Some(Trust {
+                tolerance: 0.25,
+                confidence: 0.9,
+                budget: 0.013,
+                steps: [5, 8, 13],
+                horizon: 20,
+                coverage: 0.918,
+                episodes: 30,
             }),
             calibration: Some(Calibration {
                 episodes: 30,

@@ -8,14 +8,16 @@ use rayon::prelude::*;
 use rl::evaluate::{self, EvaluateConfig, PerStart};
 use rollouts::score::real_return;
 use world_model::agreement::{mean, pearson};
-use world_model::foresight::foresight;
+use world_model::foresight::Foresight;
+use world_model::trust::{Limits, Trust};
+use world_model::walk::walk;
 use world_model::{Embeddings, WorldModel, noise, quality};
 
 use super::workshop::Workshop;
 use crate::interrupt;
 use crate::pool::{self, Outcomes, PolicyOutcomes, RunOutcomes};
 use crate::progress::Progress;
-use crate::report::{HorizonError, WholeEpisodes, WorldModelReport};
+use crate::report::{WholeEpisodes, WorldModelReport};
 use crate::run_dir::write_json_atomic;
 
 /// Outcome of a named policy in imagination and, where known, in truth.
@@ -34,7 +36,7 @@ impl Workshop {
     /// # Errors
     /// A policy that is not there.
     pub fn imagine_all(&self, model: &WorldModel, embeddings: &Embeddings, names: &[String]) -> Result<Vec<Judged>> {
-        let limit = self.disagreement_limit(model, embeddings);
+        let limits = self.limits(model, embeddings);
         let device = self.inner();
         let mut config = self.config.evaluate;
         config.horizon = self.judge_horizon();
@@ -48,7 +50,7 @@ impl Workshop {
                     model,
                     (&self.corpus, embeddings),
                     &config,
-                    limit,
+                    limits,
                     &starts,
                     (self.config.seed, &device),
                 ),
@@ -59,12 +61,12 @@ impl Workshop {
                         model,
                         (&self.corpus, embeddings),
                         (&act, 1),
-                        (&config, limit),
+                        (&config, limits),
                         &starts,
                         (self.config.seed, &device),
                     )
                 }
-                name => self.judge(model, embeddings, &self.policy(name)?, limit),
+                name => self.judge(model, embeddings, &self.policy(name)?, limits),
             };
             out.push(Judged { name: name.clone(), imagined, truth: None });
             progress.set(out.len() as u64, name);
@@ -177,7 +179,7 @@ impl Workshop {
         let longest = starts.iter().map(|&(track, _)| self.corpus.tracks[track].len).max().unwrap_or(1);
         let config = EvaluateConfig { anchor_every: longest + 10, ..self.config.evaluate };
         let (data, seed, device) = ((&self.corpus, embeddings), self.config.seed, self.inner());
-        let imagined = evaluate::imagine_behaviour(model, data, &config, f32::MAX, &starts, (seed, &device)).value;
+        let imagined = evaluate::imagine_behaviour(model, data, &config, Limits::NONE, &starts, (seed, &device)).value;
         let recorded = self.recorded_outcomes(&starts).value;
         let mean = |x: &[f32]| mean(x.iter().copied());
         WholeEpisodes {
@@ -200,19 +202,16 @@ impl Workshop {
     /// How well the model foresees held-out episodes; `calibration` is told by [`Self::report`].
     pub fn quality(&self, model: &WorldModel, embeddings: &Embeddings) -> WorldModelReport {
         let (config, seed, device) = (&self.config.quality, self.config.seed, self.inner());
-        let foresight = foresight(model, (&self.corpus, embeddings), config, seed, &device);
+        let walks = walk(model, (&self.corpus, embeddings), config, seed, &device);
         let error_by_horizon =
-            quality::error_by_horizon(model, (&self.dataset, &self.corpus, embeddings), config, seed, &device)
-                .into_iter()
-                .map(|e| HorizonError {
-                    modality: e.modality,
-                    h: e.h,
-                    model: e.model,
-                    copy_last: e.copy_last,
-                    shuffled_actions: e.shuffled_actions,
-                })
-                .collect();
+            quality::error_by_horizon(model, (&self.dataset, &self.corpus, embeddings), config, seed, &device);
         let whole_episodes = Some(self.whole_episodes(model, embeddings));
-        WorldModelReport { error_by_horizon, calibration: None, whole_episodes, foresight: Some(foresight) }
+        WorldModelReport {
+            error_by_horizon,
+            calibration: None,
+            whole_episodes,
+            foresight: Some(Foresight::of(&walks)),
+            trust: Trust::of(&walks, config.tolerance, config.confidence),
+        }
     }
 }

@@ -6,6 +6,8 @@ use rl::evaluate::{self, PerStart};
 use rl::improve::Prior;
 use rl::{CriticLearner, ImproveLearner};
 use world_model::train::{DynamicsLearner, RepresentationLearner};
+use world_model::trust::{Limits, Trust};
+use world_model::walk::walk;
 use world_model::{Embeddings, WorldModel, quality};
 
 use super::training::{Hands, Stage, restore_module, restore_trainee, save_module, save_trainee, train};
@@ -148,20 +150,20 @@ impl Workshop {
         )
     }
 
-    /// 95th percentile of disagreement on held-out data: beyond it the model is guessing.
-    pub fn disagreement_limit(&self, model: &WorldModel, embeddings: &Embeddings) -> f32 {
-        quality::held_out_disagreement(
-            model,
-            (&self.corpus, embeddings),
-            &self.config.quality,
-            self.config.seed,
-            &self.inner(),
-        )
+    /// Where the model stops being believed, measured on held-out data.
+    pub fn limits(&self, model: &WorldModel, embeddings: &Embeddings) -> Limits {
+        let (config, seed, device) = (&self.config.quality, self.config.seed, self.inner());
+        let data = (&self.corpus, embeddings);
+        let trust = Trust::of(&walk(model, data, config, seed, &device), config.tolerance, config.confidence);
+        Limits {
+            disagreement_95: quality::held_out_disagreement(model, data, config, seed, &device),
+            doubt_budget: trust.map_or(f32::INFINITY, |t| t.budget as f32),
+        }
     }
 
     /// Imagines a policy from the first steps of held-out episodes.
-    pub fn judge(&self, model: &WorldModel, embeddings: &Embeddings, policy: &FlowPolicy, limit: f32) -> PerStart {
-        judge_policy(self, model, embeddings, policy, limit, &self.config.evaluate)
+    pub fn judge(&self, model: &WorldModel, embeddings: &Embeddings, policy: &FlowPolicy, limits: Limits) -> PerStart {
+        judge_policy(self, model, embeddings, policy, limits, &self.config.evaluate)
     }
 
     /// Steps to imagine when judging: configured, or the longest recorded episode, at most 300.
@@ -182,7 +184,7 @@ impl Workshop {
         let model = self.model()?;
         let clone = self.policy("cloned")?;
         let value_dir = self.run.last_checkpoint("value")?.map(|c| c.dir);
-        let limit = self.disagreement_limit(&model, embeddings);
+        let limits = self.limits(&model, embeddings);
         // The actor starts as the clone, the critic as the behaviour's values.
         let policy_dir = self.run.last_checkpoint("policy")?.map(|c| c.dir);
         let mut actor = self.fresh_policy(&self.device);
@@ -199,10 +201,10 @@ impl Workshop {
         };
         let judging =
             Judging { starts: evaluate::starts(&self.corpus, config.evaluate.starts), horizon: self.judge_horizon() };
-        let base = judging.judge(self, &model, embeddings, &clone, limit);
+        let base = judging.judge(self, &model, embeddings, &clone, limits);
         let Workshop { run, corpus, device, .. } = self;
         let corpus = &*corpus;
-        let prior = Prior { model: &model, clone: &clone, disagreement_95: limit };
+        let prior = Prior { model: &model, clone: &clone, limits };
         let learner = ImproveLearner::new(
             (actor, critic),
             prior,
@@ -220,7 +222,7 @@ impl Workshop {
                 update: &mut |s, i, n| s.learner.update(i, n),
                 judge: &mut |s, _| {
                     let actor = s.learner.actor.frozen();
-                    let judged = judging.outcome(&model, (corpus, embeddings), &actor, &config, limit, &inner);
+                    let judged = judging.outcome(&model, (corpus, embeddings), &actor, &config, limits, &inner);
                     let gains: Vec<f32> = judged.value.iter().zip(&base.value).map(|(a, b)| a - b).collect();
                     let (mean, [low, _]) = evaluate::interval(&gains, 500, config.seed);
                     let unsupported = evaluate::unsupported_share(&judged);
@@ -277,7 +279,7 @@ impl Judging {
         data: (&world_model::Corpus, &Embeddings),
         policy: &FlowPolicy,
         config: &crate::config::RunConfig,
-        limit: f32,
+        limits: Limits,
         device: &burn::tensor::Device,
     ) -> PerStart {
         let mut judge = config.evaluate;
@@ -290,7 +292,7 @@ impl Judging {
             model,
             data,
             (&act, config.policy.execute.clamp(1, config.policy.chunk)),
-            (&judge, limit),
+            (&judge, limits),
             &self.starts,
             (config.seed, device),
         )
@@ -302,9 +304,9 @@ impl Judging {
         model: &WorldModel,
         embeddings: &Embeddings,
         policy: &FlowPolicy,
-        limit: f32,
+        limits: Limits,
     ) -> PerStart {
-        self.outcome(model, (&workshop.corpus, embeddings), policy, &workshop.config, limit, &workshop.inner())
+        self.outcome(model, (&workshop.corpus, embeddings), policy, &workshop.config, limits, &workshop.inner())
     }
 }
 
@@ -313,11 +315,11 @@ fn judge_policy(
     model: &WorldModel,
     embeddings: &Embeddings,
     policy: &FlowPolicy,
-    limit: f32,
+    limits: Limits,
     config: &evaluate::EvaluateConfig,
 ) -> PerStart {
     let judging = Judging { starts: evaluate::starts(&w.corpus, config.starts), horizon: w.judge_horizon() };
-    judging.judge(w, model, embeddings, policy, limit)
+    judging.judge(w, model, embeddings, policy, limits)
 }
 
 /// Names of the held-out metrics; static, as metrics are.

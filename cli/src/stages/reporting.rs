@@ -50,7 +50,7 @@ impl Workshop {
                     },
                     truth: j.truth.as_ref().map(|t| {
                         let e = evaluate::estimate(
-                            &PerStart { value: t.value.clone(), success: t.success.clone(), unsupported: Vec::new() },
+                            &PerStart { value: t.value.clone(), success: t.success.clone(), ..PerStart::default() },
                             resamples,
                             seed,
                         );
@@ -193,6 +193,15 @@ impl Workshop {
             "The behaviour is imagined along its own recorded actions, set back onto the recording every few steps; the other policies act closed-loop.".into(),
             "Policies see one observation at a time: what a single picture and state do not show (speed, hidden objects) they cannot use.".into(),
         ];
+        if let Some(believed) = judged.iter().find(|j| j.name == "improved").map(|j| &j.imagined.believed)
+            && !believed.is_empty()
+        {
+            notes.push(format!(
+                "From those starts the improved policy is imagined within the trust horizon for {:.0} of {} steps on average; beyond it, what is imagined is a story that held-out episodes do not vouch for step by step.",
+                mean(believed.iter().copied()),
+                self.judge_horizon()
+            ));
+        }
         if let (Some(better), Some(worse)) = (success_of(judged, "improved"), success_of(judged, "cloned")) {
             notes.push(match trials_needed(better, worse) {
                 Some(n) if n <= MOST_TRIALS => format!(
@@ -253,6 +262,7 @@ mod tests {
             model,
             copy_last: 1.0,
             shuffled_actions: 1.0,
+            likeness: None,
         };
         let errors = [error("state", 1, 0.99), error("state", 20, 0.1), error("camera", 20, 0.94)];
         let (worst, less) = weakest(&errors).expect("there are errors");
