@@ -25,7 +25,7 @@ pub use episode::{Episode, RecordedEpisode};
 pub use error::Error;
 pub use inspect::{Inspection, inspect};
 pub use normaliser::Normaliser;
-pub use outcome::{Outcome, RewardRule};
+pub use outcome::{Labels, Outcome, OutcomeRule, RewardRule};
 pub use spec::{CameraFeature, DatasetSpec, Skipped, VectorFeature};
 pub use split::Split;
 pub use window::{Window, WindowSampler};

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
 use super::cache::{Building, CacheFile, Header, KeyHasher, open_at};
-use super::{FrameStore, frame_bytes};
+use super::{FrameStore, Place, frame_bytes};
 use crate::error::Error;
 use crate::video::resize_rgb;
 
@@ -29,7 +29,7 @@ pub fn ingest_images(
     key: &str,
     count: usize,
     size: usize,
-    cache_dir: &Path,
+    place: Place<'_>,
     load: &mut dyn FnMut(&mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<FrameStore, Error> {
@@ -39,10 +39,11 @@ pub fn ingest_images(
         size,
         sources: vec![key.to_owned()],
         failures: Vec::new(),
+        dataset: place.dataset(),
     };
     let mut hasher = KeyHasher::new("images", camera_key, size);
     hasher.add(format!("{count} {key}").as_bytes());
-    let cache = CacheFile::new(cache_dir, &hasher.finish());
+    let cache = CacheFile::new(place.cache_dir, &hasher.finish());
     if let Some((store, _)) = cache.open(&header) {
         progress(count, count);
         return Ok(store);

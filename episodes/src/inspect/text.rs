@@ -20,6 +20,10 @@ impl fmt::Display for Inspection {
             Some(s) => writeln!(f, "  success: {} episodes ({:.0} %)", s.episodes, 100.0 * s.share)?,
             None => writeln!(f, "  success: not recorded")?,
         }
+        if let Some(i) = self.intervention {
+            let share = 100.0 * i.step_share;
+            writeln!(f, "  a person had the controls in {} episodes, {share:.1} % of steps", i.episodes)?;
+        }
         writeln!(f, "  {}", self.reward_rule)?;
         writeln!(f, "features")?;
         for x in &self.features {

@@ -19,7 +19,9 @@ pub(crate) struct Sound {
 }
 
 /// Checks the rows of a listed episode and turns them into an [`Episode`].
-pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec) -> Result<Sound, String> {
+///
+/// A `label` takes the place of recorded success: success at the last step, which then ends the episode, or none.
+pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec, label: Option<bool>) -> Result<Sound, String> {
     let len = rows.len();
     if len != listed.length {
         return Err(format!("has {len} rows, its length is listed as {}", listed.length));
@@ -35,7 +37,10 @@ pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec) -> Resu
     let reward: Option<Vec<f32>> =
         complete(&rows, Extra::Reward, "next.reward")?.map(|column| column.iter().map(|&x| x as f32).collect());
     let flags = |column: &[f64]| -> Vec<bool> { column.iter().map(|&x| x > 0.5).collect() };
-    let success = complete(&rows, Extra::Success, "next.success")?.map(flags);
+    let success = match label {
+        Some(solved) => Some((1..=len).map(|t| solved && t == len).collect()),
+        None => complete(&rows, Extra::Success, "next.success")?.map(flags),
+    };
     let terminations = complete(&rows, Extra::Terminated, "next.terminated")?.map(flags);
     // An empty cell here means that nobody intervened.
     let intervention = rows.extra(Extra::Intervention).map(flags);
@@ -44,7 +49,8 @@ pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec) -> Resu
     let at_end = |column: &Option<Vec<bool>>| column.as_ref().and_then(|flags| flags.last().copied());
     // `next.done` alone says only that the recording ended, whatever the reason.
     let ended = at_end(&done).zip(at_end(&truncations)).map(|(done, cut)| done && !cut);
-    let terminated = at_end(&terminations).or(ended).or_else(|| at_end(&success)).unwrap_or(false);
+    let terminated = label.filter(|&solved| solved).or_else(|| at_end(&terminations));
+    let terminated = terminated.or(ended).or_else(|| at_end(&success)).unwrap_or(false);
     let task = rows.task.and_then(|index| spec.tasks.get(usize::try_from(index).ok()?).cloned());
     let episode = Episode {
         index: listed.index,

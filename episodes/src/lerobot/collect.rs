@@ -9,6 +9,7 @@ use super::info::Info;
 use super::listing::{Listed, Listing, parquet_files};
 use super::rows::{Rows, Wanted, read_file};
 use crate::dataset::Progress;
+use crate::outcome::Labels;
 use crate::spec::DatasetSpec;
 
 /// Relative difference between the promised and the found rate that is worth a word.
@@ -35,6 +36,8 @@ pub(crate) struct Request<'a> {
     pub listing: &'a Listing,
     /// Cameras whose video file an episode must have.
     pub video_keys: &'a [&'a str],
+    /// Labels that take the place of recorded success.
+    pub labels: Option<&'a Labels>,
     /// Stop after so many sound episodes.
     pub limit: usize,
 }
@@ -161,7 +164,8 @@ impl<'a> Collector<'a> {
         if self.sound.len() >= self.request.limit {
             return;
         }
-        let verdict = check(listed, rows, self.request.spec).map_err(Why::new);
+        let label = self.request.labels.and_then(|labels| labels.get(listed.index));
+        let verdict = check(listed, rows, self.request.spec, label).map_err(Why::new);
         match verdict.and_then(|sound| self.check_videos(listed).map(|()| sound)) {
             Ok(sound) => self.sound.push(sound),
             Err(why) => holes.episode(listed.index, why),

@@ -12,9 +12,10 @@ use arrow::datatypes::DataType;
 use super::cameras::Unseen;
 use super::check::Sound;
 use super::holes::Why;
+use super::info::stays_inside;
 use super::table::Table;
 use crate::error::Error;
-use crate::frames::{FrameStore, ingest_images};
+use crate::frames::{FrameStore, Place, ingest_images};
 
 /// Pictures held in memory at a time.
 const PICTURES_PER_BATCH: usize = 32;
@@ -48,7 +49,7 @@ impl<'a> Pictures<'a> {
     pub fn ingest(
         &self,
         size: usize,
-        cache_dir: &Path,
+        place: Place<'_>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<(FrameStore, Unseen), Error> {
         let count = self.sound.iter().map(|sound| sound.episode.len).sum();
@@ -62,7 +63,7 @@ impl<'a> Pictures<'a> {
                 if found.is_empty() { Ok(()) } else { Err(self.bad("unreadable pictures")) }
             };
             let key = self.content_key(&unseen);
-            let outcome = ingest_images(self.key, &key, count, size, cache_dir, &mut load, progress);
+            let outcome = ingest_images(self.key, &key, count, size, place, &mut load, progress);
             if found.is_empty() && matches!(outcome, Err(Error::BadFile { .. })) {
                 found = self.find_undecodable(&unseen)?;
             }
@@ -237,6 +238,9 @@ impl Cells {
         }
         let path = self.path.as_ref().filter(|path| path.is_valid(row)).map(|path| path.as_string::<i32>().value(row));
         let path = path.filter(|path| !path.is_empty()).ok_or_else(|| "a cell is empty".to_owned())?;
+        if !stays_inside(path) {
+            return Err(format!("'{path}' leads out of the dataset"));
+        }
         std::fs::read(root.join(path)).map(Into::into).map_err(|err| format!("{path}: {err}"))
     }
 }

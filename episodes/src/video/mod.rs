@@ -1,4 +1,5 @@
 //! Recorded video: finds the wanted frames in an mp4 file and decodes AV1 or H.264 into RGB, one frame at a time.
+//! HEVC, VP9 and VP8 are left to an `ffmpeg` on PATH, where there is one.
 //!
 //! Which coded frame belongs to which moment is settled from the container's sample table before anything is
 //! decoded ([`match_times`]). Decoding then starts at the last keyframe before the first wanted frame, runs
@@ -6,6 +7,7 @@
 
 mod av1;
 mod color;
+mod ffmpeg;
 mod h264;
 mod matching;
 mod patience;
@@ -18,6 +20,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use color::Planes;
+pub use ffmpeg::ffmpeg_is_there;
+pub(crate) use ffmpeg::was_missing;
 pub use matching::match_times;
 use patience::PatientReader;
 use re_mp4::{Mp4, StsdBoxContent, TrackKind};
@@ -55,6 +59,8 @@ type Sink<'a> = dyn FnMut(usize, &Planes<'_>) -> Result<(), DecodeError> + 'a;
 enum Codec {
     Av1,
     H264(h264::Config),
+    /// Width and height, pixels.
+    Ffmpeg(usize, usize),
 }
 
 /// The video track of one mp4 file, demultiplexed but not decoded.
@@ -99,9 +105,9 @@ impl Video {
                 bits => return Err(format!("video has {bits} bits per channel; only 8 are read")),
             },
             StsdBoxContent::Avc1(entry) => Codec::H264(h264::Config::new(entry)?),
-            StsdBoxContent::Hvc1(_) | StsdBoxContent::Hev1(_) => return Err(unsupported("hevc")),
-            StsdBoxContent::Vp08(_) => return Err(unsupported("vp8")),
-            StsdBoxContent::Vp09(_) => return Err(unsupported("vp9")),
+            StsdBoxContent::Hvc1(_) | StsdBoxContent::Hev1(_) => left_to_ffmpeg("hevc", track)?,
+            StsdBoxContent::Vp08(_) => left_to_ffmpeg("vp8", track)?,
+            StsdBoxContent::Vp09(_) => left_to_ffmpeg("vp9", track)?,
             _ => return Err("the mp4 file has no video track".to_owned()),
         };
         if track.timescale == 0 {
@@ -150,6 +156,9 @@ impl Video {
         let (Some(first), Some(last)) = (coded().min(), coded().max()) else {
             return Ok(());
         };
+        if let Codec::Ffmpeg(width, height) = self.codec {
+            return self.decode_by_ffmpeg(wanted, (width, height), on_frame);
+        }
         let file = File::open(&self.path)
             .map_err(|e| DecodeError::Video(format!("cannot open {}: {e}", self.path.display())))?;
         let start = self.last_entry_point(&file, first)?;
@@ -168,6 +177,7 @@ impl Video {
         match &self.codec {
             Codec::Av1 => av1::decode(&mut packets, &mut sink)?,
             Codec::H264(config) => h264::decode(config, &mut packets, &mut sink)?,
+            Codec::Ffmpeg(..) => {}
         }
         if found < wanted.len() {
             return Err(DecodeError::Video(format!("only {found} of {} frames could be decoded", wanted.len())));
@@ -175,11 +185,34 @@ impl Video {
         Ok(())
     }
 
+    fn decode_by_ffmpeg(
+        &self,
+        wanted: &[usize],
+        (width, height): (usize, usize),
+        on_frame: &mut dyn FnMut(&[u8], usize, usize) -> io::Result<()>,
+    ) -> Result<(), DecodeError> {
+        let (Some(&first), Some(&last)) = (wanted.first(), wanted.last()) else {
+            return Ok(());
+        };
+        // Half a frame early, so that rounding cannot lose the first one.
+        let before = if first == 0 { self.times_s[0] } else { self.times_s[first - 1] };
+        let from_s = (0.5 * (before + self.times_s[first]) - self.times_s[0]).max(0.0);
+        let request = ffmpeg::Request { path: &self.path, width, height, from_s, frames: last - first + 1 };
+        let mut found = 0;
+        ffmpeg::decode(Path::new("ffmpeg"), &request, ffmpeg::PATIENCE, &mut |number, rgb| {
+            if wanted.get(found) == Some(&(first + number)) {
+                on_frame(rgb, width, height)?;
+                found += 1;
+            }
+            Ok(())
+        })
+    }
+
     /// The last coded frame up to `first` at which decoding can start.
     fn last_entry_point(&self, file: &File, first: usize) -> Result<usize, DecodeError> {
         for i in (0..=first).rev().filter(|&i| self.samples[i].is_sync) {
             let is_entry = match &self.codec {
-                Codec::Av1 => true,
+                Codec::Av1 | Codec::Ffmpeg(..) => true,
                 Codec::H264(config) => config.is_entry_point(&self.read(file, &self.samples[i])?),
             };
             if is_entry {
@@ -205,6 +238,13 @@ impl Video {
             .map_err(|e| fail(&e.to_string()))?;
         Ok(Packet { position: sample.position, is_sync: sample.is_sync, bytes })
     }
+}
+
+fn left_to_ffmpeg(codec: &str, track: &re_mp4::Track) -> Result<Codec, String> {
+    if !ffmpeg_is_there() {
+        return Err(ffmpeg::missing(codec));
+    }
+    Ok(Codec::Ffmpeg(usize::from(track.width), usize::from(track.height)))
 }
 
 fn unsupported(codec: &str) -> String {

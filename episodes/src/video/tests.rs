@@ -68,6 +68,32 @@ fn every_frame_comes_out_in_order_with_its_time_and_colours() {
 }
 
 #[test]
+fn hevc_and_vp9_are_left_to_ffmpeg_or_named() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    for codec in ["hevc", "vp9"] {
+        let path = dir.join(format!("colours_{codec}.mp4"));
+        if !ffmpeg_is_there() {
+            let why = Video::open(&path).map(|_| ()).expect_err("no decoder for this");
+            assert_eq!(
+                why,
+                format!(
+                    "video codec {codec} is read only through an ffmpeg on PATH; install one, or re-encode as av1 or h264"
+                )
+            );
+            continue;
+        }
+        let video = Video::open(&path).expect("the fixture is sound");
+        for wanted in [vec![0, 1, 2], vec![5, 7, 8], vec![11], (0..FRAMES).collect()] {
+            let frames = decode(&video, &wanted).expect("the fixture decodes");
+            assert_eq!(frames.len(), wanted.len());
+            for (frame, &k) in frames.iter().zip(&wanted) {
+                assert_close(frame, &colours(k), &format!("{codec} frame {k}"));
+            }
+        }
+    }
+}
+
+#[test]
 fn any_part_decodes_like_the_whole() {
     for path in fixtures() {
         let video = Video::open(&path).expect("the fixture is sound");
