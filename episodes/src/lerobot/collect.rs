@@ -50,6 +50,8 @@ struct Collector<'a> {
     settled: BTreeSet<usize>,
     /// Rows of episodes that are not complete yet.
     pending: BTreeMap<i64, Rows>,
+    /// Data files looked at so far.
+    seen_files: BTreeSet<PathBuf>,
     /// What is wrong with data files.
     file_faults: BTreeMap<PathBuf, String>,
     video_exists: BTreeMap<PathBuf, bool>,
@@ -67,6 +69,7 @@ pub(crate) fn collect(request: &Request<'_>, holes: &mut Holes, progress: &mut d
         sound: Vec::new(),
         settled: BTreeSet::new(),
         pending: BTreeMap::new(),
+        seen_files: BTreeSet::new(),
         file_faults: BTreeMap::new(),
         video_exists: BTreeMap::new(),
     };
@@ -107,17 +110,28 @@ pub(crate) fn collect(request: &Request<'_>, holes: &mut Holes, progress: &mut d
 impl<'a> Collector<'a> {
     /// Judges the episodes whose rows are all there.
     fn settle(&mut self, file: &Path, holes: &mut Holes) {
+        self.seen_files.insert(file.to_path_buf());
+        let negative = self.pending.extract_if(..0, |_, _| true).count();
+        if negative > 0 {
+            let why = format!("have a negative episode_index ({negative} different ones)");
+            holes.fault(format!("rows in {}", file.display()), why);
+        }
         let indices: Vec<i64> = self.pending.keys().copied().collect();
         for index in indices {
             let Some(listed) = self.listed(index) else {
                 self.pending.remove(&index);
                 let why = format!("has rows but is not listed in {}", self.request.listing.name);
-                match usize::try_from(index) {
-                    Ok(index) => holes.episode(index, Why::in_file(why, file)),
-                    Err(_) => holes.fault(format!("episode {index}"), why),
-                }
+                // Negative ones are gone.
+                holes.episode(usize::try_from(index).unwrap_or_default(), Why::in_file(why, file));
                 continue;
             };
+            if !self.seen_files.contains(&listed.data_file) {
+                // Kept, they would spoil the episode that another file holds whole.
+                self.pending.remove(&index);
+                let why = format!("belong to episode {index}, which is listed in {}", listed.data_file.display());
+                holes.fault(format!("rows in {}", file.display()), why);
+                continue;
+            }
             if self.settled.contains(&listed.index) {
                 self.pending.remove(&index);
                 holes.fault(

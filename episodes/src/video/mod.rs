@@ -44,6 +44,8 @@ struct Sample {
     len_bytes: u64,
     position: usize,
     is_sync: bool,
+    /// When it is decoded, on the clock of [`Video::times_s`] less its first entry, seconds.
+    decoded_at_s: f64,
 }
 
 /// One coded frame with its content, on the way to a decoder.
@@ -116,11 +118,19 @@ impl Video {
         let shown_at = |i: usize| track.samples[i].composition_timestamp;
         let mut decode_order: Vec<usize> = (0..track.samples.len()).collect();
         decode_order.sort_by_key(|&i| shown_at(i));
+        let first_shown = decode_order.first().map_or(0, |&i| shown_at(i));
+        let seconds = |ticks: i64| ticks as f64 / track.timescale as f64;
         let times_s = decode_order.iter().map(|&i| shown_at(i) as f64 / track.timescale as f64).collect();
         let mut samples: Vec<Sample> = track
             .samples
             .iter()
-            .map(|s| Sample { offset_bytes: s.offset, len_bytes: s.size, position: 0, is_sync: s.is_sync })
+            .map(|s| Sample {
+                offset_bytes: s.offset,
+                len_bytes: s.size,
+                position: 0,
+                is_sync: s.is_sync,
+                decoded_at_s: seconds(s.decode_timestamp.saturating_sub(first_shown)),
+            })
             .collect();
         for (position, &i) in decode_order.iter().enumerate() {
             samples[i].position = position;
@@ -194,9 +204,7 @@ impl Video {
         let (Some(&first), Some(&last)) = (wanted.first(), wanted.last()) else {
             return Ok(());
         };
-        // Half a frame early, so that rounding cannot lose the first one.
-        let before = if first == 0 { self.times_s[0] } else { self.times_s[first - 1] };
-        let from_s = (0.5 * (before + self.times_s[first]) - self.times_s[0]).max(0.0);
+        let (first, from_s) = self.seekable(first);
         let request = ffmpeg::Request { path: &self.path, width, height, from_s, frames: last - first + 1 };
         let mut found = 0;
         ffmpeg::decode(Path::new("ffmpeg"), &request, ffmpeg::PATIENCE, &mut |number, rgb| {
@@ -206,6 +214,23 @@ impl Video {
             }
             Ok(())
         })
+    }
+
+    /// The last shown frame up to `first` that ffmpeg surely begins with when it is sent to the time beside it.
+    ///
+    /// ffmpeg goes to the last keyframe that is *decoded* by the time it is given. Where frames are reordered that may be
+    /// shown later than frames that are wanted, which are then silently missing; so only a time will do at which that
+    /// keyframe is the one meant.
+    fn seekable(&self, first: usize) -> (usize, f64) {
+        let lands_on = |time_s: f64| self.samples.iter().rposition(|s| s.is_sync && s.decoded_at_s <= time_s);
+        for position in (1..=first).rev().filter(|&p| self.samples[self.decode_order[p]].is_sync) {
+            // Half a frame early, so that rounding cannot lose it.
+            let time_s = 0.5 * (self.times_s[position - 1] + self.times_s[position]) - self.times_s[0];
+            if time_s > 0.0 && lands_on(time_s) == Some(self.decode_order[position]) {
+                return (position, time_s);
+            }
+        }
+        (0, 0.0)
     }
 
     /// The last coded frame up to `first` at which decoding can start.
