@@ -12,6 +12,7 @@ use crate::lerobot::features::{self, Selection};
 use crate::lerobot::holes::{Holes, Why};
 use crate::lerobot::info::Info;
 use crate::lerobot::listing::{self, Listing};
+use crate::normaliser::Moments;
 use crate::outcome::Labels;
 use crate::spec::{DatasetSpec, Skipped};
 
@@ -67,6 +68,17 @@ pub struct Progress {
     pub what: String,
 }
 
+/// How evenly the recorded steps follow each other, by the dataset's own clock.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Timing {
+    /// Mean time from step to step, seconds.
+    pub mean_step_s: f64,
+    /// Standard deviation of that time, seconds.
+    pub jitter_s: f64,
+    /// Longest time from step to step, seconds.
+    pub longest_step_s: f64,
+}
+
 /// A dataset in memory, its pictures mapped from the frame cache.
 #[derive(Debug)]
 pub struct Dataset {
@@ -78,6 +90,8 @@ pub struct Dataset {
     pub skipped: Vec<Skipped>,
     /// One store per camera, in the order of the spec. Stores may also hold (black) frames of skipped episodes.
     pub frames: Vec<FrameStore>,
+    /// The dataset's clock; absent where it has none.
+    pub timing: Option<Timing>,
     /// Hash (hex) of what was read: metadata, settings and which episodes were kept. Independent of where it lies.
     pub content_id: String,
 }
@@ -140,6 +154,7 @@ impl Dataset {
         if sound.is_empty() {
             return Err(holes.nothing_left(root));
         }
+        let timing = timing(&sound);
         let mut first_frame = 0;
         for sound in &mut sound {
             sound.episode.first_frame = first_frame;
@@ -182,7 +197,7 @@ impl Dataset {
         meta_files.extend(listing.files);
         let labels_file = options.labels.as_deref();
         let content_id = content_id(root, &meta_files, &data_files, labels_file, &spec, &episodes);
-        Ok(Dataset { spec, episodes, skipped: holes.into_skipped(), frames, content_id })
+        Ok(Dataset { spec, episodes, skipped: holes.into_skipped(), frames, timing, content_id })
     }
 
     /// Steps of all episodes together.
@@ -240,6 +255,12 @@ fn settle_columns(spec: &mut DatasetSpec, sound: &mut Vec<Sound>, holes: &mut Ho
             kept
         });
     }
+}
+
+fn timing(sound: &[Sound]) -> Option<Timing> {
+    let mut all = Moments::default();
+    sound.iter().flat_map(|sound| &sound.steps_s).for_each(|&step_s| all.add(step_s));
+    (all.count > 0).then(|| Timing { mean_step_s: all.mean(), jitter_s: all.std(), longest_step_s: all.max() })
 }
 
 /// Hashes what was read; see [`Dataset::content_id`].

@@ -1,9 +1,11 @@
 //! What is in a dataset, and what is wrong with it: one report, for people and as JSON.
 
+mod doubts;
 mod text;
 
 use serde::Serialize;
 
+use crate::dataset::Timing;
 use crate::normaliser::Moments;
 use crate::{Dataset, DatasetSpec, Episode, OutcomeRule, Skipped};
 
@@ -50,6 +52,10 @@ pub struct Inspection {
     pub reward_rule: String,
     /// Task texts.
     pub tasks: Vec<String>,
+    /// How evenly the steps follow each other; absent where the dataset has no clock.
+    pub timing: Option<Timing>,
+    /// What is sound but looks like a mistake, one sentence each.
+    pub doubts: Vec<String>,
     /// What was left out, and why.
     pub skipped: Vec<Skipped>,
 }
@@ -66,7 +72,7 @@ pub struct Lengths {
 }
 
 /// One colour camera.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CameraReport {
     /// Column name.
     pub key: String,
@@ -74,6 +80,9 @@ pub struct CameraReport {
     pub height: usize,
     /// Recorded width, pixels.
     pub width: usize,
+    /// Share of the steps at which the state moved whose picture hardly differs from the one before; absent where
+    /// nothing moved.
+    pub still_share: Option<f64>,
 }
 
 /// One feature.
@@ -141,7 +150,15 @@ pub struct InterventionReport {
 
 /// Counts and measures an opened dataset whose rewards and success will be read by `rule`.
 pub fn inspect(dataset: &Dataset, rule: &OutcomeRule) -> Inspection {
-    summarise(&dataset.spec, &dataset.episodes, &dataset.skipped, rule)
+    let mut report = summarise(&dataset.spec, &dataset.episodes, &dataset.skipped, rule);
+    let state = moments(dataset.episodes.iter().map(|e| e.state.as_slice()), dataset.spec.state_len());
+    for (number, camera) in report.cameras.iter_mut().enumerate() {
+        camera.still_share = doubts::still_share(dataset, number, &state);
+        report.doubts.extend(doubts::camera(&camera.key, camera.still_share));
+    }
+    report.timing = dataset.timing;
+    report.doubts.extend(doubts::clock(report.timing.as_ref(), report.fps));
+    report
 }
 
 fn summarise(spec: &DatasetSpec, episodes: &[Episode], skipped: &[Skipped], rule: &OutcomeRule) -> Inspection {
@@ -160,7 +177,12 @@ fn summarise(spec: &DatasetSpec, episodes: &[Episode], skipped: &[Skipped], rule
         cameras: spec
             .cameras
             .iter()
-            .map(|c| CameraReport { key: c.key.clone(), height: c.native_height, width: c.native_width })
+            .map(|c| CameraReport {
+                key: c.key.clone(),
+                height: c.native_height,
+                width: c.native_width,
+                still_share: None,
+            })
             .collect(),
         features: features(spec, episodes),
         state: spec
@@ -190,6 +212,8 @@ fn summarise(spec: &DatasetSpec, episodes: &[Episode], skipped: &[Skipped], rule
         intervention: interventions(episodes),
         reward_rule: rule.resolve(spec).describe(),
         tasks: spec.tasks.clone(),
+        timing: None,
+        doubts: doubts::units(spec, &state, &action),
         skipped: skipped.to_vec(),
     }
 }

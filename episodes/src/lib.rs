@@ -20,7 +20,7 @@ pub mod video;
 pub mod window;
 pub mod writer;
 
-pub use dataset::{Dataset, OpenOptions, Progress, probe};
+pub use dataset::{Dataset, OpenOptions, Progress, Timing, probe};
 pub use episode::{Episode, RecordedEpisode};
 pub use error::Error;
 pub use inspect::{Inspection, inspect};

@@ -16,6 +16,8 @@ pub(crate) struct Sound {
     pub sources: Vec<Source>,
     /// Time from the first to the last frame by the dataset's clock, seconds; 0 where it has none.
     pub span_s: f64,
+    /// Times from frame to frame, seconds; none where it has no clock.
+    pub steps_s: Vec<f64>,
 }
 
 /// Checks the rows of a listed episode and turns them into an [`Episode`].
@@ -32,6 +34,8 @@ pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec, label: 
     rows.sort();
     check_frames(&rows.frame)?;
     let span_s = rows.extra(Extra::TimeS).map_or(Ok(0.0), check_clock)?;
+    let times_s = rows.extra(Extra::TimeS).unwrap_or_default();
+    let steps_s = times_s.windows(2).map(|pair| pair[1] - pair[0]).collect();
     check_finite(&rows.state, &spec.state, spec.state_len())?;
     check_finite(&rows.action, std::slice::from_ref(&spec.action), spec.action_len())?;
     let reward: Option<Vec<f32>> =
@@ -65,7 +69,7 @@ pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec, label: 
         truncated: !terminated,
         first_frame: 0,
     };
-    Ok(Sound { episode, videos: listed.videos.clone(), sources: rows.sources, span_s })
+    Ok(Sound { episode, videos: listed.videos.clone(), sources: rows.sources, span_s, steps_s })
 }
 
 /// Sorted frame indices must be 0, 1, 2, …
