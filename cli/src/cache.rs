@@ -133,8 +133,12 @@ fn nothing_of(which: &str, rest: &[CacheEntry], dir: &Path) -> UsageError {
     let mut known: Vec<&str> = rest.iter().filter_map(|entry| entry.dataset.as_deref()).collect();
     known.sort_unstable();
     known.dedup();
-    let known = if known.is_empty() { "nothing with a name".to_owned() } else { known.join(", ") };
-    UsageError(format!("--evict {which}: the frame cache {} has no such dataset; it has: {known}", dir.display()))
+    let has = match (rest.is_empty(), known.is_empty()) {
+        (true, _) => "is empty".to_owned(),
+        (_, true) => "has no such dataset, and none with a name".to_owned(),
+        _ => format!("has no such dataset; it has: {}", known.join(", ")),
+    };
+    UsageError(format!("--evict {which}: the frame cache {} {has}", dir.display()))
 }
 
 impl fmt::Display for Account {

@@ -191,5 +191,10 @@ fn the_cache_is_listed_and_made_smaller() -> Result<(), Error> {
     assert_eq!((names(&kept["entries"]), names(&kept["evicted"])), (vec!["new".to_owned()], vec!["old".to_owned()]));
     let removed = text(cache(&["--evict", "made/new"])?)?;
     assert!(removed.starts_with("DIR/frames: 0 entries, 0 MB\nremoved: 1 entry, "), "{removed}");
+    let empty = String::from_utf8(cache(&["--evict", "new"])?.stderr)?;
+    assert!(
+        empty.starts_with("error: --evict new: the frame cache ") && empty.ends_with("frames is empty\n"),
+        "{empty}"
+    );
     Ok(())
 }

@@ -147,7 +147,7 @@ impl Dataset {
         settle_columns(&mut spec, &mut sound, &mut holes);
         let is_unlabelled = |index: usize| labels.as_ref().is_some_and(|labels| labels.get(index).is_none());
         for sound in sound.iter().filter(|sound| is_unlabelled(sound.episode.index)) {
-            holes.episode(sound.episode.index, Why::new("has no label (data.labels)"));
+            holes.episode(sound.episode.index, Why::new("no label (data.labels)"));
         }
         spec.has_success |= labels.is_some();
         holes.refuse_if(options.strict, root)?;

@@ -244,3 +244,34 @@ impl Cells {
         std::fs::read(root.join(path)).map(Into::into).map_err(|err| format!("{path}: {err}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{BinaryArray, StringArray, StructArray};
+    use arrow::datatypes::Field;
+
+    use super::*;
+
+    #[test]
+    fn a_picture_outside_the_dataset_is_not_read() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let root = dir.path().join("dataset");
+        std::fs::create_dir_all(root.join("images")).expect("writable");
+        std::fs::write(root.join("images/0.png"), "inside").expect("writable");
+        std::fs::write(dir.path().join("secret.png"), "outside").expect("writable");
+        let absolute = dir.path().join("secret.png").display().to_string();
+        let paths = StringArray::from(vec!["images/0.png", "../secret.png", absolute.as_str()]);
+        let bytes = BinaryArray::from(vec![None; 3]);
+        let field = |name: &str, kind| Arc::new(Field::new(name, kind, true));
+        let cells: ArrayRef = Arc::new(StructArray::from(vec![
+            (field("bytes", DataType::Binary), Arc::new(bytes) as ArrayRef),
+            (field("path", DataType::Utf8), Arc::new(paths) as ArrayRef),
+        ]));
+        let cells = Cells::new(&cells).expect("cells of a picture column");
+        assert_eq!(cells.encoded(&root, 0).as_deref(), Ok(b"inside".as_slice()));
+        assert_eq!(cells.encoded(&root, 1), Err("'../secret.png' leads out of the dataset".to_owned()));
+        assert!(cells.encoded(&root, 2).is_err_and(|why| why.ends_with("leads out of the dataset")));
+    }
+}

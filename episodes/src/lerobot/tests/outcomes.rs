@@ -30,7 +30,7 @@ fn labels_take_the_place_of_recorded_success() -> Result<(), Error> {
     let options = labelled(&made, "episode,success,by\n0,no,Ann\n1,yes,Bo\n2,1,Bo\n");
     let dataset = Dataset::open(&options, &mut |_| {})?;
     assert_eq!(indices(&dataset), [0, 1, 2]);
-    assert_eq!(dataset.skipped, [skipped("episode 3", "has no label (data.labels)")]);
+    assert_eq!(dataset.skipped, [skipped("episode 3", "no label (data.labels)")]);
     let ends = |e: &crate::Episode| (e.succeeded(), e.terminated, e.truncated);
     let found: Vec<_> = dataset.episodes.iter().map(ends).collect();
     // Episode 0 has recorded a success, which the label denies: nothing says any more that it ended.
@@ -49,7 +49,7 @@ fn labels_take_the_place_of_recorded_success() -> Result<(), Error> {
     assert_ne!(unlabelled.content_id, dataset.content_id);
     let strict = OpenOptions { strict: true, ..options };
     let refusal = Dataset::open(&strict, &mut |_| {}).expect_err("strict").to_string();
-    assert!(refusal.contains("episode 3 (has no label (data.labels))"), "{refusal}");
+    assert!(refusal.contains("episode 3 (no label (data.labels))"), "{refusal}");
     Ok(())
 }
 
@@ -59,7 +59,7 @@ fn labels_without_a_success_column_are_enough() -> Result<(), Error> {
     Rows { success: vec![], ..Rows::new(&[(0, 4), (1, 3)]) }.write(made.root(), FILE_0);
     let dataset = Dataset::open(&labelled(&made, "episode,success\n1,true\n"), &mut |_| {})?;
     assert_eq!((indices(&dataset), dataset.spec.has_success), (vec![1], true));
-    assert_eq!(dataset.skipped, [skipped("episode 0", "has no label (data.labels)")]);
+    assert_eq!(dataset.skipped, [skipped("episode 0", "no label (data.labels)")]);
     Ok(())
 }
 
