@@ -95,7 +95,7 @@ pub enum Verb {
     },
     /// What is in a dataset: features, cameras, lengths, success, and what is broken.
     Inspect {
-        /// LeRobot dataset directory (v2.1 or v3.0).
+        /// LeRobot dataset directory (v2.0, v2.1 or v3.0).
         path: PathBuf,
     },
     /// One stage of training on its own, in the run directory --out.

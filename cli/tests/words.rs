@@ -154,7 +154,7 @@ fn the_cache_is_listed_and_made_smaller() -> Result<(), Error> {
     let made = dir.path().join("made");
     let config = sim::SimConfig { max_steps: 20, ..sim::SimConfig::default() };
     for name in ["old", "new"] {
-        let mut writer = episodes::LeRobotWriter::create(&made.join(name), &sim::spec(&config))?;
+        let mut writer = episodes::LeRobotWriter::create(made.join(name), &sim::spec(&config))?;
         for recorded in sim::collect(&config, 2, 7, &mut |_| {}) {
             writer.push(&recorded)?;
         }

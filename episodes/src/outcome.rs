@@ -63,7 +63,7 @@ impl OutcomeRule {
         }
         if self.step_cost > 0.0 {
             words.push_str(&format!(
-                " Every step costs {}, a failed episode for ever, a success ends the cost.",
+                " Every step costs {} until success; an episode that fails pays it for ever.",
                 self.step_cost
             ));
         }
@@ -226,7 +226,7 @@ mod tests {
         let bare = OutcomeRule { step_cost: 0.5, ..RewardRule::Success.into() };
         assert_eq!((bare.apply(&e).reward, bare.reward_of_step(1.0)), (vec![-0.5; 3], -0.5));
         assert!(
-            rule.describe().ends_with("Every step costs 0.25, a failed episode for ever, a success ends the cost.")
+            rule.describe().ends_with("Every step costs 0.25 until success; an episode that fails pays it for ever.")
         );
         assert_eq!(OutcomeRule::from(RewardRule::Success).describe(), RewardRule::Success.describe());
         assert_eq!(rule.fault(), None);

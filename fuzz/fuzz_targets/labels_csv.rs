@@ -2,6 +2,7 @@
 
 #![no_main]
 
+#[expect(dead_code, reason = "the other targets overwrite files of the recording")]
 mod recording;
 
 use std::sync::LazyLock;

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use episodes::{CameraFeature, Dataset, DatasetSpec, Episode, LeRobotWriter, OpenOptions, RecordedEpisode, VectorFeature};
+use episodes::{
+    CameraFeature, Dataset, DatasetSpec, Episode, LeRobotWriter, OpenOptions, RecordedEpisode, VectorFeature,
+};
 use tempfile::TempDir;
 
 /// Makes the recording: one episode of four steps.
@@ -14,12 +16,8 @@ pub fn sound() -> TempDir {
         offset: 0,
         len: 2,
     };
-    let camera = CameraFeature {
-        key: "observation.images.top".to_owned(),
-        native_height: 4,
-        native_width: 4,
-        model_size: 4,
-    };
+    let camera =
+        CameraFeature { key: "observation.images.top".to_owned(), native_height: 4, native_width: 4, model_size: 4 };
     let spec = DatasetSpec {
         source: String::new(),
         codebase_version: "v3.0".to_owned(),
