@@ -10,6 +10,7 @@ pub mod dataset;
 pub mod episode;
 mod error;
 pub mod frames;
+pub mod guard;
 pub mod inspect;
 pub mod lerobot;
 pub mod normaliser;

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::cache::{Building, CacheFile, Header, KeyHasher, open_at};
 use super::{FrameStore, Place, frame_bytes};
 use crate::error::Error;
+use crate::guard::guarded;
 use crate::video::resize_rgb;
 
 /// Pictures that are decoded together: enough for every core, little enough to hold in memory.
@@ -72,6 +73,12 @@ pub fn ingest_images(
     building.finish(header)
 }
 
+/// A PNG or JPEG picture; the error says what is wrong with it.
+pub(crate) fn decode_picture(encoded: &[u8]) -> Result<image::RgbImage, String> {
+    let decoded = guarded(|| image::load_from_memory(encoded).map(|picture| picture.into_rgb8()));
+    decoded.ok_or_else(|| "its content is corrupt".to_owned())?.map_err(|err| err.to_string())
+}
+
 struct Batch<'a> {
     camera_key: &'a str,
     size: usize,
@@ -85,12 +92,12 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn write(&mut self) -> Result<(), Error> {
         let (size, first) = (self.size, self.done);
-        let decoded: Result<Vec<Vec<u8>>, (usize, image::ImageError)> = self
+        let decoded: Result<Vec<Vec<u8>>, (usize, String)> = self
             .encoded
             .par_iter()
             .enumerate()
             .map(|(i, bytes)| {
-                let rgb = image::load_from_memory(bytes).map_err(|e| (first + i, e))?.into_rgb8();
+                let rgb = decode_picture(bytes).map_err(|why| (first + i, why))?;
                 let mut resized = vec![0; frame_bytes(size)];
                 resize_rgb(&rgb, rgb.width() as usize, rgb.height() as usize, size, &mut resized);
                 Ok(resized)

@@ -13,6 +13,7 @@ use std::sync::mpsc;
 use std::{fs, thread};
 
 use cache::{CacheFile, Header, KeyHasher};
+pub(crate) use images::decode_picture;
 pub use images::ingest_images;
 pub use keeping::{CacheEntry, cache_entries, evict};
 use memmap2::Mmap;

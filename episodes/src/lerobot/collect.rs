@@ -8,7 +8,9 @@ use super::holes::{Holes, Why, count};
 use super::info::Info;
 use super::listing::{Listed, Listing, parquet_files};
 use super::rows::{Rows, Wanted, read_file};
+use super::table::CORRUPT;
 use crate::dataset::Progress;
+use crate::guard::guarded;
 use crate::outcome::Labels;
 use crate::spec::DatasetSpec;
 
@@ -85,7 +87,9 @@ pub(crate) fn collect(request: &Request<'_>, holes: &mut Holes, progress: &mut d
         let path = root.join(file);
         if !path.exists() {
             collector.file_faults.insert(file.clone(), "data file missing".to_owned());
-        } else if let Err(why) = read_file(&path, number, &wanted, &mut collector.pending) {
+        } else if let Err(why) = guarded(|| read_file(&path, number, &wanted, &mut collector.pending))
+            .unwrap_or_else(|| Err(CORRUPT.to_owned()))
+        {
             collector.file_faults.insert(file.clone(), format!("data file cannot be read ({why})"));
         }
         seen.extend(collector.pending.keys().copied());

@@ -13,9 +13,10 @@ use super::cameras::Unseen;
 use super::check::Sound;
 use super::holes::Why;
 use super::info::stays_inside;
-use super::table::Table;
+use super::table::{CORRUPT, Table};
 use crate::error::Error;
-use crate::frames::{FrameStore, Place, ingest_images};
+use crate::frames::{FrameStore, Place, decode_picture, ingest_images};
+use crate::guard::guarded;
 
 /// Pictures held in memory at a time.
 const PICTURES_PER_BATCH: usize = 32;
@@ -140,9 +141,12 @@ impl<'a> Pictures<'a> {
         });
         let mut trouble = None;
         match reader {
-            Ok(reader) => {
-                for batch in reader {
-                    let cells = batch.map_err(|err| err.to_string()).and_then(|batch| Cells::new(batch.column(0)));
+            Ok(mut reader) => {
+                let mut next = || {
+                    let batch = reader.next()?.map_err(|err| err.to_string());
+                    Some(batch.and_then(|batch| Cells::new(batch.column(0))))
+                };
+                while let Some(cells) = guarded(&mut next).unwrap_or_else(|| Some(Err(CORRUPT.to_owned()))) {
                     let cells = match cells {
                         Ok(cells) => cells,
                         Err(why) => {
@@ -177,8 +181,8 @@ impl<'a> Pictures<'a> {
         let mut found = Unseen::new();
         let mut broken: BTreeMap<usize, String> = BTreeMap::new();
         self.walk(unseen, &mut found, &mut |position, encoded| {
-            if let Err(err) = image::load_from_memory(encoded) {
-                broken.entry(position).or_insert_with(|| err.to_string());
+            if let Err(why) = decode_picture(encoded) {
+                broken.entry(position).or_insert(why);
             }
             Ok(())
         })?;

@@ -16,7 +16,6 @@ mod sps;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use color::Planes;
@@ -26,6 +25,8 @@ pub use matching::match_times;
 use patience::PatientReader;
 use re_mp4::{Mp4, StsdBoxContent, TrackKind};
 pub use resize::resize_rgb;
+
+use crate::guard::guarded;
 
 /// Why frames could not be handed on.
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +83,8 @@ impl Video {
     /// # Errors
     /// The reason in a few words: no file, not an mp4, truncated, or a codec that is not read.
     pub fn open(path: &Path) -> Result<Video, String> {
-        catch_unwind(AssertUnwindSafe(|| Video::open_unguarded(path)))
-            .unwrap_or_else(|_| Err("the tables of the mp4 file are corrupt".to_owned()))
+        guarded(|| Video::open_unguarded(path))
+            .unwrap_or_else(|| Err("the tables of the mp4 file are corrupt".to_owned()))
     }
 
     fn open_unguarded(path: &Path) -> Result<Video, String> {
@@ -153,8 +154,8 @@ impl Video {
         wanted: &[usize],
         on_frame: &mut dyn FnMut(&[u8], usize, usize) -> io::Result<()>,
     ) -> Result<(), DecodeError> {
-        catch_unwind(AssertUnwindSafe(|| self.decode_unguarded(wanted, on_frame)))
-            .unwrap_or_else(|_| Err(DecodeError::Video("the video stream is corrupt".to_owned())))
+        guarded(|| self.decode_unguarded(wanted, on_frame))
+            .unwrap_or_else(|| Err(DecodeError::Video("the video stream is corrupt".to_owned())))
     }
 
     fn decode_unguarded(
