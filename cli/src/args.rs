@@ -95,7 +95,7 @@ pub enum Verb {
     },
     /// What is in a dataset: features, cameras, lengths, success, and what is broken.
     Inspect {
-        /// LeRobot dataset directory (v2.1 or v3.0).
+        /// LeRobot dataset directory (v2.0, v2.1 or v3.0).
         path: PathBuf,
     },
     /// One stage of training on its own, in the run directory --out.
@@ -170,6 +170,15 @@ pub enum Verb {
         #[arg(long, value_name = "KEY", env = "REHEARSAL_API_KEY", hide_env_values = true)]
         api_key: Option<String>,
     },
+    /// Decoded camera frames kept between runs: what there is, and how to make it less.
+    Cache {
+        /// Remove a dataset's frames, or all; what a running rehearsal uses stays. They are decoded again when needed.
+        #[arg(long, value_name = "DATASET|all")]
+        evict: Option<String>,
+        /// Remove the least recently used until the rest is below a size, e.g. 5GB.
+        #[arg(long, value_name = "SIZE", value_parser = bytes)]
+        keep_below: Option<u64>,
+    },
     /// What works on this machine, what does not, and what to do about it.
     Doctor,
 }
@@ -240,6 +249,24 @@ impl std::fmt::Display for Arm {
     }
 }
 
+fn bytes(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim().to_ascii_uppercase().as_str() {
+        "" | "B" => 1.0,
+        "K" | "KB" => 1e3,
+        "M" | "MB" => 1e6,
+        "G" | "GB" => 1e9,
+        "T" | "TB" => 1e12,
+        _ => f64::NAN,
+    };
+    match number.parse::<f64>().map(|number| number * unit) {
+        Ok(bytes) if bytes.is_finite() => Ok(bytes as u64),
+        _ => Err("expected a size such as 500MB or 5GB".to_owned()),
+    }
+}
+
 fn minutes(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(minutes) if minutes > 0.0 && minutes.is_finite() => Ok(minutes),
@@ -295,6 +322,16 @@ mod tests {
             assert_eq!(text.parse::<Arm>()?.to_string(), text);
         }
         Ok(())
+    }
+
+    #[test]
+    fn sizes_have_units_of_a_thousand() {
+        let sizes = ["0", "12", "500MB", "5GB", "1.5 gb", "2T", "7k"].map(bytes);
+        assert_eq!(
+            sizes,
+            [Ok(0), Ok(12), Ok(500_000_000), Ok(5_000_000_000), Ok(1_500_000_000), Ok(2_000_000_000_000), Ok(7000)]
+        );
+        assert!(["", "GB", "5 parsecs", "-1GB", "1.2.3MB"].map(bytes).iter().all(Result::is_err));
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
-use episodes::{DatasetSpec, RewardRule};
+use episodes::{DatasetSpec, OutcomeRule, RewardRule};
 use policy::FlowConfig;
 use rl::evaluate::EvaluateConfig;
 use rl::{CriticConfig, ImproveConfig};
 use serde::{Deserialize, Serialize};
 use world_model::WorldModelConfig;
 use world_model::quality::QualityConfig;
+
+use crate::errors::UsageError;
 
 /// What to read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,10 @@ pub struct DataConfig {
     pub strict: bool,
     /// How rewards and success are read: `auto`, `column`, `success`, `end_of_demonstration`.
     pub reward: RewardRule,
+    /// CSV file with the columns `episode` and `success`, in the place of recorded success; empty for none.
+    pub labels: PathBuf,
+    /// Taken off the reward of every step, in units of the reward; 0 or more.
+    pub step_cost: f32,
     /// Share of episodes kept out of all training.
     pub held_out: f64,
 }
@@ -42,8 +48,28 @@ impl Default for DataConfig {
             cameras: vec!["all".into()],
             strict: false,
             reward: RewardRule::Auto,
+            labels: PathBuf::new(),
+            step_cost: 0.0,
             held_out: 0.15,
         }
+    }
+}
+
+impl DataConfig {
+    /// The label file, where there is one.
+    pub fn labels(&self) -> Option<PathBuf> {
+        Some(self.labels.clone()).filter(|file| !file.as_os_str().is_empty())
+    }
+
+    /// The one rule of rewards and success.
+    pub fn rule(&self) -> OutcomeRule {
+        OutcomeRule { reward: self.reward, step_cost: self.step_cost, labels: self.labels() }
+    }
+
+    /// # Errors
+    /// A rule that would teach a policy to put off success.
+    pub fn check(&self) -> Result<(), UsageError> {
+        self.rule().fault().map_or(Ok(()), |words| Err(UsageError(words)))
     }
 }
 

@@ -13,7 +13,8 @@ static QUIET: AtomicUsize = AtomicUsize::new(0);
 pub fn install_hook() {
     let with_backtrace = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        if QUIET.load(Ordering::SeqCst) > 0 {
+        // Broken data: the panic of a parser becomes the reason why an episode is left out.
+        if QUIET.load(Ordering::SeqCst) > 0 || episodes::guard::is_guarded() {
             return;
         }
         if std::env::var_os(BACKTRACE).is_some() {

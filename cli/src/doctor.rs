@@ -111,7 +111,7 @@ pub fn examine() -> Doctor {
         tools: vec![
             tool("rerun", "rehearsal view opens recordings with it"),
             tool("uvx", "can fetch the rerun viewer"),
-            tool("ffmpeg", "not needed: rehearsal decodes video itself"),
+            tool("ffmpeg", "only HEVC, VP9 and VP8 video need it"),
         ],
         problems: Vec::new(),
     };
@@ -174,6 +174,7 @@ fn simd() -> Vec<&'static str> {
 }
 
 fn codecs() -> Vec<Codec> {
+    let ffmpeg = episodes::video::ffmpeg_is_there();
     let av1 = if cfg!(feature = "asm") {
         "built in, with assembly"
     } else {
@@ -182,7 +183,15 @@ fn codecs() -> Vec<Codec> {
     vec![
         Codec { name: "AV1", usable: true, detail: av1 },
         Codec { name: "H.264", usable: true, detail: "built in" },
-        Codec { name: "HEVC", usable: false, detail: "cameras in HEVC are skipped; re-encode them as AV1 or H.264" },
+        Codec {
+            name: "HEVC, VP9, VP8",
+            usable: ffmpeg,
+            detail: if ffmpeg {
+                "through the ffmpeg on PATH"
+            } else {
+                "such cameras are skipped; install ffmpeg, or re-encode them as AV1 or H.264"
+            },
+        },
     ]
 }
 
@@ -217,7 +226,8 @@ fn free_mb(_dir: &Path) -> Option<f64> {
     None
 }
 
-fn size(mb: Option<f64>) -> String {
+/// A size in words.
+pub fn size(mb: Option<f64>) -> String {
     match mb {
         None => "unknown".to_owned(),
         Some(mb) if mb >= 1000.0 => format!("{:.1} GB", mb / 1000.0),

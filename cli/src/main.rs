@@ -4,6 +4,7 @@
 //! done, 2 a wrong command line or run file, 130 stopped by Ctrl-C, 1 everything else; every error is one line.
 
 mod args;
+mod cache;
 mod clock;
 mod config;
 mod config_file;
@@ -57,7 +58,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
     match &cli.verb {
         Verb::Demo { quick } => stages::demo(*quick, common),
         Verb::Run { config, quick } => stages::run(config.as_deref(), *quick, common),
-        Verb::Inspect { path } => inspect::inspect(path, common.json),
+        Verb::Inspect { path } => inspect::inspect(path, &common.sets(), common.json),
         Verb::Train { what, config } => stages::train(*what, config.as_deref(), common),
         Verb::Improve { run } => stages::improve(run, common),
         Verb::Branch { run, episode, step, arms, where_it_went_wrong, horizon } => match (episode, step) {
@@ -71,6 +72,9 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Verb::View { run } => view::view(run, common.json),
         Verb::Serve { from, policy, port, host, api_key } => {
             stages::serve(from, policy, (host, *port), api_key.as_deref(), common)
+        }
+        Verb::Cache { evict, keep_below } => {
+            cache::cache(&tools::cache_dir(), evict.as_deref(), *keep_below, common.json)
         }
         Verb::Doctor => {
             let doctor = doctor::examine();

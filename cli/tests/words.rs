@@ -85,7 +85,8 @@ fn help_names_every_verb_and_goes_to_stdout() -> Result<(), Error> {
     let output = rehearsal(dir.path(), &["--help"])?;
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout)?;
-    for verb in ["demo", "run", "inspect", "train", "improve", "branch", "evaluate", "pool", "view", "serve", "doctor"]
+    for verb in
+        ["demo", "run", "inspect", "train", "improve", "branch", "evaluate", "pool", "view", "serve", "cache", "doctor"]
     {
         assert!(help.lines().any(|line| line.trim_start().starts_with(verb)), "{verb} is missing in\n{help}");
     }
@@ -129,5 +130,71 @@ fn a_report_has_the_promised_fields() -> Result<(), Error> {
         }
         check(&["/truth/episodes"], policy, "/policies");
     }
+    Ok(())
+}
+
+#[test]
+fn the_cache_is_listed_and_made_smaller() -> Result<(), Error> {
+    let dir = tempfile::tempdir()?;
+    let cache = |args: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_rehearsal"))
+            .arg("cache")
+            .args(args)
+            .current_dir(dir.path())
+            .env("REHEARSAL_CACHE", dir.path().join("frames"))
+            .output()
+    };
+    let text = |output: Output| -> Result<String, Error> {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?.replace(&dir.path().display().to_string(), "DIR"))
+    };
+    assert_eq!(text(cache(&[])?)?, "DIR/frames: 0 entries, 0 MB\n");
+
+    // Two datasets of two episodes each, their pictures decoded by `inspect`.
+    let made = dir.path().join("made");
+    let config = sim::SimConfig { max_steps: 20, ..sim::SimConfig::default() };
+    for name in ["old", "new"] {
+        let mut writer = episodes::LeRobotWriter::create(made.join(name), &sim::spec(&config))?;
+        for recorded in sim::collect(&config, 2, 7, &mut |_| {}) {
+            writer.push(&recorded)?;
+        }
+        writer.finish()?;
+        let output = Command::new(env!("CARGO_BIN_EXE_rehearsal"))
+            .args(["inspect", "--json"])
+            .arg(made.join(name))
+            .env("REHEARSAL_CACHE", dir.path().join("frames"))
+            .output()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let json = |output: Output| -> Result<serde_json::Value, Error> { Ok(serde_json::from_str(&text(output)?)?) };
+    let before = json(cache(&["--json"])?)?;
+    let names = |value: &serde_json::Value| -> Vec<String> {
+        let entries = value.as_array().cloned().unwrap_or_default();
+        entries.iter().map(|e| e["dataset"].as_str().unwrap_or_default().replace("DIR/made/", "")).collect()
+    };
+    assert_eq!(names(&before["entries"]), ["old", "new"]);
+    assert_eq!(before["entries"][0]["in_use"], false);
+    let bytes: u64 = before["entries"].as_array().into_iter().flatten().filter_map(|e| e["bytes"].as_u64()).sum();
+    assert_eq!(before["total_bytes"].as_u64(), Some(bytes));
+    assert!(text(cache(&[])?)?.contains(" just now "));
+
+    let wrong = cache(&["--evict", "nowhere"])?;
+    assert_eq!(wrong.status.code(), Some(2));
+    let words = String::from_utf8(wrong.stderr)?.replace(&dir.path().display().to_string(), "DIR");
+    let expected =
+        "error: --evict nowhere: the frame cache DIR/frames has no such dataset; it has: DIR/made/new, DIR/made/old\n";
+    assert_eq!(words, expected);
+
+    // Room for one: the least recently used goes.
+    let limit = format!("{}B", bytes - 1);
+    let kept = json(cache(&["--keep-below", &limit, "--json"])?)?;
+    assert_eq!((names(&kept["entries"]), names(&kept["evicted"])), (vec!["new".to_owned()], vec!["old".to_owned()]));
+    let removed = text(cache(&["--evict", "made/new"])?)?;
+    assert!(removed.starts_with("DIR/frames: 0 entries, 0 MB\nremoved: 1 entry, "), "{removed}");
+    let empty = String::from_utf8(cache(&["--evict", "new"])?.stderr)?;
+    assert!(
+        empty.starts_with("error: --evict new: the frame cache ") && empty.ends_with("frames is empty\n"),
+        "{empty}"
+    );
     Ok(())
 }

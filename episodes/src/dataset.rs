@@ -12,6 +12,8 @@ use crate::lerobot::features::{self, Selection};
 use crate::lerobot::holes::{Holes, Why};
 use crate::lerobot::info::Info;
 use crate::lerobot::listing::{self, Listing};
+use crate::normaliser::Moments;
+use crate::outcome::Labels;
 use crate::spec::{DatasetSpec, Skipped};
 
 /// What to read, and how.
@@ -29,6 +31,8 @@ pub struct OpenOptions {
     pub action_key: String,
     /// Cameras in model order; `None` for every colour camera, an empty list for none.
     pub cameras: Option<Vec<String>>,
+    /// Per-episode labels that take the place of recorded success: see [`Labels`]. Unlabelled episodes are left out.
+    pub labels: Option<PathBuf>,
     /// Refuse a dataset of which anything would have to be left out.
     pub strict: bool,
     /// Read only the first so many sound episodes.
@@ -44,6 +48,7 @@ impl Default for OpenOptions {
             state_keys: Vec::new(),
             action_key: "action".to_owned(),
             cameras: None,
+            labels: None,
             strict: false,
             max_episodes: None,
         }
@@ -63,6 +68,17 @@ pub struct Progress {
     pub what: String,
 }
 
+/// How evenly the recorded steps follow each other, by the dataset's own clock.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Timing {
+    /// Mean time from step to step, seconds.
+    pub mean_step_s: f64,
+    /// Standard deviation of that time, seconds.
+    pub jitter_s: f64,
+    /// Longest time from step to step, seconds.
+    pub longest_step_s: f64,
+}
+
 /// A dataset in memory, its pictures mapped from the frame cache.
 #[derive(Debug)]
 pub struct Dataset {
@@ -74,6 +90,8 @@ pub struct Dataset {
     pub skipped: Vec<Skipped>,
     /// One store per camera, in the order of the spec. Stores may also hold (black) frames of skipped episodes.
     pub frames: Vec<FrameStore>,
+    /// The dataset's clock; absent where it has none.
+    pub timing: Option<Timing>,
     /// Hash (hex) of what was read: metadata, settings and which episodes were kept. Independent of where it lies.
     pub content_id: String,
 }
@@ -86,7 +104,8 @@ impl Dataset {
     /// # Errors
     /// [`Error::NotADataset`] if there is none or its version is unknown, [`Error::MissingFeature`] if a selected
     /// column or camera does not exist, [`Error::NothingLeft`] if no episode is sound or if `strict` is set and
-    /// anything would be left out, [`Error::BadFile`] and [`Error::Io`] if `info.json` or the cache is unusable.
+    /// anything would be left out, [`Error::BadFile`] and [`Error::Io`] if `info.json`, the labels or the cache are
+    /// unusable.
     pub fn open(options: &OpenOptions, progress: &mut dyn FnMut(Progress)) -> Result<Dataset, Error> {
         let root = options.path.as_path();
         let info = Info::read(root)?;
@@ -107,6 +126,13 @@ impl Dataset {
         let keys: Vec<String> = spec.cameras.iter().map(|camera| camera.key.clone()).collect();
         let video_keys: Vec<&str> = keys.iter().map(String::as_str).filter(|key| info.is_video(key)).collect();
         let listing = Listing::read(root, &info, &video_keys, &mut holes);
+        let labels = options.labels.as_deref().map(Labels::read).transpose()?;
+        if let (Some(labels), Some(file)) = (&labels, &options.labels) {
+            let listed = |index| listing.episodes.binary_search_by_key(&index, |episode| episode.index).is_ok();
+            labels.check(listed, file)?;
+            // Success is what the labels say; the column plays no part.
+            spec.has_success = false;
+        }
 
         let request = Request {
             root,
@@ -114,14 +140,21 @@ impl Dataset {
             spec: &spec,
             listing: &listing,
             video_keys: &video_keys,
+            labels: labels.as_ref(),
             limit: options.max_episodes.unwrap_or(usize::MAX),
         };
         let Collected { mut sound, data_files } = collect(&request, &mut holes, progress);
         settle_columns(&mut spec, &mut sound, &mut holes);
+        let is_unlabelled = |index: usize| labels.as_ref().is_some_and(|labels| labels.get(index).is_none());
+        for sound in sound.iter().filter(|sound| is_unlabelled(sound.episode.index)) {
+            holes.episode(sound.episode.index, Why::new("no label (data.labels)"));
+        }
+        spec.has_success |= labels.is_some();
         holes.refuse_if(options.strict, root)?;
         if sound.is_empty() {
             return Err(holes.nothing_left(root));
         }
+        let timing = timing(&sound);
         let mut first_frame = 0;
         for sound in &mut sound {
             sound.episode.first_frame = first_frame;
@@ -151,6 +184,8 @@ impl Dataset {
         for (position, sound) in sound.into_iter().enumerate() {
             match unseen.remove(&position) {
                 Some(why) => holes.episode(sound.episode.index, why),
+                // Their frames are kept all the same: the next label must not cost another decoding.
+                None if is_unlabelled(sound.episode.index) => {}
                 None => episodes.push(sound.episode),
             }
         }
@@ -160,8 +195,9 @@ impl Dataset {
         }
         let mut meta_files = vec![PathBuf::from("meta/info.json"), tasks_file];
         meta_files.extend(listing.files);
-        let content_id = content_id(root, &meta_files, &data_files, &spec, &episodes);
-        Ok(Dataset { spec, episodes, skipped: holes.into_skipped(), frames, content_id })
+        let labels_file = options.labels.as_deref();
+        let content_id = content_id(root, &meta_files, &data_files, labels_file, &spec, &episodes);
+        Ok(Dataset { spec, episodes, skipped: holes.into_skipped(), frames, timing, content_id })
     }
 
     /// Steps of all episodes together.
@@ -221,11 +257,18 @@ fn settle_columns(spec: &mut DatasetSpec, sound: &mut Vec<Sound>, holes: &mut Ho
     }
 }
 
+fn timing(sound: &[Sound]) -> Option<Timing> {
+    let mut all = Moments::default();
+    sound.iter().flat_map(|sound| &sound.steps_s).for_each(|&step_s| all.add(step_s));
+    (all.count > 0).then(|| Timing { mean_step_s: all.mean(), jitter_s: all.std(), longest_step_s: all.max() })
+}
+
 /// Hashes what was read; see [`Dataset::content_id`].
 fn content_id(
     root: &Path,
     meta_files: &[PathBuf],
     data_files: &[PathBuf],
+    labels: Option<&Path>,
     spec: &DatasetSpec,
     episodes: &[Episode],
 ) -> String {
@@ -243,6 +286,10 @@ fn content_id(
         let len = std::fs::metadata(root.join(file)).map_or(0, |about| about.len());
         add(file.as_os_str().as_encoded_bytes());
         add(&len.to_le_bytes());
+    }
+    if let Some(labels) = labels {
+        add(b"labels");
+        add(&std::fs::read(labels).unwrap_or_default());
     }
     let state_keys: Vec<&str> = spec.state.iter().map(|feature| feature.key.as_str()).collect();
     add(format!("{state_keys:?} {} {:?}", spec.action.key, spec.cameras).as_bytes());

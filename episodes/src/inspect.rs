@@ -1,11 +1,13 @@
 //! What is in a dataset, and what is wrong with it: one report, for people and as JSON.
 
+mod doubts;
 mod text;
 
 use serde::Serialize;
 
+use crate::dataset::Timing;
 use crate::normaliser::Moments;
-use crate::{Dataset, DatasetSpec, Episode, RewardRule, Skipped};
+use crate::{Dataset, DatasetSpec, Episode, OutcomeRule, Skipped};
 
 /// A change of the action below this many standard deviations counts as standing still.
 const IDLE_CHANGE: f64 = 1e-3;
@@ -44,10 +46,16 @@ pub struct Inspection {
     pub success: Option<SuccessReport>,
     /// Episodes that ended in a state with no future.
     pub terminated: usize,
+    /// Steps at which a person had the controls; absent where that was not recorded.
+    pub intervention: Option<InterventionReport>,
     /// How rewards and success are read, one sentence.
     pub reward_rule: String,
     /// Task texts.
     pub tasks: Vec<String>,
+    /// How evenly the steps follow each other; absent where the dataset has no clock.
+    pub timing: Option<Timing>,
+    /// What is sound but looks like a mistake, one sentence each.
+    pub doubts: Vec<String>,
     /// What was left out, and why.
     pub skipped: Vec<Skipped>,
 }
@@ -64,7 +72,7 @@ pub struct Lengths {
 }
 
 /// One colour camera.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CameraReport {
     /// Column name.
     pub key: String,
@@ -72,6 +80,9 @@ pub struct CameraReport {
     pub height: usize,
     /// Recorded width, pixels.
     pub width: usize,
+    /// Share of the steps at which the state moved whose picture hardly differs from the one before; absent where
+    /// nothing moved.
+    pub still_share: Option<f64>,
 }
 
 /// One feature.
@@ -126,12 +137,31 @@ pub struct SuccessReport {
     pub share: f64,
 }
 
-/// Counts and measures an opened dataset.
-pub fn inspect(dataset: &Dataset) -> Inspection {
-    summarise(&dataset.spec, &dataset.episodes, &dataset.skipped)
+/// Recorded interventions.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct InterventionReport {
+    /// Episodes with at least one step at which a person had the controls.
+    pub episodes: usize,
+    /// Such steps.
+    pub steps: usize,
+    /// Share of all steps for which it was recorded, 0 to 1.
+    pub step_share: f64,
 }
 
-fn summarise(spec: &DatasetSpec, episodes: &[Episode], skipped: &[Skipped]) -> Inspection {
+/// Counts and measures an opened dataset whose rewards and success will be read by `rule`.
+pub fn inspect(dataset: &Dataset, rule: &OutcomeRule) -> Inspection {
+    let mut report = summarise(&dataset.spec, &dataset.episodes, &dataset.skipped, rule);
+    let state = moments(dataset.episodes.iter().map(|e| e.state.as_slice()), dataset.spec.state_len());
+    for (number, camera) in report.cameras.iter_mut().enumerate() {
+        camera.still_share = doubts::still_share(dataset, number, &state);
+        report.doubts.extend(doubts::camera(&camera.key, camera.still_share));
+    }
+    report.timing = dataset.timing;
+    report.doubts.extend(doubts::clock(report.timing.as_ref(), report.fps));
+    report
+}
+
+fn summarise(spec: &DatasetSpec, episodes: &[Episode], skipped: &[Skipped], rule: &OutcomeRule) -> Inspection {
     let (state_len, action_len) = (spec.state_len(), spec.action_len());
     let state = moments(episodes.iter().map(|e| e.state.as_slice()), state_len);
     let action = moments(episodes.iter().map(|e| e.action.as_slice()), action_len);
@@ -147,7 +177,12 @@ fn summarise(spec: &DatasetSpec, episodes: &[Episode], skipped: &[Skipped]) -> I
         cameras: spec
             .cameras
             .iter()
-            .map(|c| CameraReport { key: c.key.clone(), height: c.native_height, width: c.native_width })
+            .map(|c| CameraReport {
+                key: c.key.clone(),
+                height: c.native_height,
+                width: c.native_width,
+                still_share: None,
+            })
             .collect(),
         features: features(spec, episodes),
         state: spec
@@ -174,8 +209,11 @@ fn summarise(spec: &DatasetSpec, episodes: &[Episode], skipped: &[Skipped]) -> I
             .has_success
             .then(|| SuccessReport { episodes: succeeded, share: share(succeeded, episodes.len()) }),
         terminated: episodes.iter().filter(|e| e.terminated).count(),
-        reward_rule: RewardRule::Auto.resolve(spec).describe(),
+        intervention: interventions(episodes),
+        reward_rule: rule.resolve(spec).describe(),
         tasks: spec.tasks.clone(),
+        timing: None,
+        doubts: doubts::units(spec, &state, &action),
         skipped: skipped.to_vec(),
     }
 }
@@ -215,6 +253,14 @@ fn features(spec: &DatasetSpec, episodes: &[Episode]) -> Vec<FeatureReport> {
         out.push(feature("intervention", "intervention", vec![1]));
     }
     out
+}
+
+fn interventions(episodes: &[Episode]) -> Option<InterventionReport> {
+    let flags: Vec<&Vec<bool>> = episodes.iter().filter_map(|e| e.intervention.as_ref()).collect();
+    let steps: usize = flags.iter().map(|flags| flags.iter().filter(|&&flag| flag).count()).sum();
+    let of_steps = flags.iter().map(|flags| flags.len()).sum();
+    let touched = flags.iter().filter(|flags| flags.contains(&true)).count();
+    (!flags.is_empty()).then(|| InterventionReport { episodes: touched, steps, step_share: share(steps, of_steps) })
 }
 
 fn idle_share(episodes: &[Episode], action: &[Moments]) -> f64 {
@@ -305,16 +351,20 @@ mod tests {
 
     #[test]
     fn counts_shares_and_ranges() -> Result<(), serde_json::Error> {
-        let episodes = [episode(&[0.0, 0.0, 0.5, 1.0], true), episode(&[0.5, 0.4], false)];
+        let mut episodes = [episode(&[0.0, 0.0, 0.5, 1.0], true), episode(&[0.5, 0.4], false)];
+        episodes[0].intervention = Some(vec![false, true, true, false]);
+        episodes[1].intervention = Some(vec![false; 2]);
         let skipped = [Skipped { what: "episode 3".to_owned(), why: "no video".to_owned() }];
-        let report = summarise(&spec(), &episodes, &skipped);
+        let report = summarise(&spec(), &episodes, &skipped, &OutcomeRule::default());
         assert_eq!((report.episodes, report.frames, report.terminated), (2, 6, 1));
         assert_eq!(report.lengths, Some(Lengths { min: 2, median: 2, max: 4 }));
         assert_eq!(report.success, Some(SuccessReport { episodes: 1, share: 0.5 }));
+        assert_eq!(report.intervention, Some(InterventionReport { episodes: 1, steps: 2, step_share: 2.0 / 6.0 }));
         assert_eq!(report.idle_share, 0.25);
         assert_eq!(report.action[0].saturation_share, 0.5);
         assert_eq!((report.state[1].min, report.state[1].max), (1.0, 7.0));
         let text = report.to_string();
+        assert!(text.contains("a person had the controls in 1 episodes, 33.3 % of steps"), "{text}");
         assert!(text.contains("episode 3: no video") && text.contains("observation.state/y"), "{text}");
         let json = serde_json::to_value(&report)?;
         assert_eq!(json["cameras"][0]["width"], 6);
@@ -325,7 +375,7 @@ mod tests {
 
     #[test]
     fn an_empty_dataset_is_reported_not_divided_by() {
-        let report = summarise(&spec(), &[], &[]);
+        let report = summarise(&spec(), &[], &[], &OutcomeRule::default());
         assert_eq!((report.lengths, report.idle_share), (None, 0.0));
         assert!(report.to_string().contains("left out: nothing"));
     }

@@ -1,10 +1,83 @@
 //! What came of an episode: one declared rule turns whatever was recorded into rewards, success and termination.
 
+mod labels;
+
+use std::path::PathBuf;
+
+pub use labels::Labels;
 use serde::{Deserialize, Serialize};
 
 use crate::{DatasetSpec, Episode};
 
-/// How rewards and success are read from a dataset.
+/// The whole rule: where rewards and success come from, and what a step costs. Every report prints it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutcomeRule {
+    /// Where rewards and success are read.
+    pub reward: RewardRule,
+    /// Taken off the reward of every step, in units of the reward; 0 or more.
+    pub step_cost: f32,
+    /// File of per-episode labels that [`Dataset::open`](crate::Dataset::open) put in the place of recorded success.
+    pub labels: Option<PathBuf>,
+}
+
+impl OutcomeRule {
+    /// The concrete rule for a dataset: [`OutcomeRule::reward`] is no longer [`RewardRule::Auto`].
+    pub fn resolve(&self, spec: &DatasetSpec) -> OutcomeRule {
+        OutcomeRule { reward: self.reward.resolve(spec), ..self.clone() }
+    }
+
+    /// Reads one episode: [`RewardRule::apply`], then the step cost.
+    pub fn apply(&self, episode: &Episode) -> Outcome {
+        let mut outcome = self.reward.apply(episode);
+        for reward in &mut outcome.reward {
+            *reward -= self.step_cost;
+        }
+        outcome
+    }
+
+    /// What a step is worth whose recorded (or simulated) reward is `recorded`.
+    pub fn reward_of_step(&self, recorded: f32) -> f32 {
+        let reward = if self.reward == RewardRule::Column { recorded } else { 0.0 };
+        reward - self.step_cost
+    }
+
+    /// What is wrong with the rule itself, in one sentence.
+    pub fn fault(&self) -> Option<String> {
+        let is_cost = self.step_cost.is_finite() && self.step_cost >= 0.0;
+        (!is_cost).then(|| {
+            format!(
+                "data.step_cost is {}; expected 0 or more: a step that is paid for would teach a policy to put off success",
+                self.step_cost
+            )
+        })
+    }
+
+    /// The rule in one or a few sentences, for every report.
+    pub fn describe(&self) -> String {
+        let mut words = self.reward.describe();
+        if let Some(file) = &self.labels {
+            let unused =
+                if self.reward == RewardRule::EndOfDemonstration { ", which this rule does not use" } else { "" };
+            words.push_str(&format!(" Success is labelled per episode in {}{unused}.", file.display()));
+        }
+        if self.step_cost > 0.0 {
+            words.push_str(&format!(
+                " Every step costs {} until success; an episode that fails pays it for ever.",
+                self.step_cost
+            ));
+        }
+        words
+    }
+}
+
+impl From<RewardRule> for OutcomeRule {
+    fn from(reward: RewardRule) -> OutcomeRule {
+        OutcomeRule { reward, ..OutcomeRule::default() }
+    }
+}
+
+/// Where rewards and success are read in a dataset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardRule {
@@ -142,6 +215,25 @@ mod tests {
     fn bare_demonstrations_succeed_at_their_end() {
         let out = RewardRule::Auto.apply(&episode(None, None, false));
         assert_eq!(out, Outcome { reward: vec![0.0; 4], success: true, terminated: true, len: 4 });
+    }
+
+    #[test]
+    fn a_step_cost_is_taken_off_every_step_and_said() {
+        let e = episode(Some(vec![0.1, 0.2, 1.0, 0.9]), Some(vec![false, false, true, true]), false);
+        let rule = OutcomeRule { step_cost: 0.25, ..RewardRule::Column.into() };
+        assert_eq!(rule.apply(&e).reward, [0.1 - 0.25, 0.2 - 0.25, 0.75]);
+        assert_eq!((rule.reward_of_step(1.0), rule.reward_of_step(0.2)), (0.75, 0.2 - 0.25));
+        let bare = OutcomeRule { step_cost: 0.5, ..RewardRule::Success.into() };
+        assert_eq!((bare.apply(&e).reward, bare.reward_of_step(1.0)), (vec![-0.5; 3], -0.5));
+        assert!(
+            rule.describe().ends_with("Every step costs 0.25 until success; an episode that fails pays it for ever.")
+        );
+        assert_eq!(OutcomeRule::from(RewardRule::Success).describe(), RewardRule::Success.describe());
+        assert_eq!(rule.fault(), None);
+        for step_cost in [-0.1, f32::NAN, f32::INFINITY] {
+            let fault = OutcomeRule { step_cost, ..OutcomeRule::default() }.fault();
+            assert!(fault.is_some_and(|words| words.contains("expected 0 or more")), "{step_cost}");
+        }
     }
 
     #[test]

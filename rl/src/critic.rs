@@ -140,14 +140,12 @@ pub fn n_step_target(corpus: &Corpus, track: usize, t: usize, n: usize) -> (f32,
     for k in 0..n {
         let i = t + k;
         if i + 1 == track.len {
-            return match (track.success, track.terminated) {
-                (true, _) => {
-                    (sum + discount * ((1.0 - rule.gamma) * track.reward[i] + rule.gamma * rule.success_reward), 0.0, i)
-                }
-                (false, true) => (sum + discount * (1.0 - rule.gamma) * track.reward[i], 0.0, i),
+            if !track.success && !track.terminated {
                 // Cut off: the last observation is the latest state with a known embedding.
-                (false, false) => (sum, discount, i),
-            };
+                return (sum, discount, i);
+            }
+            let held = rule.held(track.success, track.terminated, 0.0);
+            return (sum + discount * ((1.0 - rule.gamma) * track.reward[i] + rule.gamma * held), 0.0, i);
         }
         sum += discount * (1.0 - rule.gamma) * track.reward[i];
         discount *= rule.gamma;

@@ -198,9 +198,9 @@ pub fn imagine_behaviour(
                     let row = (step / piece) * config.samples + sample;
                     let [reward, succeeds, fails, doubt] = &columns[step % piece];
                     last = reward[row].clamp(rule.low, rule.high);
-                    value += discount
-                        * going
-                        * ((1.0 - rule.gamma) * last + rule.gamma * succeeds[row] * rule.success_reward);
+                    let held =
+                        succeeds[row] * rule.success_reward + (1.0 - succeeds[row]) * fails[row] * rule.failure_reward;
+                    value += discount * going * ((1.0 - rule.gamma) * last + rule.gamma * held);
                     success += going * succeeds[row];
                     going *= (1.0 - succeeds[row]) * (1.0 - fails[row]);
                     discount *= rule.gamma;

@@ -2,7 +2,8 @@
 //!
 //! An imagined future does not end, it fades: with `p_k` the probability that step `k` succeeds and `f_k` that it fails, the
 //! mass still going is `m_{k+1} = m_k (1-p_k)(1-f_k)`, and
-//! `G = Σ_k γ^k m_k [(1-γ) r_k + γ p_k R] + γ^H m_H V`, with `R` the reward a success holds for ever and `V` the value at the end.
+//! `G = Σ_k γ^k m_k [(1-γ) r_k + γ (p_k R + (1-p_k) f_k F)] + γ^H m_H V`, with `R` and `F` the rewards that a success and
+//! another end hold for ever (`F` is 0 unless steps cost something) and `V` the value at the end.
 
 use burn::tensor::Tensor;
 use world_model::Prediction;
@@ -44,7 +45,9 @@ fn sum_up(
         }
         let solved = going.clone() * p.success.clone();
         let reward = p.reward.clone().clamp(rule.low, rule.high) * (1.0 - gamma);
-        value = value + (going.clone() * reward + solved.clone() * (gamma * f64::from(rule.success_reward))) * discount;
+        let failed = (going.clone() - solved.clone()) * p.failure.clone();
+        let held = solved.clone() * f64::from(rule.success_reward) + failed * f64::from(rule.failure_reward);
+        value = value + (going.clone() * reward + held * gamma) * discount;
         success = success + solved;
         disagreement = disagreement + going.clone() * p.disagreement.clone();
         weight = weight + going.clone();
@@ -81,11 +84,7 @@ pub fn believed_outcome(
 
 /// The same return for what really happened: rewards up to the end, `success` at the last step.
 pub fn real_return(rewards: &[f32], success: bool, terminated: bool, rule: &ReturnRule) -> f32 {
-    let mut g = match (success, terminated) {
-        (true, _) => rule.success_reward,
-        (false, true) => 0.0,
-        (false, false) => rewards.last().copied().unwrap_or(0.0),
-    };
+    let mut g = rule.held(success, terminated, rewards.last().copied().unwrap_or(0.0));
     for r in rewards.iter().rev() {
         g = (1.0 - rule.gamma) * r + rule.gamma * g;
     }
@@ -96,13 +95,16 @@ pub fn real_return(rewards: &[f32], success: bool, terminated: bool, rule: &Retu
 mod tests {
     use super::*;
     use burn::tensor::Device;
+    use episodes::{OutcomeRule, RewardRule};
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
 
     fn prediction(reward: f32, success: f32, failure: f32) -> Prediction {
         let t = |v: f32| Tensor::<1>::from_floats([v], &Device::flex());
         Prediction { reward: t(reward), success: t(success), failure: t(failure), disagreement: t(0.5), doubt: t(0.1) }
     }
 
-    const RULE: ReturnRule = ReturnRule { gamma: 0.5, success_reward: 1.0, low: 0.0, high: 1.0 };
+    const RULE: ReturnRule = ReturnRule { gamma: 0.5, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 };
 
     #[test]
     fn by_hand() {
@@ -137,5 +139,80 @@ mod tests {
         assert!((imagined - real_return(&[0.4, 0.9], true, true, &RULE)).abs() < 1e-6);
         // Solving sooner is never worth less: the end of an episode must not teach a policy to avoid success.
         assert!(real_return(&[0.9], true, true, &RULE) >= real_return(&[0.9, 0.9, 0.9], true, true, &RULE));
+    }
+
+    #[test]
+    fn a_failure_goes_on_paying_the_step_cost_by_hand() {
+        let rule = ReturnRule { failure_reward: -0.2, low: -0.2, ..RULE };
+        let steps = [prediction(-0.2, 0.25, 0.5)];
+        let out = outcome(&steps, &rule, Tensor::from_floats([0.4], &Device::flex()));
+        // 0.5*(-0.2) + 0.5*(0.25*1 + 0.75*0.5*(-0.2)) + 0.5*(0.75*0.5)*0.4 = -0.1 + 0.0875 + 0.075.
+        let value: f32 = out.value.into_scalar();
+        assert!((value - 0.0625).abs() < 1e-6, "{value}");
+        assert!((real_return(&[-0.2], false, true, &rule) + 0.2).abs() < 1e-6);
+    }
+
+    /// Rewards as the rule gives them: drawn from [-1, 1] or (without a reward column) 0, less the step cost.
+    fn draw(rng: &mut StdRng) -> (ReturnRule, Vec<f32>) {
+        let column = rng.random_bool(0.7);
+        let cost = if rng.random_bool(0.3) { 0.0 } else { rng.random_range(0.0..0.5) };
+        let reward = if column { RewardRule::Column } else { RewardRule::Success };
+        let rule = OutcomeRule { reward, step_cost: cost, labels: None };
+        let (low, high) = (rng.random_range(-1.0..0.5f32), rng.random_range(-0.5..1.0f32));
+        let (low, high) = (low.min(high), low.max(high) + 1e-3);
+        let draws: Vec<f32> = (0..24).map(|_| rule.reward_of_step(rng.random_range(low..high))).collect();
+        (ReturnRule::new(rng.random_range(0.5..0.995), &rule, draws.iter().copied()), draws)
+    }
+
+    #[test]
+    fn solving_sooner_is_never_worth_less_whatever_the_rewards_and_the_step_cost() {
+        let mut rng = StdRng::seed_from_u64(5);
+        for _ in 0..500 {
+            let (rule, rewards) = draw(&mut rng);
+            let solved_after = |n: usize| real_return(&rewards[..n], true, true, &rule);
+            for n in 1..rewards.len() {
+                assert!(solved_after(n) >= solved_after(n + 1) - 1e-5, "{rule:?}: {n} steps of {rewards:?}");
+                // Nor is solving ever worth less than not solving, however the episode then goes on or ends.
+                for terminated in [false, true] {
+                    let unsolved = real_return(&rewards, false, terminated, &rule);
+                    assert!(solved_after(n) >= unsolved - 1e-5, "{rule:?}: {n} steps of {rewards:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn giving_up_saves_no_step_cost() {
+        let mut rng = StdRng::seed_from_u64(6);
+        for _ in 0..200 {
+            let (rule, rewards) = draw(&mut rng);
+            // Where a step costs and gives nothing, failing sooner is worth no more than trying on, and success is worth more.
+            let idle = vec![rule.failure_reward; rewards.len()];
+            let failed_after = |n: usize| real_return(&idle[..n], false, true, &rule);
+            for n in 1..idle.len() {
+                assert!(failed_after(n) <= failed_after(n + 1) + 1e-6, "{rule:?}");
+                assert!(failed_after(n) < real_return(&idle[..n], true, true, &rule), "{rule:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_imagined_chance_of_success_is_never_worth_less_than_none() {
+        let mut rng = StdRng::seed_from_u64(7);
+        for _ in 0..100 {
+            let (rule, rewards) = draw(&mut rng);
+            let at = rng.random_range(0..6);
+            let end = rng.random_range(rule.low..=rule.high);
+            let worth = |chance: f32| -> f32 {
+                let steps: Vec<Prediction> = rewards[..6]
+                    .iter()
+                    .enumerate()
+                    .map(|(k, &r)| prediction(r, if k == at { chance } else { 0.0 }, 0.1))
+                    .collect();
+                outcome(&steps, &rule, Tensor::from_floats([end], &Device::flex())).value.into_scalar()
+            };
+            let (none, some, sure) = (worth(0.0), worth(0.5), worth(1.0));
+            assert!(none <= some + 1e-5 && some <= sure + 1e-5, "{rule:?}: {none} {some} {sure}");
+        }
     }
 }

@@ -152,7 +152,7 @@ fn flow_loss() {
 fn critic_loss() {
     let device = Device::flex().autodiff();
     device.seed(4);
-    let rule = ReturnRule { gamma: 0.9, success_reward: 1.0, low: 0.0, high: 1.0 };
+    let rule = ReturnRule { gamma: 0.9, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 };
     let module =
         Critic::new(&CriticConfig { members: 2, width: 10, bins: 7, ..CriticConfig::default() }, 3, &rule, &device);
     let inner = Device::flex();

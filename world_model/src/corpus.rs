@@ -1,7 +1,7 @@
 //! Episodes as the learners see them: outcome rule applied, vectors normalised, embeddings cached, sequences gathered.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use episodes::{Dataset, Normaliser, RewardRule, Split, Window, WindowSampler};
+use episodes::{Dataset, Normaliser, OutcomeRule, RewardRule, Split, Window, WindowSampler};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
@@ -27,17 +27,49 @@ pub struct Track {
 /// What the value of a state means, shared by data, critics and evaluation.
 ///
 /// `G_t = Σ_k γ^k (1-γ) r_{t+k}`, and a success is worth `success_reward` at every later step. The factor `1-γ` puts
-/// returns into the units of the reward, so that success held from now on is worth exactly `success_reward`.
+/// returns into the units of the reward, so that success held from now on is worth exactly `success_reward`. An end
+/// without success is worth `failure_reward` at every later step: 0 unless steps cost something.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReturnRule {
     /// Discount per control step γ.
     pub gamma: f32,
-    /// Reward per step held for ever after a success.
+    /// Reward per step held for ever after a success; no reward of a step is larger.
     pub success_reward: f32,
-    /// Smallest reward in the data (and 0).
+    /// Reward per step held for ever after an end without success: the step cost goes on, so that giving up saves nothing.
+    pub failure_reward: f32,
+    /// Smallest reward in the data (and 0 and `failure_reward`).
     pub low: f32,
     /// Largest reward in the data (and `success_reward`).
     pub high: f32,
+}
+
+impl ReturnRule {
+    /// What a return means under `rule` (resolved) where the steps' `rewards`, cost already taken off, are these.
+    ///
+    /// Solving sooner is never worth less: a success holds at least the largest reward, and ends the step cost.
+    pub fn new(gamma: f32, rule: &OutcomeRule, rewards: impl Iterator<Item = f32>) -> Self {
+        let (smallest, largest) = rewards.fold((f32::MAX, f32::MIN), |(low, high), r| (low.min(r), high.max(r)));
+        let best = largest + rule.step_cost;
+        // Under a reward column a success holds the best reward ever recorded; otherwise success itself is worth 1.
+        let success_reward = if rule.reward == RewardRule::Column && best > 0.0 { best } else { 1.0 };
+        let failure_reward = 0.0 - rule.step_cost;
+        Self {
+            gamma,
+            success_reward,
+            failure_reward,
+            low: smallest.min(failure_reward).min(0.0),
+            high: success_reward.max(largest),
+        }
+    }
+
+    /// Reward per step held after the end of an episode: of a success, of another end, or (cut off) the last one.
+    pub fn held(&self, success: bool, terminated: bool, last: f32) -> f32 {
+        match (success, terminated) {
+            (true, _) => self.success_reward,
+            (false, true) => self.failure_reward,
+            (false, false) => last,
+        }
+    }
 }
 
 /// All usable episodes of a dataset, split by episode.
@@ -59,16 +91,16 @@ pub struct Corpus {
     pub action_normaliser: Normaliser,
     /// Meaning of a return.
     pub returns: ReturnRule,
-    /// The reward rule, resolved.
-    pub rule: RewardRule,
+    /// The rule of rewards and success, resolved.
+    pub rule: OutcomeRule,
 }
 
 impl Corpus {
     /// Applies `rule` and the normalisers to every episode of `dataset`. Normalisers see training episodes only.
-    pub fn new(dataset: &Dataset, rule: RewardRule, split: &Split, gamma: f32) -> Self {
+    pub fn new(dataset: &Dataset, rule: impl Into<OutcomeRule>, split: &Split, gamma: f32) -> Self {
         let spec = &dataset.spec;
         let (state_len, action_len) = (spec.state_len(), spec.action_len());
-        let rule = rule.resolve(spec);
+        let rule = rule.into().resolve(spec);
         let fit = |of: fn(&episodes::Episode) -> &Vec<f32>, len: usize| {
             Normaliser::fit(split.train.iter().flat_map(|&e| of(&dataset.episodes[e]).chunks_exact(len.max(1))), len)
         };
@@ -98,16 +130,8 @@ impl Corpus {
                 }
             })
             .collect();
-        let rewards = || split.train.iter().flat_map(|&t| tracks[t].reward.iter().copied());
-        let largest = rewards().fold(f32::MIN, f32::max);
-        // Under a reward column a success holds the best reward ever recorded; otherwise success itself is worth 1.
-        let success_reward = if rule == RewardRule::Column && largest > 0.0 { largest } else { 1.0 };
-        let returns = ReturnRule {
-            gamma,
-            success_reward,
-            low: rewards().fold(0.0, f32::min),
-            high: rewards().fold(success_reward, f32::max),
-        };
+        let rewards = split.train.iter().flat_map(|&t| tracks[t].reward.iter().copied());
+        let returns = ReturnRule::new(gamma, &rule, rewards);
         Self {
             tracks,
             train: split.train.clone(),
@@ -125,11 +149,7 @@ impl Corpus {
     /// good enough to shape a representation, not used as a target for values.
     pub fn returns_to_go(&self, track: usize) -> Vec<f32> {
         let (track, rule) = (&self.tracks[track], &self.returns);
-        let mut g = match (track.success, track.terminated) {
-            (true, _) => rule.success_reward,
-            (false, true) => 0.0,
-            (false, false) => track.reward.last().copied().unwrap_or(0.0),
-        };
+        let mut g = rule.held(track.success, track.terminated, track.reward.last().copied().unwrap_or(0.0));
         let mut out = vec![0.0; track.len];
         for t in (0..track.len).rev() {
             g = (1.0 - rule.gamma) * track.reward[t] + rule.gamma * g;

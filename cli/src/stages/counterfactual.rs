@@ -122,7 +122,7 @@ impl Workshop {
                 _ => recorded(step + k),
             };
             let after = sim.step(action);
-            rewards.push(after.reward);
+            rewards.push(self.corpus.rule.reward_of_step(after.reward));
             if after.terminated {
                 return real_return(&rewards, true, true, &self.corpus.returns);
             }

@@ -145,7 +145,8 @@ impl Workshop {
                         }
                     })
                     .collect();
-                for (rewards, success) in outcomes {
+                for (mut rewards, success) in outcomes {
+                    rewards.iter_mut().for_each(|r| *r = self.corpus.rule.reward_of_step(*r));
                     truth.value.push(real_return(&rewards, success, success, &self.corpus.returns));
                     truth.success.push(f32::from(u8::from(success)));
                 }

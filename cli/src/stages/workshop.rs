@@ -35,8 +35,9 @@ pub struct Workshop {
 /// Reads the dataset of a configuration.
 ///
 /// # Errors
-/// As [`Dataset::open`].
+/// As [`Dataset::open`]; a rule of rewards that makes no sense.
 pub fn open_data(config: &RunConfig) -> Result<Dataset> {
+    config.data.check()?;
     inspect::open(&OpenOptions {
         path: config.data.path.clone(),
         image_size: config.data.image_size,
@@ -44,6 +45,7 @@ pub fn open_data(config: &RunConfig) -> Result<Dataset> {
         state_keys: config.data.state_keys.clone(),
         action_key: config.data.action_key.clone(),
         cameras: config.cameras(),
+        labels: config.data.labels(),
         strict: config.data.strict,
         max_episodes: None,
     })
@@ -63,7 +65,7 @@ impl Workshop {
     ) -> Result<Self> {
         run.set_dataset(&dataset.content_id)?;
         let split = episodes::split::split(dataset.episodes.len(), config.data.held_out, config.seed);
-        let corpus = Corpus::new(&dataset, config.data.reward, &split, config.value.gamma);
+        let corpus = Corpus::new(&dataset, config.data.rule(), &split, config.value.gamma);
         // Parameter initialisation is the one user of the device's own generator.
         device.seed(config.seed);
         Ok(Self {

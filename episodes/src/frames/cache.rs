@@ -2,13 +2,14 @@
 //!
 //! A file is built under a temporary name in the same directory and renamed when complete, so a final name always
 //! holds a complete file: killed processes leave only temporary files, and of two processes that build the same
-//! file the last to finish wins with equal content.
+//! file the last to finish wins with equal content. Whoever has a file open holds a shared lock on it, which goes with
+//! the process; [`super::evict`] removes only what it can lock alone. Opening a file makes its modification time now.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,31 @@ pub(super) struct Header {
     pub(super) size: usize,
     pub(super) sources: Vec<String>,
     pub(super) failures: Vec<SegmentFailure>,
+    /// Where the dataset lay when its frames were decoded; no part of what the frames depend on.
+    #[serde(default)]
+    pub(super) dataset: Option<String>,
+}
+
+impl Header {
+    /// Reads the header at the end of a file and checks that the file is as long as it says.
+    pub(super) fn read(file: &mut File) -> Option<Header> {
+        let len_bytes = file.metadata().ok()?.len();
+        let mut footer = [0; FOOTER_BYTES as usize];
+        file.seek(SeekFrom::Start(len_bytes.checked_sub(FOOTER_BYTES)?)).ok()?;
+        file.read_exact(&mut footer).ok()?;
+        let (header_bytes, magic) = footer.split_first_chunk::<8>()?;
+        let header_bytes = u64::from_le_bytes(*header_bytes);
+        let pixel_bytes = len_bytes.checked_sub(FOOTER_BYTES)?.checked_sub(header_bytes)?;
+        if magic != MAGIC {
+            return None;
+        }
+        let mut json = Vec::new();
+        file.seek(SeekFrom::Start(pixel_bytes)).ok()?;
+        file.take(header_bytes).read_to_end(&mut json).ok()?;
+        let header: Header = serde_json::from_slice(&json).ok()?;
+        let promised = header.size.checked_mul(header.size)?.checked_mul(3)?.checked_mul(header.frames)?;
+        (promised as u64 == pixel_bytes).then_some(header)
+    }
 }
 
 /// Hash of everything the frames depend on; it becomes the file name.
@@ -77,24 +103,17 @@ impl CacheFile {
     /// Opens the file when it exists and is what `expected` describes (failures apart); `None` means rebuild.
     pub(super) fn open(&self, expected: &Header) -> Option<(FrameStore, Vec<SegmentFailure>)> {
         let mut file = File::open(self.final_path()).ok()?;
-        let len_bytes = file.metadata().ok()?.len();
-        let pixel_bytes = (frame_bytes(expected.size) * expected.frames) as u64;
-        let mut footer = [0; FOOTER_BYTES as usize];
-        file.seek(SeekFrom::Start(len_bytes.checked_sub(FOOTER_BYTES)?)).ok()?;
-        file.read_exact(&mut footer).ok()?;
-        let (header_bytes, magic) = footer.split_first_chunk::<8>()?;
-        let header_bytes = u64::from_le_bytes(*header_bytes);
-        if magic != MAGIC || pixel_bytes.checked_add(header_bytes)?.checked_add(FOOTER_BYTES)? != len_bytes {
+        // Whoever looks whether the file is in use, or evicts it, holds it alone for a moment: this waits so long. An
+        // evicted file stays whole for whoever has it open. Some network file systems have no locks: then without.
+        let _ = file.lock_shared();
+        let found = Header::read(&mut file)?;
+        let same = Header { failures: found.failures.clone(), dataset: found.dataset.clone(), ..expected.clone() };
+        if found != same {
             return None;
         }
-        let mut json = vec![0; header_bytes as usize];
-        file.seek(SeekFrom::Start(pixel_bytes)).ok()?;
-        file.read_exact(&mut json).ok()?;
-        let found: Header = serde_json::from_slice(&json).ok()?;
-        if found != (Header { failures: found.failures.clone(), ..expected.clone() }) {
-            return None;
-        }
-        let store = FrameStore { map: map(&file).ok()?, frames: found.frames, size: found.size };
+        // The time of the last use; where it cannot be set, the cache works all the same.
+        let _ = file.set_modified(SystemTime::now());
+        let store = FrameStore { map: map(&file).ok()?, frames: found.frames, size: found.size, _in_use: file };
         Some((store, found.failures))
     }
 

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
 use super::cache::{Building, CacheFile, Header, KeyHasher, open_at};
-use super::{FrameStore, frame_bytes};
+use super::{FrameStore, Place, frame_bytes};
 use crate::error::Error;
+use crate::guard::guarded;
 use crate::video::resize_rgb;
 
 /// Pictures that are decoded together: enough for every core, little enough to hold in memory.
@@ -29,7 +30,7 @@ pub fn ingest_images(
     key: &str,
     count: usize,
     size: usize,
-    cache_dir: &Path,
+    place: Place<'_>,
     load: &mut dyn FnMut(&mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<FrameStore, Error> {
@@ -39,10 +40,11 @@ pub fn ingest_images(
         size,
         sources: vec![key.to_owned()],
         failures: Vec::new(),
+        dataset: place.dataset(),
     };
     let mut hasher = KeyHasher::new("images", camera_key, size);
     hasher.add(format!("{count} {key}").as_bytes());
-    let cache = CacheFile::new(cache_dir, &hasher.finish());
+    let cache = CacheFile::new(place.cache_dir, &hasher.finish());
     if let Some((store, _)) = cache.open(&header) {
         progress(count, count);
         return Ok(store);
@@ -71,6 +73,12 @@ pub fn ingest_images(
     building.finish(header)
 }
 
+/// A PNG or JPEG picture; the error says what is wrong with it.
+pub(crate) fn decode_picture(encoded: &[u8]) -> Result<image::RgbImage, String> {
+    let decoded = guarded(|| image::load_from_memory(encoded).map(|picture| picture.into_rgb8()));
+    decoded.ok_or_else(|| "its content is corrupt".to_owned())?.map_err(|err| err.to_string())
+}
+
 struct Batch<'a> {
     camera_key: &'a str,
     size: usize,
@@ -84,12 +92,12 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn write(&mut self) -> Result<(), Error> {
         let (size, first) = (self.size, self.done);
-        let decoded: Result<Vec<Vec<u8>>, (usize, image::ImageError)> = self
+        let decoded: Result<Vec<Vec<u8>>, (usize, String)> = self
             .encoded
             .par_iter()
             .enumerate()
             .map(|(i, bytes)| {
-                let rgb = image::load_from_memory(bytes).map_err(|e| (first + i, e))?.into_rgb8();
+                let rgb = decode_picture(bytes).map_err(|why| (first + i, why))?;
                 let mut resized = vec![0; frame_bytes(size)];
                 resize_rgb(&rgb, rgb.width() as usize, rgb.height() as usize, size, &mut resized);
                 Ok(resized)

@@ -5,6 +5,7 @@
 
 mod cache;
 mod images;
+mod keeping;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,13 +13,15 @@ use std::sync::mpsc;
 use std::{fs, thread};
 
 use cache::{CacheFile, Header, KeyHasher};
+pub(crate) use images::decode_picture;
 pub use images::ingest_images;
+pub use keeping::{CacheEntry, cache_entries, evict};
 use memmap2::Mmap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::video::{DecodeError, Video, match_times, resize_rgb};
+use crate::video::{DecodeError, Video, ffmpeg_is_there, match_times, resize_rgb, was_missing};
 
 /// All frames of one camera, `[N, size, size, 3]` RGB, memory-mapped.
 #[derive(Debug)]
@@ -26,6 +29,23 @@ pub struct FrameStore {
     map: Mmap,
     frames: usize,
     size: usize,
+    /// Holds the shared lock that keeps the file from being evicted.
+    _in_use: fs::File,
+}
+
+/// Where frames are kept, and whose they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The cache.
+    pub cache_dir: &'a Path,
+    /// The dataset that the cache file will name as its own.
+    pub dataset: &'a Path,
+}
+
+impl Place<'_> {
+    fn dataset(&self) -> Option<String> {
+        Some(canonical(self.dataset).display().to_string())
+    }
 }
 
 impl FrameStore {
@@ -101,7 +121,7 @@ pub fn ingest_videos(
     camera_key: &str,
     jobs: &[VideoJob],
     size: usize,
-    cache_dir: &Path,
+    place: Place<'_>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<(FrameStore, Vec<SegmentFailure>), Error> {
     let total: usize = jobs.iter().flat_map(|job| &job.segments).map(|segment| segment.len).sum();
@@ -111,9 +131,13 @@ pub fn ingest_videos(
         size,
         sources: jobs.iter().map(|job| canonical(&job.path).display().to_string()).collect(),
         failures: Vec::new(),
+        dataset: place.dataset(),
     };
-    let cache = CacheFile::new(cache_dir, &videos_key(camera_key, jobs, size));
-    if let Some((store, failures)) = cache.open(&header) {
+    let cache = CacheFile::new(place.cache_dir, &videos_key(camera_key, jobs, size));
+    // What was black only for want of an ffmpeg is decoded once there is one.
+    let could_be_better =
+        |failures: &[SegmentFailure]| failures.iter().any(|f| was_missing(&f.why)) && ffmpeg_is_there();
+    if let Some((store, failures)) = cache.open(&header).filter(|(_, failures)| !could_be_better(failures)) {
         progress(total, total);
         return Ok((store, failures));
     }

@@ -18,7 +18,11 @@ fn job(path: PathBuf, segments: &[(usize, f64, usize)]) -> VideoJob {
 }
 
 fn ingest(jobs: &[VideoJob], dir: &Path) -> Result<(FrameStore, Vec<SegmentFailure>), Error> {
-    ingest_videos("camera", jobs, 16, dir, &mut |_, _| {})
+    ingest_videos("camera", jobs, 16, place(dir), &mut |_, _| {})
+}
+
+fn place(cache_dir: &Path) -> Place<'_> {
+    Place { cache_dir, dataset: cache_dir }
 }
 
 /// Red of the first pixel; `make_colours.py` drew 20 k in frame k.
@@ -49,7 +53,7 @@ fn segments_land_in_order_and_bad_ones_are_black_and_named() {
     let cache_dir = dir.path().join("cache");
     let mut calls = Vec::new();
     let (store, failures) =
-        ingest_videos("camera", &jobs, 16, &cache_dir, &mut |done, total| calls.push((done, total)))
+        ingest_videos("camera", &jobs, 16, place(&cache_dir), &mut |done, total| calls.push((done, total)))
             .expect("ingest succeeds");
     assert_eq!((store.len(), store.size(), store.frame(0).len()), (36, 16, 16 * 16 * 3));
     for k in 0..4 {
@@ -183,7 +187,7 @@ fn pictures_are_loaded_once_and_resized() {
     };
     for _ in 0..2 {
         let mut last = (0, 0);
-        let store = ingest_images("camera", "hash", 200, 8, dir.path(), &mut load, &mut |d, t| last = (d, t))
+        let store = ingest_images("camera", "hash", 200, 8, place(dir.path()), &mut load, &mut |d, t| last = (d, t))
             .expect("ingest succeeds");
         assert_eq!((store.len(), last), (200, (200, 200)));
         for i in 0..200 {
@@ -198,7 +202,7 @@ fn wrong_pictures_are_errors_and_leave_nothing() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let run = |pictures: Vec<Vec<u8>>| {
         let mut load = |push: &mut dyn FnMut(&[u8]) -> Result<(), Error>| pictures.iter().try_for_each(|p| push(p));
-        ingest_images("camera", "hash", 2, 8, dir.path(), &mut load, &mut |_, _| {}).map(|store| store.len())
+        ingest_images("camera", "hash", 2, 8, place(dir.path()), &mut load, &mut |_, _| {}).map(|store| store.len())
     };
     let why = |result: Result<usize, Error>| result.expect_err("a bad picture").to_string();
     let broken = why(run(vec![png(1, 4, 4), b"no picture".to_vec()]));
@@ -228,7 +232,7 @@ fn real_recordings_decode() {
         let segments = vec![Segment { episode: 0, from_s: first as f64 / fps, len }];
         let jobs = [VideoJob { path, fps, segments }];
         let (store, failures) =
-            ingest_videos("camera", &jobs, 96, dir.path(), &mut |_, _| {}).expect("ingest succeeds");
+            ingest_videos("camera", &jobs, 96, place(dir.path()), &mut |_, _| {}).expect("ingest succeeds");
         assert!(failures.is_empty(), "{failures:?}");
         // Real pictures: neither flat nor noise, and neighbours in time look alike.
         let mean =
@@ -237,5 +241,52 @@ fn real_recordings_decode() {
         assert!(mean(frame, &vec![frame[0]; frame.len()]) > 3.0);
         assert!((1..len).all(|i| mean(store.frame(i - 1), store.frame(i)) < 12.0));
         assert!(mean(store.frame(0), store.frame(len - 1)) > 0.1);
+    }
+}
+
+#[test]
+fn the_cache_says_what_it_holds_and_gives_up_what_nobody_uses() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    assert_eq!(cache_entries(&dir.path().join("nowhere")).expect("an empty cache"), []);
+    let jobs = [[job(fixture("av1"), &[(0, 0.0, 3)])], [job(fixture("h264"), &[(0, 0.0, 5)])]];
+    let (store, _) = ingest(&jobs[0], dir.path()).expect("ingest succeeds");
+    let (other, _) = ingest(&jobs[1], dir.path()).expect("ingest succeeds");
+    drop(other);
+    fs::write(dir.path().join("broken.frames"), "no frames").expect("writable");
+    // The least recently used comes first: what is opened again moves to the end.
+    let old = SystemTime::now() - Duration::from_secs(5000);
+    for entry in cache_entries(dir.path()).expect("readable") {
+        OpenOptions::new().write(true).open(&entry.path).and_then(|f| f.set_modified(old)).expect("its own file");
+    }
+    drop(ingest(&jobs[1], dir.path()).expect("from the cache"));
+    let entries = cache_entries(dir.path()).expect("readable");
+    assert_eq!(entries.iter().map(|e| e.frames).max(), Some(5));
+    assert_eq!((entries.len(), entries[2].frames, entries[2].in_use), (3, 5, false));
+    let name = canonical(dir.path()).display().to_string();
+    assert_eq!((entries[2].dataset.as_deref(), entries[2].camera.as_str()), (Some(name.as_str()), "camera"));
+    assert_eq!((entries[2].size, entries[2].bytes >= 5 * 16 * 16 * 3), (16, true));
+    assert!(entries[2].last_use.elapsed().is_ok_and(|age| age < Duration::from_secs(1000)));
+
+    let gone: Vec<bool> = entries.iter().map(|entry| evict(entry).expect("removable")).collect();
+    let kept: Vec<&CacheEntry> = entries.iter().zip(gone).filter(|(_, gone)| !gone).map(|(entry, _)| entry).collect();
+    assert_eq!(kept.iter().map(|e| (e.frames, e.in_use)).collect::<Vec<_>>(), [(3, true)]);
+    assert_red(&store, 2, 2);
+    drop(store);
+    assert!(evict(kept[0]).expect("removable") && cache_entries(dir.path()).expect("readable").is_empty());
+    // A second time there is nothing left to remove.
+    assert!(evict(kept[0]).expect("gone"));
+}
+
+#[test]
+fn what_wanted_an_ffmpeg_is_black_until_there_is_one() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let jobs = [job(fixture("hevc"), &[(4, 0.3, 3)])];
+    let (store, failures) = ingest(&jobs, dir.path()).expect("ingest succeeds");
+    if ffmpeg_is_there() {
+        assert_eq!(failures, []);
+        (0..3).for_each(|k| assert_red(&store, k, 3 + k));
+    } else {
+        assert!(was_missing(&failures[0].why), "{failures:?}");
+        assert!(store.frame(1).iter().all(|&v| v == 0));
     }
 }

@@ -20,6 +20,10 @@ impl fmt::Display for Inspection {
             Some(s) => writeln!(f, "  success: {} episodes ({:.0} %)", s.episodes, 100.0 * s.share)?,
             None => writeln!(f, "  success: not recorded")?,
         }
+        if let Some(i) = self.intervention {
+            let share = 100.0 * i.step_share;
+            writeln!(f, "  a person had the controls in {} episodes, {share:.1} % of steps", i.episodes)?;
+        }
         writeln!(f, "  {}", self.reward_rule)?;
         writeln!(f, "features")?;
         for x in &self.features {
@@ -46,6 +50,18 @@ impl fmt::Display for Inspection {
             100.0 * self.idle_share,
             100.0 * saturated
         )?;
+        if let Some(t) = self.timing {
+            let (mean, jitter, longest) = (1e3 * t.mean_step_s, 1e3 * t.jitter_s, 1e3 * t.longest_step_s);
+            writeln!(f, "  steps of {mean:.1} ms, jitter {jitter:.1} ms, longest {longest:.1} ms")?;
+        }
+        for (camera, share) in self.cameras.iter().filter_map(|c| Some((&c.key, c.still_share?))) {
+            let share = 100.0 * share;
+            writeln!(f, "  {camera}: the same picture again at {share:.1} % of the steps at which the state moves")?;
+        }
+        if !self.doubts.is_empty() {
+            writeln!(f, "to look at")?;
+            self.doubts.iter().try_for_each(|doubt| writeln!(f, "  {doubt}"))?;
+        }
         if self.skipped.is_empty() {
             return writeln!(f, "left out: nothing");
         }

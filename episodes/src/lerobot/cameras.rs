@@ -7,7 +7,7 @@ use super::check::Sound;
 use super::holes::Why;
 use super::images::Pictures;
 use crate::error::Error;
-use crate::frames::{FrameStore, Segment, VideoJob, ingest_videos};
+use crate::frames::{FrameStore, Place, Segment, VideoJob, ingest_videos};
 use crate::spec::DatasetSpec;
 
 /// Episodes without usable pictures of one camera: position among the sound ones, and why.
@@ -37,9 +37,13 @@ impl Cameras<'_> {
             Some(video) => self.ingest_videos(video, camera.model_size, progress),
             None => {
                 let pictures = Pictures::new(self.root, &camera.key, self.sound, self.data_files);
-                pictures.ingest(camera.model_size, self.cache_dir, progress)
+                pictures.ingest(camera.model_size, self.place(), progress)
             }
         }
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { cache_dir: self.cache_dir, dataset: self.root }
     }
 
     fn ingest_videos(
@@ -50,7 +54,7 @@ impl Cameras<'_> {
     ) -> Result<(FrameStore, Unseen), Error> {
         let key = self.video_keys[video];
         let jobs = self.jobs(video);
-        let (store, failures) = ingest_videos(key, &jobs, size, self.cache_dir, progress)?;
+        let (store, failures) = ingest_videos(key, &jobs, size, self.place(), progress)?;
         let place = |index: usize| self.sound.binary_search_by_key(&index, |sound| sound.episode.index).ok();
         let unseen = failures.into_iter().filter_map(|failure| {
             let position = place(failure.episode)?;

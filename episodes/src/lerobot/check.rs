@@ -16,10 +16,14 @@ pub(crate) struct Sound {
     pub sources: Vec<Source>,
     /// Time from the first to the last frame by the dataset's clock, seconds; 0 where it has none.
     pub span_s: f64,
+    /// Times from frame to frame, seconds; none where it has no clock.
+    pub steps_s: Vec<f64>,
 }
 
 /// Checks the rows of a listed episode and turns them into an [`Episode`].
-pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec) -> Result<Sound, String> {
+///
+/// A `label` takes the place of recorded success: success at the last step, which then ends the episode, or none.
+pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec, label: Option<bool>) -> Result<Sound, String> {
     let len = rows.len();
     if len != listed.length {
         return Err(format!("has {len} rows, its length is listed as {}", listed.length));
@@ -30,12 +34,17 @@ pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec) -> Resu
     rows.sort();
     check_frames(&rows.frame)?;
     let span_s = rows.extra(Extra::TimeS).map_or(Ok(0.0), check_clock)?;
+    let times_s = rows.extra(Extra::TimeS).unwrap_or_default();
+    let steps_s = times_s.windows(2).map(|pair| pair[1] - pair[0]).collect();
     check_finite(&rows.state, &spec.state, spec.state_len())?;
     check_finite(&rows.action, std::slice::from_ref(&spec.action), spec.action_len())?;
     let reward: Option<Vec<f32>> =
         complete(&rows, Extra::Reward, "next.reward")?.map(|column| column.iter().map(|&x| x as f32).collect());
     let flags = |column: &[f64]| -> Vec<bool> { column.iter().map(|&x| x > 0.5).collect() };
-    let success = complete(&rows, Extra::Success, "next.success")?.map(flags);
+    let success = match label {
+        Some(solved) => Some((1..=len).map(|t| solved && t == len).collect()),
+        None => complete(&rows, Extra::Success, "next.success")?.map(flags),
+    };
     let terminations = complete(&rows, Extra::Terminated, "next.terminated")?.map(flags);
     // An empty cell here means that nobody intervened.
     let intervention = rows.extra(Extra::Intervention).map(flags);
@@ -44,7 +53,8 @@ pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec) -> Resu
     let at_end = |column: &Option<Vec<bool>>| column.as_ref().and_then(|flags| flags.last().copied());
     // `next.done` alone says only that the recording ended, whatever the reason.
     let ended = at_end(&done).zip(at_end(&truncations)).map(|(done, cut)| done && !cut);
-    let terminated = at_end(&terminations).or(ended).or_else(|| at_end(&success)).unwrap_or(false);
+    let terminated = label.filter(|&solved| solved).or_else(|| at_end(&terminations));
+    let terminated = terminated.or(ended).or_else(|| at_end(&success)).unwrap_or(false);
     let task = rows.task.and_then(|index| spec.tasks.get(usize::try_from(index).ok()?).cloned());
     let episode = Episode {
         index: listed.index,
@@ -59,7 +69,7 @@ pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec) -> Resu
         truncated: !terminated,
         first_frame: 0,
     };
-    Ok(Sound { episode, videos: listed.videos.clone(), sources: rows.sources, span_s })
+    Ok(Sound { episode, videos: listed.videos.clone(), sources: rows.sources, span_s, steps_s })
 }
 
 /// Sorted frame indices must be 0, 1, 2, …

@@ -8,7 +8,10 @@ use super::holes::{Holes, Why, count};
 use super::info::Info;
 use super::listing::{Listed, Listing, parquet_files};
 use super::rows::{Rows, Wanted, read_file};
+use super::table::CORRUPT;
 use crate::dataset::Progress;
+use crate::guard::guarded;
+use crate::outcome::Labels;
 use crate::spec::DatasetSpec;
 
 /// Relative difference between the promised and the found rate that is worth a word.
@@ -35,6 +38,8 @@ pub(crate) struct Request<'a> {
     pub listing: &'a Listing,
     /// Cameras whose video file an episode must have.
     pub video_keys: &'a [&'a str],
+    /// Labels that take the place of recorded success.
+    pub labels: Option<&'a Labels>,
     /// Stop after so many sound episodes.
     pub limit: usize,
 }
@@ -47,6 +52,8 @@ struct Collector<'a> {
     settled: BTreeSet<usize>,
     /// Rows of episodes that are not complete yet.
     pending: BTreeMap<i64, Rows>,
+    /// Data files looked at so far.
+    seen_files: BTreeSet<PathBuf>,
     /// What is wrong with data files.
     file_faults: BTreeMap<PathBuf, String>,
     video_exists: BTreeMap<PathBuf, bool>,
@@ -64,6 +71,7 @@ pub(crate) fn collect(request: &Request<'_>, holes: &mut Holes, progress: &mut d
         sound: Vec::new(),
         settled: BTreeSet::new(),
         pending: BTreeMap::new(),
+        seen_files: BTreeSet::new(),
         file_faults: BTreeMap::new(),
         video_exists: BTreeMap::new(),
     };
@@ -79,7 +87,9 @@ pub(crate) fn collect(request: &Request<'_>, holes: &mut Holes, progress: &mut d
         let path = root.join(file);
         if !path.exists() {
             collector.file_faults.insert(file.clone(), "data file missing".to_owned());
-        } else if let Err(why) = read_file(&path, number, &wanted, &mut collector.pending) {
+        } else if let Err(why) = guarded(|| read_file(&path, number, &wanted, &mut collector.pending))
+            .unwrap_or_else(|| Err(CORRUPT.to_owned()))
+        {
             collector.file_faults.insert(file.clone(), format!("data file cannot be read ({why})"));
         }
         seen.extend(collector.pending.keys().copied());
@@ -104,17 +114,28 @@ pub(crate) fn collect(request: &Request<'_>, holes: &mut Holes, progress: &mut d
 impl<'a> Collector<'a> {
     /// Judges the episodes whose rows are all there.
     fn settle(&mut self, file: &Path, holes: &mut Holes) {
+        self.seen_files.insert(file.to_path_buf());
+        let negative = self.pending.extract_if(..0, |_, _| true).count();
+        if negative > 0 {
+            let why = format!("have a negative episode_index ({negative} different ones)");
+            holes.fault(format!("rows in {}", file.display()), why);
+        }
         let indices: Vec<i64> = self.pending.keys().copied().collect();
         for index in indices {
             let Some(listed) = self.listed(index) else {
                 self.pending.remove(&index);
                 let why = format!("has rows but is not listed in {}", self.request.listing.name);
-                match usize::try_from(index) {
-                    Ok(index) => holes.episode(index, Why::in_file(why, file)),
-                    Err(_) => holes.fault(format!("episode {index}"), why),
-                }
+                // Negative ones are gone.
+                holes.episode(usize::try_from(index).unwrap_or_default(), Why::in_file(why, file));
                 continue;
             };
+            if !self.seen_files.contains(&listed.data_file) {
+                // Kept, they would spoil the episode that another file holds whole.
+                self.pending.remove(&index);
+                let why = format!("belong to episode {index}, which is listed in {}", listed.data_file.display());
+                holes.fault(format!("rows in {}", file.display()), why);
+                continue;
+            }
             if self.settled.contains(&listed.index) {
                 self.pending.remove(&index);
                 holes.fault(
@@ -161,7 +182,8 @@ impl<'a> Collector<'a> {
         if self.sound.len() >= self.request.limit {
             return;
         }
-        let verdict = check(listed, rows, self.request.spec).map_err(Why::new);
+        let label = self.request.labels.and_then(|labels| labels.get(listed.index));
+        let verdict = check(listed, rows, self.request.spec, label).map_err(Why::new);
         match verdict.and_then(|sound| self.check_videos(listed).map(|()| sound)) {
             Ok(sound) => self.sound.push(sound),
             Err(why) => holes.episode(listed.index, why),

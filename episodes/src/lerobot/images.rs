@@ -12,9 +12,11 @@ use arrow::datatypes::DataType;
 use super::cameras::Unseen;
 use super::check::Sound;
 use super::holes::Why;
-use super::table::Table;
+use super::info::stays_inside;
+use super::table::{CORRUPT, Table};
 use crate::error::Error;
-use crate::frames::{FrameStore, ingest_images};
+use crate::frames::{FrameStore, Place, decode_picture, ingest_images};
+use crate::guard::guarded;
 
 /// Pictures held in memory at a time.
 const PICTURES_PER_BATCH: usize = 32;
@@ -48,7 +50,7 @@ impl<'a> Pictures<'a> {
     pub fn ingest(
         &self,
         size: usize,
-        cache_dir: &Path,
+        place: Place<'_>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<(FrameStore, Unseen), Error> {
         let count = self.sound.iter().map(|sound| sound.episode.len).sum();
@@ -62,7 +64,7 @@ impl<'a> Pictures<'a> {
                 if found.is_empty() { Ok(()) } else { Err(self.bad("unreadable pictures")) }
             };
             let key = self.content_key(&unseen);
-            let outcome = ingest_images(self.key, &key, count, size, cache_dir, &mut load, progress);
+            let outcome = ingest_images(self.key, &key, count, size, place, &mut load, progress);
             if found.is_empty() && matches!(outcome, Err(Error::BadFile { .. })) {
                 found = self.find_undecodable(&unseen)?;
             }
@@ -139,9 +141,12 @@ impl<'a> Pictures<'a> {
         });
         let mut trouble = None;
         match reader {
-            Ok(reader) => {
-                for batch in reader {
-                    let cells = batch.map_err(|err| err.to_string()).and_then(|batch| Cells::new(batch.column(0)));
+            Ok(mut reader) => {
+                let mut next = || {
+                    let batch = reader.next()?.map_err(|err| err.to_string());
+                    Some(batch.and_then(|batch| Cells::new(batch.column(0))))
+                };
+                while let Some(cells) = guarded(&mut next).unwrap_or_else(|| Some(Err(CORRUPT.to_owned()))) {
                     let cells = match cells {
                         Ok(cells) => cells,
                         Err(why) => {
@@ -176,8 +181,8 @@ impl<'a> Pictures<'a> {
         let mut found = Unseen::new();
         let mut broken: BTreeMap<usize, String> = BTreeMap::new();
         self.walk(unseen, &mut found, &mut |position, encoded| {
-            if let Err(err) = image::load_from_memory(encoded) {
-                broken.entry(position).or_insert_with(|| err.to_string());
+            if let Err(why) = decode_picture(encoded) {
+                broken.entry(position).or_insert(why);
             }
             Ok(())
         })?;
@@ -237,6 +242,40 @@ impl Cells {
         }
         let path = self.path.as_ref().filter(|path| path.is_valid(row)).map(|path| path.as_string::<i32>().value(row));
         let path = path.filter(|path| !path.is_empty()).ok_or_else(|| "a cell is empty".to_owned())?;
+        if !stays_inside(path) {
+            return Err(format!("'{path}' leads out of the dataset"));
+        }
         std::fs::read(root.join(path)).map(Into::into).map_err(|err| format!("{path}: {err}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{BinaryArray, StringArray, StructArray};
+    use arrow::datatypes::Field;
+
+    use super::*;
+
+    #[test]
+    fn a_picture_outside_the_dataset_is_not_read() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let root = dir.path().join("dataset");
+        std::fs::create_dir_all(root.join("images")).expect("writable");
+        std::fs::write(root.join("images/0.png"), "inside").expect("writable");
+        std::fs::write(dir.path().join("secret.png"), "outside").expect("writable");
+        let absolute = dir.path().join("secret.png").display().to_string();
+        let paths = StringArray::from(vec!["images/0.png", "../secret.png", absolute.as_str()]);
+        let bytes = BinaryArray::from(vec![None; 3]);
+        let field = |name: &str, kind| Arc::new(Field::new(name, kind, true));
+        let cells: ArrayRef = Arc::new(StructArray::from(vec![
+            (field("bytes", DataType::Binary), Arc::new(bytes) as ArrayRef),
+            (field("path", DataType::Utf8), Arc::new(paths) as ArrayRef),
+        ]));
+        let cells = Cells::new(&cells).expect("cells of a picture column");
+        assert_eq!(cells.encoded(&root, 0).as_deref(), Ok(b"inside".as_slice()));
+        assert_eq!(cells.encoded(&root, 1), Err("'../secret.png' leads out of the dataset".to_owned()));
+        assert!(cells.encoded(&root, 2).is_err_and(|why| why.ends_with("leads out of the dataset")));
     }
 }

@@ -116,8 +116,7 @@ impl Info {
         }
         let templates = [info.data_template(), info.video_path.as_deref().unwrap_or_default()];
         for template in templates {
-            let stays_inside = Path::new(template).components().all(|part| matches!(part, Component::Normal(_)));
-            if !stays_inside {
+            if !stays_inside(template) {
                 return Err(bad(format!("the path template '{template}'"), "a path inside the dataset"));
             }
         }
@@ -165,9 +164,21 @@ impl Info {
             "file_index" => Some(Part::Number(shared.1)),
             _ => None,
         })
-        .map(PathBuf::from)
+        .and_then(|path| match stays_inside(&path) {
+            // A camera's name is part of the path, and may be anything.
+            false => Err(format!("the path '{path}' leads out of the dataset")),
+            true => Ok(PathBuf::from(path)),
+        })
     }
 }
+
+/// Whether a relative path cannot lead out of the folder it starts from.
+pub(crate) fn stays_inside(path: &str) -> bool {
+    Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// More digits than any index has; a broken width must not exhaust the memory.
+const MAX_DIGITS: usize = 20;
 
 /// What a placeholder of a path template stands for.
 enum Part<'a> {
@@ -189,7 +200,7 @@ fn expand<'a>(template: &str, lookup: impl Fn(&str) -> Option<Part<'a>>) -> Resu
         match part {
             Part::Text(text) => out.push_str(text),
             Part::Number(number) => {
-                let width: usize = format.trim_end_matches('d').parse().unwrap_or(0);
+                let width = format.trim_end_matches('d').parse().unwrap_or(0_usize).min(MAX_DIGITS);
                 out.push_str(&format!("{number:0width$}"));
             }
         }
@@ -216,6 +227,7 @@ mod tests {
             Ok("videos/observation.images.top/file-007.mp4")
         );
         assert_eq!(expand("{big:03d}/{file_index}", lookup).as_deref(), Ok("12345/7"));
+        assert_eq!(expand("{file_index:99999999999999d}", lookup).as_deref(), Ok("00000000000000000007"));
         assert!(expand("{nonsense}", lookup).is_err());
         assert!(expand("{file_index", lookup).is_err());
     }

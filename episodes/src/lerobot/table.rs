@@ -11,8 +11,13 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 
+use crate::guard::guarded;
+
 /// Rows decoded at a time where rows are small.
 pub(crate) const ROWS_PER_BATCH: usize = 4096;
+
+/// Said where the parquet reader panics.
+pub(crate) const CORRUPT: &str = "its content is corrupt";
 
 /// An open parquet file.
 pub(crate) struct Table {
@@ -23,6 +28,10 @@ pub(crate) struct Table {
 impl Table {
     /// Opens a file and reads its footer. The error says what is wrong, not where.
     pub fn open(path: &Path) -> Result<Table, String> {
+        guarded(|| Table::open_unguarded(path)).unwrap_or_else(|| Err(CORRUPT.to_owned()))
+    }
+
+    fn open_unguarded(path: &Path) -> Result<Table, String> {
         let file = File::open(path).map_err(|err| err.to_string())?;
         // The plain parquet types suffice, and a strange Arrow schema beside them cannot get in the way.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
@@ -77,6 +86,10 @@ impl Table {
 
     /// Reads a small file at once, only the columns whose name passes.
     pub fn read_all(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<RecordBatch, String> {
+        guarded(|| Table::read_all_unguarded(path, wanted)).unwrap_or_else(|| Err(CORRUPT.to_owned()))
+    }
+
+    fn read_all_unguarded(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<RecordBatch, String> {
         let table = Table::open(path)?;
         let fields = table.metadata.schema().fields();
         let columns: Vec<usize> =

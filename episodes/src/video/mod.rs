@@ -1,4 +1,5 @@
 //! Recorded video: finds the wanted frames in an mp4 file and decodes AV1 or H.264 into RGB, one frame at a time.
+//! HEVC, VP9 and VP8 are left to an `ffmpeg` on PATH, where there is one.
 //!
 //! Which coded frame belongs to which moment is settled from the container's sample table before anything is
 //! decoded ([`match_times`]). Decoding then starts at the last keyframe before the first wanted frame, runs
@@ -6,6 +7,7 @@
 
 mod av1;
 mod color;
+mod ffmpeg;
 mod h264;
 mod matching;
 mod patience;
@@ -14,14 +16,17 @@ mod sps;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use color::Planes;
+pub use ffmpeg::ffmpeg_is_there;
+pub(crate) use ffmpeg::was_missing;
 pub use matching::match_times;
 use patience::PatientReader;
 use re_mp4::{Mp4, StsdBoxContent, TrackKind};
 pub use resize::resize_rgb;
+
+use crate::guard::guarded;
 
 /// Why frames could not be handed on.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +45,8 @@ struct Sample {
     len_bytes: u64,
     position: usize,
     is_sync: bool,
+    /// When it is decoded, on the clock of [`Video::times_s`] less its first entry, seconds.
+    decoded_at_s: f64,
 }
 
 /// One coded frame with its content, on the way to a decoder.
@@ -55,6 +62,8 @@ type Sink<'a> = dyn FnMut(usize, &Planes<'_>) -> Result<(), DecodeError> + 'a;
 enum Codec {
     Av1,
     H264(h264::Config),
+    /// Width and height, pixels.
+    Ffmpeg(usize, usize),
 }
 
 /// The video track of one mp4 file, demultiplexed but not decoded.
@@ -74,8 +83,8 @@ impl Video {
     /// # Errors
     /// The reason in a few words: no file, not an mp4, truncated, or a codec that is not read.
     pub fn open(path: &Path) -> Result<Video, String> {
-        catch_unwind(AssertUnwindSafe(|| Video::open_unguarded(path)))
-            .unwrap_or_else(|_| Err("the tables of the mp4 file are corrupt".to_owned()))
+        guarded(|| Video::open_unguarded(path))
+            .unwrap_or_else(|| Err("the tables of the mp4 file are corrupt".to_owned()))
     }
 
     fn open_unguarded(path: &Path) -> Result<Video, String> {
@@ -99,9 +108,9 @@ impl Video {
                 bits => return Err(format!("video has {bits} bits per channel; only 8 are read")),
             },
             StsdBoxContent::Avc1(entry) => Codec::H264(h264::Config::new(entry)?),
-            StsdBoxContent::Hvc1(_) | StsdBoxContent::Hev1(_) => return Err(unsupported("hevc")),
-            StsdBoxContent::Vp08(_) => return Err(unsupported("vp8")),
-            StsdBoxContent::Vp09(_) => return Err(unsupported("vp9")),
+            StsdBoxContent::Hvc1(_) | StsdBoxContent::Hev1(_) => left_to_ffmpeg("hevc", track)?,
+            StsdBoxContent::Vp08(_) => left_to_ffmpeg("vp8", track)?,
+            StsdBoxContent::Vp09(_) => left_to_ffmpeg("vp9", track)?,
             _ => return Err("the mp4 file has no video track".to_owned()),
         };
         if track.timescale == 0 {
@@ -110,11 +119,19 @@ impl Video {
         let shown_at = |i: usize| track.samples[i].composition_timestamp;
         let mut decode_order: Vec<usize> = (0..track.samples.len()).collect();
         decode_order.sort_by_key(|&i| shown_at(i));
+        let first_shown = decode_order.first().map_or(0, |&i| shown_at(i));
+        let seconds = |ticks: i64| ticks as f64 / track.timescale as f64;
         let times_s = decode_order.iter().map(|&i| shown_at(i) as f64 / track.timescale as f64).collect();
         let mut samples: Vec<Sample> = track
             .samples
             .iter()
-            .map(|s| Sample { offset_bytes: s.offset, len_bytes: s.size, position: 0, is_sync: s.is_sync })
+            .map(|s| Sample {
+                offset_bytes: s.offset,
+                len_bytes: s.size,
+                position: 0,
+                is_sync: s.is_sync,
+                decoded_at_s: seconds(s.decode_timestamp.saturating_sub(first_shown)),
+            })
             .collect();
         for (position, &i) in decode_order.iter().enumerate() {
             samples[i].position = position;
@@ -137,8 +154,8 @@ impl Video {
         wanted: &[usize],
         on_frame: &mut dyn FnMut(&[u8], usize, usize) -> io::Result<()>,
     ) -> Result<(), DecodeError> {
-        catch_unwind(AssertUnwindSafe(|| self.decode_unguarded(wanted, on_frame)))
-            .unwrap_or_else(|_| Err(DecodeError::Video("the video stream is corrupt".to_owned())))
+        guarded(|| self.decode_unguarded(wanted, on_frame))
+            .unwrap_or_else(|| Err(DecodeError::Video("the video stream is corrupt".to_owned())))
     }
 
     fn decode_unguarded(
@@ -150,6 +167,9 @@ impl Video {
         let (Some(first), Some(last)) = (coded().min(), coded().max()) else {
             return Ok(());
         };
+        if let Codec::Ffmpeg(width, height) = self.codec {
+            return self.decode_by_ffmpeg(wanted, (width, height), on_frame);
+        }
         let file = File::open(&self.path)
             .map_err(|e| DecodeError::Video(format!("cannot open {}: {e}", self.path.display())))?;
         let start = self.last_entry_point(&file, first)?;
@@ -168,6 +188,7 @@ impl Video {
         match &self.codec {
             Codec::Av1 => av1::decode(&mut packets, &mut sink)?,
             Codec::H264(config) => h264::decode(config, &mut packets, &mut sink)?,
+            Codec::Ffmpeg(..) => {}
         }
         if found < wanted.len() {
             return Err(DecodeError::Video(format!("only {found} of {} frames could be decoded", wanted.len())));
@@ -175,11 +196,49 @@ impl Video {
         Ok(())
     }
 
+    fn decode_by_ffmpeg(
+        &self,
+        wanted: &[usize],
+        (width, height): (usize, usize),
+        on_frame: &mut dyn FnMut(&[u8], usize, usize) -> io::Result<()>,
+    ) -> Result<(), DecodeError> {
+        let (Some(&first), Some(&last)) = (wanted.first(), wanted.last()) else {
+            return Ok(());
+        };
+        let (first, from_s) = self.seekable(first);
+        let request = ffmpeg::Request { path: &self.path, width, height, from_s, frames: last - first + 1 };
+        let mut found = 0;
+        ffmpeg::decode(Path::new("ffmpeg"), &request, ffmpeg::PATIENCE, &mut |number, rgb| {
+            if wanted.get(found) == Some(&(first + number)) {
+                on_frame(rgb, width, height)?;
+                found += 1;
+            }
+            Ok(())
+        })
+    }
+
+    /// The last shown frame up to `first` that ffmpeg surely begins with when it is sent to the time beside it.
+    ///
+    /// ffmpeg goes to the last keyframe that is *decoded* by the time it is given. Where frames are reordered that may be
+    /// shown later than frames that are wanted, which are then silently missing; so only a time will do at which that
+    /// keyframe is the one meant.
+    fn seekable(&self, first: usize) -> (usize, f64) {
+        let lands_on = |time_s: f64| self.samples.iter().rposition(|s| s.is_sync && s.decoded_at_s <= time_s);
+        for position in (1..=first).rev().filter(|&p| self.samples[self.decode_order[p]].is_sync) {
+            // Half a frame early, so that rounding cannot lose it.
+            let time_s = 0.5 * (self.times_s[position - 1] + self.times_s[position]) - self.times_s[0];
+            if time_s > 0.0 && lands_on(time_s) == Some(self.decode_order[position]) {
+                return (position, time_s);
+            }
+        }
+        (0, 0.0)
+    }
+
     /// The last coded frame up to `first` at which decoding can start.
     fn last_entry_point(&self, file: &File, first: usize) -> Result<usize, DecodeError> {
         for i in (0..=first).rev().filter(|&i| self.samples[i].is_sync) {
             let is_entry = match &self.codec {
-                Codec::Av1 => true,
+                Codec::Av1 | Codec::Ffmpeg(..) => true,
                 Codec::H264(config) => config.is_entry_point(&self.read(file, &self.samples[i])?),
             };
             if is_entry {
@@ -205,6 +264,13 @@ impl Video {
             .map_err(|e| fail(&e.to_string()))?;
         Ok(Packet { position: sample.position, is_sync: sample.is_sync, bytes })
     }
+}
+
+fn left_to_ffmpeg(codec: &str, track: &re_mp4::Track) -> Result<Codec, String> {
+    if !ffmpeg_is_there() {
+        return Err(ffmpeg::missing(codec));
+    }
+    Ok(Codec::Ffmpeg(usize::from(track.width), usize::from(track.height)))
 }
 
 fn unsupported(codec: &str) -> String {

@@ -232,3 +232,23 @@ fn nonsense_in_the_list_does_no_harm() -> Result<(), Error> {
     assert_eq!(named, ["second entry of episode 2", "episode 1", "episode 1152921504606846976"]);
     Ok(())
 }
+
+#[test]
+fn stray_rows_cannot_spoil_the_episode_of_another_file() -> Result<(), Error> {
+    let made = Made::v3(&[(0, 4, 0), (1, 4, 0), (2, 4, 1)]);
+    let mut rows = Rows::new(&[(0, 4), (1, 4)]);
+    // The last rows of file 0 claim to belong to episode 2, which file 1 holds whole, and to an episode that cannot be.
+    rows.episode[6] = 2;
+    rows.episode[7] = -7;
+    rows.write(made.root(), FILE_0);
+    Rows::new(&[(2, 4)]).write(made.root(), FILE_1);
+    let dataset = made.open()?;
+    assert_eq!(indices(&dataset), [0, 2]);
+    let strays = format!("rows in {FILE_0}");
+    let expected = [
+        skipped(&strays, "have a negative episode_index (1 different ones)"),
+        skipped(&strays, &format!("belong to episode 2, which is listed in {FILE_1}")),
+    ];
+    assert_eq!(dataset.skipped[..2], expected);
+    Ok(())
+}
