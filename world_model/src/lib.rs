@@ -19,6 +19,7 @@ pub mod optimise;
 pub mod quality;
 pub mod representation;
 pub mod rssm;
+pub mod shards;
 pub mod train;
 pub mod two_hot;
 pub mod vision;

@@ -226,11 +226,22 @@ impl PatchDecoder {
         let rest = |e: Tensor<2>| e.narrow(1, 2 * self.keypoints, embedding - 2 * self.keypoints);
         let global = self.global.forward(Tensor::cat(vec![rest(e.clone()), rest(e_reference.clone())], 1));
         let [_, width] = global.dims();
-        let patches = reference.reshape([batch, places, PATCH_VALUES]);
-        let near =
-            Tensor::cat(vec![self.around(&e, &centres), self.around(&e_reference, &centres), patches.clone()], 2);
         let rows = batch * places;
-        let near = self.near.forward(near.reshape([rows, 8 * self.keypoints + PATCH_VALUES]));
+        let patches = reference.reshape([rows, PATCH_VALUES]);
+        // One layer over [around e, around the reference, patch], a product for each: nothing is laid side by side, and
+        // pixels get no gradient.
+        let (weight, around) = (self.near.weight.val(), 4 * self.keypoints);
+        let product = |x: Tensor<2>, start: usize| {
+            let [_, inputs] = x.dims();
+            x.matmul(weight.clone().narrow(0, start, inputs))
+        };
+        let near = product(self.around(&e, &centres).reshape([rows, around]), 0)
+            + product(self.around(&e_reference, &centres).reshape([rows, around]), around)
+            + product(patches.clone(), 2 * around);
+        let global = match &self.near.bias {
+            Some(bias) => global + bias.val().unsqueeze::<2>(),
+            None => global,
+        };
         let features = relu(near.reshape([batch, places, width]) + global.reshape([batch, 1, width]));
         let features = relu(self.mix.forward(features.reshape([rows, width])));
         let out = self.paint.forward(features);
