@@ -34,6 +34,38 @@ pub fn side_by_side<S: Send, R: Send>(shards: Vec<S>, work: impl Fn(usize, S) ->
     results.into_iter().flatten().collect()
 }
 
+/// Batches drawn while the update before them is still learning.
+///
+/// An update's data and noise depend on its number alone, so drawing them early changes nothing but the time it takes.
+#[derive(Debug)]
+pub struct Ahead<S> {
+    next: Option<(usize, Vec<S>)>,
+}
+
+impl<S> Default for Ahead<S> {
+    fn default() -> Self {
+        Self { next: None }
+    }
+}
+
+impl<S: Send> Ahead<S> {
+    /// `learn` of what `draw` gives for `update`; `draw` for the update after it runs beside.
+    pub fn learn<R: Send>(
+        &mut self,
+        update: usize,
+        draw: impl Fn(usize) -> Vec<S> + Sync,
+        learn: impl FnOnce(Vec<S>) -> R + Send,
+    ) -> R {
+        let shards = match self.next.take() {
+            Some((drawn, shards)) if drawn == update => shards,
+            _ => draw(update),
+        };
+        let (result, next) = rayon::join(|| learn(shards), || draw(update + 1));
+        self.next = Some((update + 1, next));
+        result
+    }
+}
+
 /// Runs every queue in its pool and comes back when all are done.
 fn spread<J: Send>(pools: &[ThreadPool], mut queues: Vec<Vec<J>>, run: &(impl Fn(J) + Sync)) {
     if let (Some((pool, others)), Some(queue)) = (pools.split_first(), queues.pop()) {
@@ -57,6 +89,14 @@ mod tests {
                 shard * shard
             });
             assert_eq!(squares, (0..count).map(|x| x * x).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn batches_drawn_ahead_are_those_of_their_update_also_after_a_jump() {
+        let mut ahead = Ahead::default();
+        for update in [0, 1, 2, 7, 8, 3] {
+            assert_eq!(ahead.learn(update, |u| vec![10 * u, 10 * u + 1], |s| s), [10 * update, 10 * update + 1]);
         }
     }
 
