@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use world_model::noise;
 use world_model::optimise::{Metrics, Schedule, Trainee};
+use world_model::shards::Ahead;
 use world_model::{Corpus, Embeddings};
 
 use crate::flow::{FlowConfig, FlowPolicy};
@@ -16,6 +17,7 @@ pub struct CloneLearner<'a> {
     corpus: &'a Corpus,
     embeddings: &'a Embeddings,
     shards: usize,
+    ahead: Ahead<Shard>,
     device: Device,
     seed: u64,
 }
@@ -40,35 +42,27 @@ impl<'a> CloneLearner<'a> {
             corpus,
             embeddings,
             shards,
+            ahead: Ahead::default(),
             device: device.clone(),
             seed,
         }
     }
 
-    fn shard(&self, tracks: &[usize], rows: usize, rng: &mut rand::rngs::StdRng, device: &Device) -> Shard {
-        let mut chunks = Vec::with_capacity(rows * self.config.chunk * self.corpus.action_len);
-        let at = draw_steps(self.corpus, tracks, rows, rng);
-        for &(track, t) in &at {
-            self.corpus.action_chunk(track, t, self.config.chunk, &mut chunks);
-        }
-        let width = self.config.chunk * self.corpus.action_len;
-        (
-            self.embeddings.gather(&at, device),
-            Tensor::from_data(TensorData::new(chunks, [rows, width]), device),
-            noise::normal([rows, width], rng, device),
-            noise::uniform([rows, 1], rng, device),
-        )
-    }
-
     /// Update number `update` of a planned `updates`.
     pub fn update(&mut self, update: usize, updates: usize) -> Metrics {
-        let mut rng = noise::generator(self.seed, "cloning", update as u64);
-        let rows = self.config.batch.div_ceil(self.shards);
-        let shards = (0..self.shards).map(|_| self.shard(&self.corpus.train, rows, &mut rng, &self.device)).collect();
-        let schedule = Schedule { learning_rate: self.config.learning_rate, updates };
-        self.trainee.update(schedule.at(update), shards, &self.device, |policy, (e, chunk, noise, tau)| {
-            let weight = Tensor::ones([e.dims()[0]], &e.device());
-            (policy.loss(e, chunk, noise, tau, weight), Vec::new())
+        let Self { trainee, config, corpus, embeddings, shards, ahead, device, seed } = self;
+        let rows = config.batch.div_ceil(*shards);
+        let draw = |update: usize| -> Vec<Shard> {
+            let mut rng = noise::generator(*seed, "cloning", update as u64);
+            let data = (*corpus, *embeddings);
+            (0..*shards).map(|_| shard(data, &corpus.train, (rows, config.chunk), &mut rng, device)).collect()
+        };
+        let schedule = Schedule { learning_rate: config.learning_rate, updates };
+        ahead.learn(update, draw, |shards| {
+            trainee.update(schedule.at(update), shards, device, |policy, (e, chunk, noise, tau)| {
+                let weight = Tensor::ones([e.dims()[0]], &e.device());
+                (policy.loss(e, chunk, noise, tau, weight), Vec::new())
+            })
         })
     }
 
@@ -79,10 +73,33 @@ impl<'a> CloneLearner<'a> {
         }
         let device = self.device.clone().inner();
         let mut rng = noise::generator(self.seed, "cloning-held-out", update as u64);
-        let (e, chunk, noise, tau) = self.shard(&self.corpus.held_out, self.config.batch, &mut rng, &device);
+        let (data, sizes) = ((self.corpus, self.embeddings), (self.config.batch, self.config.chunk));
+        let (e, chunk, noise, tau) = shard(data, &self.corpus.held_out, sizes, &mut rng, &device);
         let weight = Tensor::ones([self.config.batch], &device);
         Some(self.trainee.frozen().loss(e, chunk, noise, tau, weight).into_scalar())
     }
+}
+
+/// `rows` recorded chunks of `chunk` actions from the given tracks.
+fn shard(
+    (corpus, embeddings): (&Corpus, &Embeddings),
+    tracks: &[usize],
+    (rows, chunk): (usize, usize),
+    rng: &mut rand::rngs::StdRng,
+    device: &Device,
+) -> Shard {
+    let width = chunk * corpus.action_len;
+    let mut chunks = Vec::with_capacity(rows * width);
+    let at = draw_steps(corpus, tracks, rows, rng);
+    for &(track, t) in &at {
+        corpus.action_chunk(track, t, chunk, &mut chunks);
+    }
+    (
+        embeddings.gather(&at, device),
+        Tensor::from_data(TensorData::new(chunks, [rows, width]), device),
+        noise::normal([rows, width], rng, device),
+        noise::uniform([rows, 1], rng, device),
+    )
 }
 
 /// Draws `rows` (track, step) pairs, uniform over steps.

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use rollouts::imagine::{imagine, shared_noise, split_chunk};
 use rollouts::score::{believed, outcome};
 use serde::{Deserialize, Serialize};
+use world_model::shards::side_by_side;
 use world_model::train::latents_at;
 use world_model::trust::Limits;
 use world_model::vision::floats;
@@ -30,11 +31,13 @@ pub struct EvaluateConfig {
     pub anchor_every: usize,
     /// Bootstrap resamples.
     pub resamples: usize,
+    /// Parts into which the starts are split over threads; part of the result, so not taken from the machine.
+    pub shards: usize,
 }
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { horizon: 100, samples: 4, starts: 64, anchor_every: 10, resamples: 2000 }
+        Self { horizon: 100, samples: 4, starts: 64, anchor_every: 10, resamples: 2000, shards: 2 }
     }
 }
 
@@ -83,28 +86,17 @@ pub fn imagine_policy(
     (seed, device): (u64, &Device),
 ) -> PerStart {
     let (corpus, _) = data;
-    // Two starts-halves on two threads; the split is fixed, so the numbers do not depend on the machine.
-    let parts: Vec<PerStart> = starts
-        .chunks(starts.len().div_ceil(2).max(1))
-        .collect::<Vec<_>>()
-        .into_par_iter()
-        .enumerate()
-        .map(|(part, starts)| {
-            let mut rng = noise::generator(seed, "evaluate", part as u64);
-            let mut act_rng = noise::generator(seed, "evaluate-act", part as u64);
-            let rows: Vec<(usize, usize)> =
-                starts.iter().flat_map(|&s| std::iter::repeat_n(s, config.samples)).collect();
-            let latent = latents_at(model, data, &rows, 0, &mut rng, device);
-            let noise = shared_noise(model, (rows.len(), 1), config.horizon, &mut rng, device);
-            let imagined = imagine(
-                model,
-                &latent,
-                &mut |e, _| split_chunk(&act(e, &mut act_rng), corpus.action_len, execute),
-                &noise,
-            );
-            per_start(&imagined, corpus, config.samples, limits)
-        })
-        .collect();
+    let shards: Vec<&[(usize, usize)]> = starts.chunks(starts.len().div_ceil(config.shards.max(1)).max(1)).collect();
+    let parts = side_by_side(shards, |part, starts| {
+        let mut rng = noise::generator(seed, "evaluate", part as u64);
+        let mut act_rng = noise::generator(seed, "evaluate-act", part as u64);
+        let rows: Vec<(usize, usize)> = starts.iter().flat_map(|&s| std::iter::repeat_n(s, config.samples)).collect();
+        let latent = latents_at(model, data, &rows, 0, &mut rng, device);
+        let noise = shared_noise(model, (rows.len(), 1), config.horizon, &mut rng, device);
+        let imagined =
+            imagine(model, &latent, &mut |e, _| split_chunk(&act(e, &mut act_rng), corpus.action_len, execute), &noise);
+        per_start(&imagined, corpus, config.samples, limits)
+    });
     join(parts)
 }
 

@@ -17,11 +17,11 @@ use policy::cloning::draw_steps;
 use policy::{FlowConfig, FlowPolicy};
 use rand::RngExt;
 use rand::rngs::StdRng;
-use rayon::prelude::*;
 use rollouts::imagine::{Imagined, imagine, shared_noise, split_chunk};
 use rollouts::score::{Outcome, believed, believed_outcome, outcome};
 use serde::{Deserialize, Serialize};
 use world_model::optimise::{Metrics, Schedule, Trainee};
+use world_model::shards::side_by_side;
 use world_model::train::latents_at;
 use world_model::trust::Limits;
 use world_model::vision::floats;
@@ -148,13 +148,10 @@ impl<'a> ImproveLearner<'a> {
         let inner = self.device.clone().inner();
         let actor = self.actor.frozen();
         let per_shard = self.config.starts.div_ceil(self.shards);
-        let rehearsed: Vec<Rehearsed> = (0..self.shards)
-            .into_par_iter()
-            .map(|shard| {
-                let mut rng = noise::generator(self.seed, "improve", (update * self.shards + shard) as u64);
-                self.rehearse(&actor, per_shard, &mut rng, &inner)
-            })
-            .collect();
+        let rehearsed: Vec<Rehearsed> = side_by_side((0..self.shards).collect(), |_, shard| {
+            let mut rng = noise::generator(self.seed, "improve", (update * self.shards + shard) as u64);
+            self.rehearse(&actor, per_shard, &mut rng, &inner)
+        });
         let schedule = Schedule { learning_rate: self.config.learning_rate, updates };
         let mut rng = noise::generator(self.seed, "improve-fit", update as u64);
         let (recorded, recorded_weight) = self.recorded(&mut rng);

@@ -74,9 +74,38 @@ impl EnsembleMlp {
 
     /// `[K, B, in]` to `[K, B, out]`: every member sees its own batch.
     pub fn forward_each(&self, x: Tensor<3>) -> Tensor<3> {
+        self.outputs(0, self.layers.last().map_or(0, |last| last.bias.dims()[2])).forward_each(x)
+    }
+
+    /// The part that gives the outputs `start .. start + len`, to be asked many times.
+    pub fn outputs(&self, start: usize, len: usize) -> EnsembleOutputs {
+        let mut layers: Vec<_> = self.layers.iter().map(|layer| (layer.weight.val(), layer.bias.val())).collect();
+        if let Some((weight, bias)) = layers.pop() {
+            let all = bias.dims()[2] == len;
+            let part = |x: Tensor<3>| if all { x } else { x.narrow(2, start, len) };
+            layers.push((part(weight), part(bias)));
+        }
+        EnsembleOutputs { layers }
+    }
+}
+
+/// Some outputs of an [`EnsembleMlp`]: its weights and biases, cut once.
+pub struct EnsembleOutputs {
+    layers: Vec<(Tensor<3>, Tensor<3>)>,
+}
+
+impl EnsembleOutputs {
+    /// `[B, in]` to `[K, B, len]`: every member sees the whole batch.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<3> {
+        let members = self.layers[0].0.dims()[0];
+        let [batch, input] = x.dims();
+        self.forward_each(x.unsqueeze::<3>().expand([members, batch, input]))
+    }
+
+    fn forward_each(&self, x: Tensor<3>) -> Tensor<3> {
         let last = self.layers.len() - 1;
-        self.layers.iter().enumerate().fold(x, |x, (i, layer)| {
-            let y = x.matmul(layer.weight.val()) + layer.bias.val();
+        self.layers.iter().enumerate().fold(x, |x, (i, (weight, bias))| {
+            let y = x.matmul(weight.clone()) + bias.clone();
             if i == last { y } else { relu(y) }
         })
     }
@@ -124,6 +153,16 @@ mod tests {
             let difference: f32 = (all.clone().narrow(0, k, 1).squeeze_dim::<2>(0) - one).abs().max().into_scalar();
             assert!(difference < 1e-5);
         }
+    }
+
+    #[test]
+    fn some_outputs_of_an_ensemble_are_those_of_the_whole() {
+        let device = Device::flex();
+        let mlp = EnsembleMlp::new(3, &[4, 8, 6], &device);
+        let x = noise::normal([5, 4], &mut noise::generator(0, "layers", 2), &device);
+        let part = mlp.outputs(1, 3).forward(x.clone());
+        let difference: f32 = (mlp.forward(x).narrow(2, 1, 3) - part).abs().max().into_scalar();
+        assert!(difference < 1e-6, "{difference}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod picture;
 pub mod quality;
 pub mod representation;
 pub mod rssm;
+pub mod shards;
 pub mod train;
 pub mod trust;
 pub mod two_hot;

@@ -6,7 +6,8 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Device, Tensor};
-use rayon::prelude::*;
+
+use crate::shards::side_by_side;
 
 /// Learning rate over a planned number of updates: linear warm-up, then a cosine to a tenth.
 #[derive(Clone, Copy, Debug)]
@@ -64,14 +65,11 @@ impl<M: Module + Sync> Trainee<M> {
     {
         let count = shards.len();
         let replicas: Vec<(M, S)> = shards.into_iter().map(|s| (self.network.clone().fork(device), s)).collect();
-        let results: Vec<(GradientsParams, Metrics)> = replicas
-            .into_par_iter()
-            .map(|(network, shard)| {
-                let (value, mut metrics) = loss(&network, shard);
-                metrics.insert(0, ("loss", value.clone().into_scalar()));
-                (GradientsParams::from_grads(value.backward(), &network), metrics)
-            })
-            .collect();
+        let results: Vec<(GradientsParams, Metrics)> = side_by_side(replicas, |_, (network, shard)| {
+            let (value, mut metrics) = loss(&network, shard);
+            metrics.insert(0, ("loss", value.clone().into_scalar()));
+            (GradientsParams::from_grads(value.backward(), &network), metrics)
+        });
         let mut results = results.into_iter();
         let Some((mut total, mut metrics)) = results.next() else {
             return Metrics::new();

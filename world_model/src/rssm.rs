@@ -128,32 +128,39 @@ impl Rssm {
         self.groups * self.classes
     }
 
-    /// Log-probabilities `[…, groups, classes]`-flattened `[N, groups, classes]`, with unimix.
-    fn log_probabilities(&self, logits: Tensor<2>) -> Tensor<3> {
+    /// Probabilities of logits `[N, groups * classes]` as `[N, groups, classes]`, with unimix.
+    ///
+    /// Not their logarithms: sampling wants probabilities, and logarithms one by one cost more than the products beside them.
+    fn probabilities(&self, logits: Tensor<2>) -> Tensor<3> {
         let [n, _] = logits.dims();
         let p = softmax(logits.reshape([n, self.groups, self.classes]), 2);
-        (p * (1.0 - self.unimix) + self.unimix / self.classes as f64).log()
+        p * (1.0 - self.unimix) + self.unimix / self.classes as f64
     }
 
     /// One-hot of the largest `log p + gumbel`, with the gradient of the probabilities (straight-through).
-    fn sample(&self, log_p: Tensor<3>, gumbel: Tensor<2>) -> Tensor<2> {
-        let [n, groups, classes] = log_p.dims();
-        let noisy = (log_p.clone() + gumbel.reshape([n, groups, classes])).detach();
+    fn sample(&self, p: Tensor<3>, gumbel: Tensor<2>) -> Tensor<2> {
+        let [n, groups, classes] = p.dims();
+        let fixed = p.clone().detach();
+        let noisy = fixed.clone().log() + gumbel.reshape([n, groups, classes]);
         let hard = noisy.clone().greater_equal(noisy.max_dim(2)).float();
-        let p = log_p.exp();
-        (hard + p.clone() - p.detach()).reshape([n, groups * classes])
+        (hard - fixed + p).reshape([n, groups * classes])
     }
 
     /// The latent state at an observed embedding `[B, E]`, without a past.
     pub fn start(&self, e: Tensor<2>, gumbel: Tensor<2>) -> Latent {
         let h = self.start.forward(e.clone()).tanh();
-        let q = self.log_probabilities(self.posterior.forward(Tensor::cat(vec![h.clone(), e.clone()], 1)));
+        let q = self.believe(&h, &e);
         Latent { e, h: Some(h), z: Some(self.sample(q, gumbel)) }
     }
 
     fn advance(&self, latent: &Latent, action: Tensor<2>) -> Tensor<2> {
         let (h, z) = latent.recurrent();
         self.cell.forward(self.input.forward(Tensor::cat(vec![z, action, latent.e.clone()], 1)), h)
+    }
+
+    /// Posterior probabilities `[B, groups, classes]` at an observed embedding.
+    fn believe(&self, h: &Tensor<2>, e: &Tensor<2>) -> Tensor<3> {
+        self.probabilities(self.posterior.forward(Tensor::cat(vec![h.clone(), e.clone()], 1)))
     }
 
     fn changed(&self, e: &Tensor<2>, h: &Tensor<2>, z: &Tensor<2>) -> Tensor<2> {
@@ -171,21 +178,21 @@ impl Rssm {
         self.surprise.forward(Tensor::cat(vec![h.clone(), e.clone()], 1)).squeeze_dim::<1>(1).clamp(-14.0, 4.0)
     }
 
-    /// Every head's log-probabilities `[K·B, groups, classes]` and guess of the change `[K, B, E]`.
+    /// Every head's probabilities `[K·B, groups, classes]` and guess of the change `[K, B, E]`.
     fn heads(&self, h: &Tensor<2>) -> (Tensor<3>, Tensor<3>) {
         let [batch, _] = h.dims();
         let z = self.groups * self.classes;
         let out = self.prior.forward(h.clone());
         let [.., all] = out.dims();
         let logits = out.clone().narrow(2, 0, z).reshape([self.members * batch, z]);
-        (self.log_probabilities(logits), out.narrow(2, z, all - z))
+        (self.probabilities(logits), out.narrow(2, z, all - z))
     }
 
-    /// Mean of the heads' categoricals, log-probabilities `[B, groups, classes]`.
-    fn mean_prior(&self, each: &Tensor<3>) -> Tensor<3> {
+    /// Mean of the heads' categoricals, probabilities `[B, groups, classes]`.
+    fn mean_prior(&self, each: Tensor<3>) -> Tensor<3> {
         let [rows, groups, classes] = each.dims();
-        let p = each.clone().exp().reshape([self.members, rows / self.members, groups * classes]);
-        p.mean_dim(0).reshape([rows / self.members, groups, classes]).log()
+        let p = each.reshape([self.members, rows / self.members, groups * classes]);
+        p.mean_dim(0).reshape([rows / self.members, groups, classes])
     }
 
     /// One imagined step: `latent [B]`, action `[B, A]`, Gumbel noise `[B, noise_len]`.
@@ -196,19 +203,18 @@ impl Rssm {
         let disagreement = variance.clone().sqrt().mean_dim(2).flatten::<1>(0, 2);
         let expected = self.log_surprise(&h, &latent.e).exp();
         let doubt = expected + variance.mean_dim(2).flatten::<1>(0, 2);
-        let z = self.sample(self.mean_prior(&each), gumbel);
+        let z = self.sample(self.mean_prior(each), gumbel);
         let e = self.changed(&latent.e, &h, &z);
         let [reward, success, failure] = self.outcomes(latent.e.clone(), action, e.clone());
-        let prediction =
-            Prediction { reward, success: sigmoid(success), failure: sigmoid(failure), disagreement, doubt };
+        let (success, failure) = (sigmoid(success), sigmoid(failure));
+        let prediction = Prediction { reward, success, failure, disagreement, doubt };
         (Latent { e, h: Some(h), z: Some(z) }, prediction)
     }
 
     /// One observed step: as [`Self::imagine`], corrected by the embedding that was really seen `[B, E]`.
     pub fn observe(&self, latent: &Latent, action: Tensor<2>, e: Tensor<2>, gumbel: Tensor<2>) -> Latent {
         let h = self.advance(latent, action);
-        let q = self.log_probabilities(self.posterior.forward(Tensor::cat(vec![h.clone(), e.clone()], 1)));
-        let z = self.sample(q, gumbel);
+        let z = self.sample(self.believe(&h, &e), gumbel);
         Latent { e, h: Some(h), z: Some(z) }
     }
 
@@ -232,7 +238,7 @@ impl Rssm {
 
     /// How the embedding goes on. Twice along the sequence: observed (posterior, KL to every prior head, the change to the
     /// next embedding), and imagined from the first observation to the end (multi-step). Only what is recurrent runs step
-    /// by step; the rest runs once over all steps, which is several times quicker.
+    /// by step, both passes in one batch; the rest runs once over all steps, which is several times quicker.
     ///
     /// Also gives what was foreseen, one step ahead of the observed states and many steps ahead: outcomes are learned there.
     pub fn dynamics_loss(
@@ -243,33 +249,37 @@ impl Rssm {
     ) -> (Tensor<1>, Foreseen, Metrics) {
         let [batch, steps, actions] = s.action.dims();
         let step3 = |x: &Tensor<3>, i: usize| x.clone().narrow(1, i, 1).squeeze_dim::<2>(1);
-        let draw = |pass: usize, i: usize| {
-            gumbel.clone().narrow(0, pass, 1).narrow(1, i, 1).reshape([batch, self.noise_len()])
-        };
+        // Rows 0..B are the observed pass, rows B..2B the imagined one.
+        let both = |x: Tensor<2>| Tensor::cat(vec![x.clone(), x], 0);
+        let noise = gumbel.clone().swap_dims(0, 1).reshape([steps + 1, 2 * batch, self.noise_len()]);
+        let draw = |i: usize| noise.clone().narrow(0, i, 1).squeeze_dim::<2>(0);
         let first = step3(&s.embedding, 0);
-        let mut observed = self.start(first.clone(), draw(0, 0));
-        let mut imagined = self.start(first, draw(1, 0));
+        let h = self.start.forward(first.clone()).tanh();
+        let q = self.believe(&h, &first);
+        let z = self.sample(Tensor::cat(vec![q.clone(), q], 0), draw(0));
+        let mut latent = Latent { e: both(first.clone()), h: Some(both(h)), z: Some(z) };
+        let (mut e_observed, mut e_imagined) = (first.clone(), first);
         let mut seen_states: [Vec<Tensor<2>>; 3] = Default::default();
         let mut posteriors = Vec::with_capacity(steps);
-        let mut imagined_embeddings = vec![imagined.e.clone()];
+        let mut imagined_embeddings = vec![e_imagined.clone()];
+        // Here the heads are asked for categoricals only, not for what they guess of the change.
+        let prior = self.prior.outputs(0, self.groups * self.classes);
         for i in 0..steps {
-            let action = step3(&s.action, i);
             let next = step3(&s.embedding, i + 1);
-
-            let h = self.advance(&observed, action.clone());
-            let q = self.log_probabilities(self.posterior.forward(Tensor::cat(vec![h.clone(), next.clone()], 1)));
-            let z = self.sample(q.clone(), draw(0, i + 1));
+            let h = self.advance(&latent, both(step3(&s.action, i)));
+            let (h_observed, h_imagined) = (h.clone().narrow(0, 0, batch), h.clone().narrow(0, batch, batch));
+            let q = self.believe(&h_observed, &next);
+            let logits = prior.forward(h_imagined.clone()).reshape([self.members * batch, self.noise_len()]);
+            let p = self.mean_prior(self.probabilities(logits));
+            let z = self.sample(Tensor::cat(vec![q.clone(), p], 0), draw(i + 1));
+            e_imagined = self.changed(&e_imagined, &h_imagined, &z.clone().narrow(0, batch, batch));
             posteriors.push(q);
-            for (list, x) in seen_states.iter_mut().zip([&observed.e, &h, &z]) {
-                list.push(x.clone());
+            for (list, x) in seen_states.iter_mut().zip([e_observed, h_observed, z.clone().narrow(0, 0, batch)]) {
+                list.push(x);
             }
-            observed = Latent { e: next, h: Some(h), z: Some(z) };
-
-            let h = self.advance(&imagined, action);
-            let z = self.sample(self.mean_prior(&self.heads(&h).0), draw(1, i + 1));
-            let e = self.changed(&imagined.e, &h, &z);
-            imagined_embeddings.push(e.clone());
-            imagined = Latent { e, h: Some(h), z: Some(z) };
+            imagined_embeddings.push(e_imagined.clone());
+            latent = Latent { e: Tensor::cat(vec![next.clone(), e_imagined.clone()], 0), h: Some(h), z: Some(z) };
+            e_observed = next;
         }
         // Time-major [L·B, …] from here on.
         let flat = |x: &Tensor<2>| x.clone().transpose().reshape([steps * batch]);
@@ -295,7 +305,7 @@ impl Rssm {
         let wrong = (guesses - (next - e_before.clone()).unsqueeze::<3>()).square().mean_dim(2).squeeze_dim::<2>(2);
         let guess =
             (wrong * learns.clone() * seen.clone().unsqueeze::<2>()).sum() / (seen_count.clone() * self.members as f64);
-        let prior = self.mean_prior(&each);
+        let prior = self.mean_prior(each.clone());
         let kl = self.balanced_kl(Tensor::cat(posteriors, 0), prior.clone(), each, learns);
         let kl = (kl * seen).sum() / seen_count;
 
@@ -313,14 +323,8 @@ impl Rssm {
             failure: twice(&s.failure),
             taken: twice(&s.taken),
         };
-        let metrics = [
-            ("one_step", &one_step),
-            ("many_step", &many_step),
-            ("kl", &kl),
-            ("guess", &guess),
-            ("surprise", &surprise),
-        ]
-        .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
+        let metrics = [("one_step", &one_step), ("many_step", &many_step), ("kl", &kl), ("guess", &guess), ("surprise", &surprise)]
+            .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
         (one_step + many_step + guess + kl * 0.1 + surprise * 0.02, foreseen, metrics.to_vec())
     }
 
@@ -339,16 +343,24 @@ impl Rssm {
     }
 
     /// DreamerV3 eq. 5 with an ensemble: every head learns towards the posterior, the posterior a little towards their mean.
-    fn balanced_kl(&self, q: Tensor<3>, mean_log: Tensor<3>, each: Tensor<3>, learns: Tensor<2>) -> Tensor<1> {
+    ///
+    /// Probabilities: posterior `q [N, groups, classes]`, mean of the heads alike, `each [K·N, groups, classes]`.
+    fn balanced_kl(&self, q: Tensor<3>, mean: Tensor<3>, each: Tensor<3>, learns: Tensor<2>) -> Tensor<1> {
         let [batch, groups, classes] = q.dims();
-        let kl = |p: Tensor<3>, r: Tensor<3>| {
-            (p.clone().exp() * (p - r)).sum_dim(2).squeeze_dim::<2>(2).sum_dim(1).squeeze_dim::<1>(1)
-        };
-        let fixed = q.clone().detach().unsqueeze::<4>().expand([self.members, batch, groups, classes]);
-        let heads = kl(fixed.reshape([self.members * batch, groups, classes]), each).clamp_min(self.free_nats);
-        let heads =
-            (heads.reshape([self.members, batch]) * learns).sum_dim(0).squeeze_dim::<1>(0) / self.members as f64;
-        let posterior = kl(q, mean_log.detach()).clamp_min(self.free_nats);
-        heads * 0.5 + posterior * 0.1
+        let flat = |x: Tensor<3>| x.reshape([batch, groups * classes]);
+        let (q, mean) = (flat(q), flat(mean));
+        let log_q = q.clone().log();
+        let (fixed, log_fixed) = (q.clone().detach(), log_q.clone().detach());
+        // KL(q || head) = Σ q log q - Σ q log head; the first is the same for all heads.
+        let own = (fixed.clone() * log_fixed).sum_dim(1).squeeze_dim::<1>(1).unsqueeze::<2>();
+        let log_each = each.log().reshape([self.members, batch, groups * classes]);
+        let heads = own - (log_each * fixed.unsqueeze::<3>()).sum_dim(2).squeeze_dim::<2>(2);
+        let heads = heads.clamp_min(self.free_nats);
+        let heads = (heads * learns).sum_dim(0).squeeze_dim::<1>(0) / self.members as f64;
+        let posterior = (q * (log_q - mean.detach().log())).sum_dim(1).squeeze_dim::<1>(1);
+        heads * 0.5 + posterior.clamp_min(self.free_nats) * 0.1
     }
 }
+
+#[cfg(test)]
+mod tests;

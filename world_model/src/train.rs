@@ -8,6 +8,7 @@ use crate::model::{Dynamics, WorldModel, WorldModelConfig};
 use crate::noise;
 use crate::optimise::{Metrics, Schedule, Trainee};
 use crate::representation::{Pairs, Representation};
+use crate::shards::Ahead;
 
 /// Trains the representation.
 pub struct RepresentationLearner<'a> {
@@ -17,6 +18,7 @@ pub struct RepresentationLearner<'a> {
     dataset: &'a Dataset,
     corpus: &'a Corpus,
     returns: Vec<Vec<f32>>,
+    ahead: Ahead<Pairs>,
     device: Device,
     seed: u64,
 }
@@ -33,20 +35,32 @@ impl<'a> RepresentationLearner<'a> {
         let (dataset, corpus) = data;
         let returns = (0..corpus.tracks.len()).map(|t| corpus.returns_to_go(t)).collect();
         let trainee = Trainee::new(representation, config.weight_decay);
-        Self { trainee, config: *config, dataset, corpus, returns, device: device.clone(), seed }
+        Self {
+            trainee,
+            config: *config,
+            dataset,
+            corpus,
+            returns,
+            ahead: Ahead::default(),
+            device: device.clone(),
+            seed,
+        }
     }
 
     /// Update number `update` of a planned `updates`.
     pub fn update(&mut self, update: usize, updates: usize) -> Metrics {
-        let config = &self.config.representation;
-        let per_shard = config.batch.div_ceil(self.config.shards);
-        let mut rng = noise::generator(self.seed, "representation", update as u64);
-        let shards = (0..self.config.shards)
-            .map(|_| Pairs::sample((self.dataset, self.corpus), &self.returns, per_shard, &mut rng, &self.device))
-            .collect();
-        let schedule = Schedule { learning_rate: config.learning_rate, updates };
-        let weight = config.task_weight;
-        self.trainee.update(schedule.at(update), shards, &self.device, |net, pairs| net.loss(pairs, weight))
+        let Self { trainee, config, dataset, corpus, returns, ahead, device, seed } = self;
+        let representation = config.representation;
+        let per_shard = representation.batch.div_ceil(config.shards);
+        let draw = |update: usize| -> Vec<Pairs> {
+            let mut rng = noise::generator(*seed, "representation", update as u64);
+            (0..config.shards).map(|_| Pairs::sample((dataset, corpus), returns, per_shard, &mut rng, device)).collect()
+        };
+        let schedule = Schedule { learning_rate: representation.learning_rate, updates };
+        let weight = representation.task_weight;
+        ahead.learn(update, draw, |shards| {
+            trainee.update(schedule.at(update), shards, device, |net, pairs| net.loss(pairs, weight))
+        })
     }
 }
 
@@ -54,13 +68,12 @@ impl<'a> RepresentationLearner<'a> {
 pub struct DynamicsLearner<'a> {
     /// Network and optimiser.
     pub trainee: Trainee<Dynamics>,
-    config: WorldModelConfig,
-    corpus: &'a Corpus,
-    embeddings: &'a Embeddings,
+    draw: Draw<'a>,
+    learning_rate: f64,
     sampler: WindowSampler,
     held_out: WindowSampler,
+    ahead: Ahead<Shard>,
     device: Device,
-    seed: u64,
 }
 
 impl<'a> DynamicsLearner<'a> {
@@ -75,23 +88,30 @@ impl<'a> DynamicsLearner<'a> {
         let (corpus, embeddings) = data;
         // Half a horizon is enough to enter: the rest is masked, so that the ends of episodes are seen as often as the rest.
         let entry = config.horizon.div_ceil(2);
+        let (noise_len, members) = match &dynamics {
+            Dynamics::Rssm(m) => (m.noise_len(), m.member_count()),
+            Dynamics::Ensemble(m) => (1, m.member_count()),
+        };
         Self {
             trainee: Trainee::new(dynamics, config.weight_decay),
-            config: *config,
-            corpus,
-            embeddings,
+            draw: Draw { config: *config, corpus, embeddings, noise_len, members, seed },
+            learning_rate: config.learning_rate,
             sampler: corpus.sampler(&corpus.train, entry),
             held_out: corpus.sampler(&corpus.held_out, entry),
+            ahead: Ahead::default(),
             device: device.clone(),
-            seed,
         }
     }
 
     /// Update number `update` of a planned `updates`.
     pub fn update(&mut self, update: usize, updates: usize) -> Metrics {
-        let shards = self.shards("dynamics", update, &self.sampler, self.config.shards, &self.device.clone());
-        let schedule = Schedule { learning_rate: self.config.learning_rate, updates };
-        self.trainee.update(schedule.at(update), shards, &self.device, loss)
+        let Self { trainee, draw, learning_rate, sampler, ahead, device, .. } = self;
+        let schedule = Schedule { learning_rate: *learning_rate, updates };
+        ahead.learn(
+            update,
+            |update| draw.shards("dynamics", update, sampler, draw.config.shards, device),
+            |shards| trainee.update(schedule.at(update), shards, device, loss),
+        )
     }
 
     /// The same loss on the same few batches of held-out episodes each time, without learning; `None` where no
@@ -103,7 +123,7 @@ impl<'a> DynamicsLearner<'a> {
         let (device, frozen) = (self.device.clone().inner(), self.trainee.frozen());
         let mut total = Metrics::new();
         for batch in 0..HELD_OUT_BATCHES {
-            let shard = self.shards("held-out", batch, &self.held_out, 1, &device).pop()?;
+            let shard = self.draw.shards("held-out", batch, &self.held_out, 1, &device).pop()?;
             let (value, mut metrics) = loss(&frozen, shard);
             metrics.insert(0, ("loss", value.into_scalar()));
             if total.is_empty() {
@@ -115,7 +135,19 @@ impl<'a> DynamicsLearner<'a> {
         }
         Some(total)
     }
+}
 
+/// What a batch is drawn from.
+struct Draw<'a> {
+    config: WorldModelConfig,
+    corpus: &'a Corpus,
+    embeddings: &'a Embeddings,
+    noise_len: usize,
+    members: usize,
+    seed: u64,
+}
+
+impl Draw<'_> {
     fn shards(
         &self,
         stage: &str,
@@ -130,13 +162,10 @@ impl<'a> DynamicsLearner<'a> {
             .into_iter()
             .map(|sequence| {
                 let rows = sequence.action.dims()[0];
-                let (noise_len, members) = match &self.trainee.network {
-                    Dynamics::Rssm(m) => (m.noise_len(), m.member_count()),
-                    Dynamics::Ensemble(m) => (1, m.member_count()),
-                };
+                let uniform = noise::uniform::<3>;
                 Shard {
-                    noise: noise::gumbel([2, horizon + 1, rows, noise_len], &mut rng, device),
-                    bootstrap: noise::uniform([horizon, members, rows], &mut rng, device).lower_elem(bootstrap).float(),
+                    noise: noise::gumbel([2, horizon + 1, rows, self.noise_len], &mut rng, device),
+                    bootstrap: uniform([horizon, self.members, rows], &mut rng, device).lower_elem(bootstrap).float(),
                     sequence,
                 }
             })

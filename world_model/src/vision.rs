@@ -243,12 +243,28 @@ impl PatchDecoder {
         let rest = |x: &Shown| [x.camera.clone().narrow(1, found, embedding - found), x.state.clone()];
         let global = self.global.forward(Tensor::cat([rest(shown), rest(in_reference)].concat(), 1));
         let [_, width] = global.dims();
-        let patches = reference.reshape([batch, places, PATCH_VALUES]);
-        let near = vec![self.around(shown, &centres), self.around(in_reference, &centres), patches.clone()];
-        let near = Tensor::cat(near, 2);
-        let [.., near_values] = near.dims();
         let rows = batch * places;
-        let near = self.near.forward(near.reshape([rows, near_values]));
+        let patches = reference.reshape([rows, PATCH_VALUES]);
+        let around = [shown, in_reference].map(|x| {
+            let x = self.around(x, &centres);
+            let [.., values] = x.dims();
+            x.reshape([rows, values])
+        });
+        // One layer over [around what is shown, around the reference, patch], a product for each: nothing is laid side by side,
+        // and pixels get no gradient.
+        let weight = self.near.weight.val();
+        let mut start = 0;
+        let mut product = |x: Tensor<2>| {
+            let [_, inputs] = x.dims();
+            start += inputs;
+            x.matmul(weight.clone().narrow(0, start - inputs, inputs))
+        };
+        let [now, then] = around;
+        let near = product(now) + product(then) + product(patches.clone());
+        let global = match &self.near.bias {
+            Some(bias) => global + bias.val().unsqueeze::<2>(),
+            None => global,
+        };
         let features = relu(near.reshape([batch, places, width]) + global.reshape([batch, 1, width]));
         let features = relu(self.mix.forward(features.reshape([rows, width])));
         let out = self.paint.forward(features);

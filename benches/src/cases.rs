@@ -1,0 +1,222 @@
+//! The named cases. Sizes not given here are the defaults of the crates, which are those of configs/demo.toml.
+
+use std::error::Error;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use policy::bundle::{Bundle, BundleSpec, FORMAT_VERSION};
+use policy::{CloneLearner, FlowConfig, FlowPolicy};
+use rl::evaluate::{EvaluateConfig, imagine_policy, starts};
+use rl::improve::Prior;
+use rl::{Critic, CriticConfig, ImproveConfig, ImproveLearner};
+use rollouts::branch::{Arm, ForkOptions, fork};
+use world_model::representation::{Encoder, Representation};
+use world_model::train::{DynamicsLearner, RepresentationLearner};
+use world_model::vision::{VisionConfig, floats};
+use world_model::{Corpus, Embeddings, Sequence, WorldModel, WorldModelConfig, noise};
+
+use crate::data;
+use crate::measure::Step;
+
+type Built = Result<Step, Box<dyn Error>>;
+
+/// One thing whose time is of interest.
+pub struct Case {
+    /// Name, also in `tests/interop/torch_steps.py`.
+    pub name: &'static str,
+    /// Threads it may use.
+    pub threads: usize,
+    /// Sets it up in an empty directory.
+    pub build: fn(&Path) -> Built,
+}
+
+/// Every case.
+///
+/// An embedding has the same number of elements for a camera of 64 and of 96 pixels, so the dynamics have one case for
+/// both; the representation, which sees the pictures, has one for each size.
+pub const ALL: &[Case] = &[
+    Case { name: "rssm_b8_t32", threads: 2, build: |dir| rssm(dir, 8, 32) },
+    Case { name: "rssm_demo", threads: 2, build: |dir| rssm(dir, 48, 16) },
+    Case { name: "representation_demo", threads: 2, build: |dir| representation(dir, 48) },
+    Case { name: "representation_64", threads: 2, build: |dir| representation(dir, 64) },
+    Case { name: "representation_96", threads: 2, build: |dir| representation(dir, 96) },
+    Case { name: "ensemble", threads: 2, build: ensemble },
+    Case { name: "cloning", threads: 2, build: cloning },
+    Case { name: "improvement", threads: 2, build: improvement },
+    Case { name: "imagination_b1024_h15", threads: 2, build: imagination },
+    Case { name: "branches_k64_h20", threads: 2, build: branches },
+    Case { name: "latency_state", threads: 1, build: |_| latency(None) },
+    Case { name: "latency_camera_96", threads: 1, build: |_| latency(Some(96)) },
+    Case { name: "sampling", threads: 2, build: sampling },
+    Case { name: "ingest", threads: 2, build: ingest },
+];
+
+/// Elements of the demo's state: where the pusher is.
+const STATE: usize = 2;
+/// Elements of the state where there is no camera.
+const STATE_ONLY: usize = 8;
+/// Planned updates: far more than are measured, so the learning rate stays near its peak.
+const PLANNED: usize = 100_000;
+
+fn training_device() -> Device {
+    let device = Device::flex().autodiff();
+    device.seed(0);
+    device
+}
+
+fn embedded(dir: &Path) -> Result<(&'static Corpus, &'static Embeddings), Box<dyn Error>> {
+    let (_, corpus) = data::corpus(dir, STATE, None)?;
+    Ok((corpus, data::embeddings(corpus, VisionConfig::default().embedding() + STATE)))
+}
+
+/// A world model for one camera, without gradients, and the data it would have been trained on.
+fn imaginer(dir: &Path) -> Result<(WorldModel, &'static Corpus, &'static Embeddings), Box<dyn Error>> {
+    let (corpus, embeddings) = embedded(dir)?;
+    let device = training_device().inner();
+    Ok((WorldModel::new(&WorldModelConfig::default(), &[48], STATE, data::ACTION, &device)?, corpus, embeddings))
+}
+
+fn rssm(dir: &Path, batch: usize, horizon: usize) -> Built {
+    let (corpus, embeddings) = embedded(dir)?;
+    let device = training_device();
+    let config = WorldModelConfig { batch, horizon, ..WorldModelConfig::default() };
+    let dynamics = WorldModel::new(&config, &[48], STATE, data::ACTION, &device)?.dynamics;
+    let mut learner = DynamicsLearner::new(dynamics, &config, (corpus, embeddings), &device, 0);
+    Ok(Box::new(move |i| drop(learner.update(i, PLANNED))))
+}
+
+fn ensemble(dir: &Path) -> Built {
+    let (_, corpus) = data::corpus(dir, STATE_ONLY, None)?;
+    let embeddings = data::embeddings(corpus, STATE_ONLY);
+    let device = training_device();
+    let config = WorldModelConfig::default();
+    let dynamics = WorldModel::new(&config, &[], STATE_ONLY, data::ACTION, &device)?.dynamics;
+    let mut learner = DynamicsLearner::new(dynamics, &config, (corpus, embeddings), &device, 0);
+    Ok(Box::new(move |i| drop(learner.update(i, PLANNED))))
+}
+
+fn representation(dir: &Path, size: usize) -> Built {
+    let data = data::corpus(dir, STATE, Some(size))?;
+    let device = training_device();
+    let config = WorldModelConfig::default();
+    let network = Representation::new(&config.representation, &[size], (STATE, data::ACTION), &device)?.materialize();
+    let mut learner = RepresentationLearner::new(network, &config, data, &device, 0);
+    Ok(Box::new(move |i| drop(learner.update(i, PLANNED))))
+}
+
+fn cloning(dir: &Path) -> Built {
+    let (corpus, embeddings) = embedded(dir)?;
+    let device = training_device();
+    let config = FlowConfig::default();
+    let policy = FlowPolicy::new(&config, embeddings.dim, data::ACTION, &device);
+    let shards = WorldModelConfig::default().shards;
+    let mut learner = CloneLearner::new(policy, &config, (corpus, embeddings), shards, &device, 0);
+    Ok(Box::new(move |i| drop(learner.update(i, PLANNED))))
+}
+
+fn improvement(dir: &Path) -> Built {
+    let (model, corpus, embeddings) = imaginer(dir)?;
+    let device = training_device();
+    let (flow, values) = (FlowConfig::default(), CriticConfig::default());
+    let actor = FlowPolicy::new(&flow, embeddings.dim, data::ACTION, &device);
+    let critic = Critic::new(&values, embeddings.dim, &corpus.returns, &device);
+    let (model, clone) = (Box::leak(Box::new(model)), Box::leak(Box::new(actor.valid())));
+    let prior = Prior { model, clone, disagreement_95: 1.0 };
+    let mut learner = ImproveLearner::new(
+        (actor, critic),
+        prior,
+        (corpus, embeddings),
+        (&ImproveConfig::default(), &values, &flow),
+        WorldModelConfig::default().shards,
+        (&device, 0),
+    );
+    Ok(Box::new(move |i| drop(learner.update(i, PLANNED))))
+}
+
+/// A policy judged from 256 starts, four draws of noise each: 1024 rows, 15 steps, a new chunk every 4.
+fn imagination(dir: &Path) -> Built {
+    let (model, corpus, embeddings) = imaginer(dir)?;
+    let device = Device::flex();
+    let flow = FlowConfig::default();
+    let policy = FlowPolicy::new(&flow, embeddings.dim, data::ACTION, &device);
+    let config = EvaluateConfig { horizon: 15, samples: 4, starts: 256, ..EvaluateConfig::default() };
+    let few = starts(corpus, config.starts);
+    let from: Vec<(usize, usize)> = few.iter().copied().cycle().take(config.starts).collect();
+    Ok(Box::new(move |i| {
+        let act = |e: &Tensor<2>, rng: &mut rand::rngs::StdRng| {
+            policy.act(e.clone(), noise::normal([e.dims()[0], policy.noise_len()], rng, &device))
+        };
+        let (data, judge) = ((corpus, embeddings), (&config, 1.0));
+        let judged = imagine_policy(&model, data, (&act, flow.execute), judge, &from, (i as u64, &device));
+        assert_eq!(judged.value.len(), config.starts);
+    }))
+}
+
+/// A recorded moment forked into 64 branches of 20 steps, after three steps of context.
+fn branches(dir: &Path) -> Built {
+    let (model, corpus, embeddings) = imaginer(dir)?;
+    let device = Device::flex();
+    Ok(Box::new(move |i| {
+        let options = ForkOptions { track: 0, step: 10, horizon: 20, samples: 64, context: 3, seed: i as u64 };
+        let value = |e: &Tensor<2>| e.clone().narrow(1, 0, 1).squeeze_dim::<1>(1);
+        let branch = fork(&model, (corpus, embeddings), &Arm::Scaled(0.5), &options, &value, &device);
+        assert_eq!(branch.values().len(), 64);
+    }))
+}
+
+/// From one observation, raw, to the actions of a chunk, raw: what a robot waits for.
+fn latency(size: Option<usize>) -> Built {
+    let device = Device::flex();
+    device.seed(0);
+    let state = if size.is_some() { STATE } else { STATE_ONLY };
+    let dataset = data::spec(state, size);
+    let (vision, flow) = (VisionConfig::default(), FlowConfig::default());
+    let sizes: Vec<usize> = size.into_iter().collect();
+    let embedding = sizes.len() * vision.embedding() + state;
+    let spec = BundleSpec {
+        format_version: FORMAT_VERSION,
+        kind: "flow".into(),
+        dataset,
+        state_normaliser: episodes::Normaliser::identity(state),
+        action_normaliser: episodes::Normaliser::identity(data::ACTION),
+        vision,
+        flow,
+        policies: vec!["cloned".into()],
+    };
+    let encoder = Encoder::new(&vision, &sizes, &device)?.materialize();
+    let policy = FlowPolicy::new(&flow, embedding, data::ACTION, &device);
+    let bundle = Bundle::new(spec, encoder, policy, &device);
+    let picture = data::picture([0.4, 0.6]);
+    let state = vec![0.1; state];
+    let mut rng = noise::generator(0, "latency", 0);
+    Ok(Box::new(move |_| {
+        let pictures: Vec<&[u8]> = size.iter().map(|_| picture.as_slice()).collect();
+        let actions = bundle.act(&pictures, &state, &mut rng);
+        assert_eq!(actions.map_or(0, |a| a.len()), flow.execute * data::ACTION, "the bundle acts on its own spec");
+    }))
+}
+
+/// A batch of the demo's sequences drawn and gathered, nothing learned.
+fn sampling(dir: &Path) -> Built {
+    let (corpus, embeddings) = embedded(dir)?;
+    let sampler = corpus.sampler(&corpus.train, 8);
+    let device = Device::flex();
+    Ok(Box::new(move |i| {
+        let mut rng = noise::generator(0, "sampling", i as u64);
+        let shards = Sequence::sample((corpus, embeddings), &sampler, (48, 16, 2), &mut rng, &device);
+        assert_eq!(floats(shards[0].reward.clone()).len(), 24 * 16);
+    }))
+}
+
+/// A dataset of pictures read for the first time: every picture is decoded and resized.
+fn ingest(dir: &Path) -> Built {
+    let dir = dir.to_path_buf();
+    data::record(&dir.join("dataset"), STATE, true)?;
+    Ok(Box::new(move |i| {
+        let cache = dir.join(format!("cache{i}"));
+        let read = data::open(&dir.join("dataset"), Some(64), &cache).map(|d| d.total_frames());
+        assert!(read.is_ok_and(|frames| frames > 0), "the recorded dataset is sound");
+        std::fs::remove_dir_all(&cache).ok();
+    }))
+}

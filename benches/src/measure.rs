@@ -1,0 +1,67 @@
+//! Wall time, processor time and peak memory of repeated steps.
+
+use std::fmt;
+use std::time::Instant;
+
+/// One step of a case; the argument counts steps from 0.
+pub type Step = Box<dyn FnMut(usize)>;
+
+/// A case that has been warmed up.
+pub struct Measured {
+    next: usize,
+}
+
+/// What a burst of steps took, per step.
+pub struct Burst {
+    steps: usize,
+    wall_ms: Vec<f64>,
+    cpu_ms: f64,
+    peak_rss_mb: f64,
+}
+
+impl Measured {
+    /// Runs a few steps that do not count: allocators, pools and caches fill.
+    pub fn warm(step: &mut Step) -> Self {
+        const WARM: usize = 3;
+        (0..WARM).for_each(step);
+        Self { next: WARM }
+    }
+
+    /// Steps for `seconds`, at least three.
+    pub fn burst(&mut self, step: &mut Step, seconds: f64) -> Burst {
+        let (began, cpu_began) = (Instant::now(), cpu_ms());
+        let mut wall_ms = Vec::new();
+        while wall_ms.len() < 3 || began.elapsed().as_secs_f64() < seconds {
+            let each = Instant::now();
+            step(self.next);
+            self.next += 1;
+            wall_ms.push(each.elapsed().as_secs_f64() * 1e3);
+        }
+        let steps = wall_ms.len();
+        wall_ms.sort_by(f64::total_cmp);
+        Burst { steps, wall_ms, cpu_ms: (cpu_ms() - cpu_began) / steps as f64, peak_rss_mb: peak_rss_mb() }
+    }
+}
+
+impl fmt::Display for Burst {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { steps, wall_ms, cpu_ms, peak_rss_mb } = self;
+        let (median, least) = (wall_ms[steps / 2], wall_ms[0]);
+        write!(f, "steps {steps} wall_ms {median:.3} min_ms {least:.3} cpu_ms {cpu_ms:.3} peak_rss_mb {peak_rss_mb:.0}")
+    }
+}
+
+/// Processor time of all threads so far, milliseconds; 0 where the system does not say.
+fn cpu_ms() -> f64 {
+    // Fields 14 and 15 of proc_pid_stat(5), counted after the name in brackets; a tick is 10 ms on every Linux.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum::<f64>() * 10.0
+}
+
+/// Highest resident memory of this process, MB (10^6 bytes); 0 where the system does not say.
+fn peak_rss_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) * 1024.0 / 1e6
+}
