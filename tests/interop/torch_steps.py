@@ -279,7 +279,7 @@ class Ensemble(nn.Module):
         nll = nll / (weight.sum() * self.count).clamp(min=1)
         with torch.no_grad():
             ((squared * weight).sum() / (weight.sum() * self.count).clamp(min=1)).item()
-            expected = e + self.gaussians(e, action)[0].mean(0)[:, : self.e]
+            expected = e + mean.mean(0)[:, : self.e]
         rows = torch.cat([e, action, expected + (following - expected) * seen[:, None]], 1)
         count = taken.sum().clamp(min=1)
         bernoulli = lambda x, y: ((F.softplus(x) - x * y) * taken).sum() / count

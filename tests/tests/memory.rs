@@ -32,7 +32,7 @@ fn two_thousand_updates_do_not_grow_memory() {
                 let action = noise::normal([32, 2], &mut rng, &inner);
                 let noise = noise::gumbel([32, model.noise_len()], &mut rng, &inner);
                 let next = model.imagine(&latent, action, noise).0.e;
-                [e, next].map(|x| Tensor::<2>::from_inner(x))
+                [e, next].map(Tensor::from_inner)
             })
             .collect();
         let metrics = trainee

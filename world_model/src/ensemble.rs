@@ -123,13 +123,12 @@ impl Ensemble {
         let seen_wide = seen.clone().unsqueeze_dim::<2>(1).expand([n, self.embedding]);
         let weight = Tensor::cat(vec![seen_wide, taken.clone().unsqueeze_dim(1)], 1).unsqueeze::<3>();
         let learns = bootstrap.swap_dims(0, 1).swap_dims(1, 2).reshape([self.count, n, 1]);
-        let squared = (mean - target).square();
+        let squared = (mean.clone() - target).square();
         let nll = (squared.clone() * log_variance.clone().neg().exp() + log_variance) * weight.clone() * learns;
         let nll = nll.sum() / (weight.clone().sum() * self.count as f64).clamp_min(1.0);
         let error = (squared * weight.clone()).sum().detach() / (weight.sum() * self.count as f64).clamp_min(1.0);
 
         // At a recorded end there is no next observation: the members' mean prediction stands in for it.
-        let (mean, _) = self.gaussians(&e, &action);
         let expected = e.clone() + mean.mean_dim(0).squeeze_dim::<2>(0).narrow(1, 0, self.embedding).detach();
         let next = expected.clone() + (next - expected) * seen.unsqueeze_dim::<2>(1);
         let [success_logit, failure_logit] = self.ends(&e, &action, &next);
