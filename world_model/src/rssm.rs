@@ -323,8 +323,14 @@ impl Rssm {
             failure: twice(&s.failure),
             taken: twice(&s.taken),
         };
-        let metrics = [("one_step", &one_step), ("many_step", &many_step), ("kl", &kl), ("guess", &guess), ("surprise", &surprise)]
-            .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
+        let metrics = [
+            ("one_step", &one_step),
+            ("many_step", &many_step),
+            ("kl", &kl),
+            ("guess", &guess),
+            ("surprise", &surprise),
+        ]
+        .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
         (one_step + many_step + guess + kl * 0.1 + surprise * 0.02, foreseen, metrics.to_vec())
     }
 

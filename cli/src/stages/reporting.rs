@@ -95,6 +95,9 @@ impl Workshop {
             .map(|e| format!("{} at {} steps", e.modality, e.h))
             .collect();
         let weak = weakest(&quality.error_by_horizon).filter(|(_, less)| *less < LEAST_SKILL);
+        // Candidates are compared chunk by chunk: a model that is not believed for one has compared nothing.
+        let chunk = self.config.policy.chunk;
+        let short = quality.trust.filter(|t| t.steps[1] < chunk.min(t.horizon));
         let calibration = find("behaviour").map(|b| self.calibration(&b.imagined));
         let too_kind = calibration.filter(|c| c.success_difference.ci95[0] > TOO_KIND);
         let drifting = quality
@@ -114,6 +117,12 @@ impl Workshop {
                 100.0 * less,
                 e.h,
                 100.0 * LEAST_SKILL
+            );
+            evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
+        } else if let Some(t) = short {
+            let why = format!(
+                "imagination may be believed for {} steps in the median, fewer than the {chunk} actions of a chunk that improvement compares.",
+                t.steps[1]
             );
             evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
         } else if let Some(c) = too_kind {
