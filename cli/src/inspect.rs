@@ -3,31 +3,54 @@
 use std::path::Path;
 
 use anyhow::Result;
-use episodes::{Dataset, OpenOptions};
+use episodes::{ControlRate, Dataset, OpenOptions};
 
+use crate::args::Common;
+use crate::config::RunConfig;
 use crate::progress::Progress;
-use crate::{output, tools};
+use crate::{config_file, output};
 
 /// Reads the dataset at `path`, every video included, and answers as text or JSON.
 ///
 /// # Errors
 /// `path` is no dataset, or nothing in it is sound.
-pub fn inspect(path: &Path, json: bool) -> Result<()> {
-    let spec = episodes::probe(path)?;
-    let options = OpenOptions {
-        path: path.to_owned(),
-        cache_dir: tools::cache_dir(),
-        state_keys: spec.state.into_iter().map(|feature| feature.key).collect(),
-        action_key: spec.action.key,
-        ..OpenOptions::default()
-    };
-    let dataset = open(&options)?;
-    let inspection = episodes::inspect(&dataset);
-    if json {
+pub fn inspect(path: &Path, common: &Common) -> Result<()> {
+    let mut options = chosen(path, common)?;
+    if options.control_rate == ControlRate::Recorded {
+        // To look at a recording nobody needs to know how fast it ran.
+        options.control_rate = ControlRate::IfRecorded;
+    }
+    options = complete(options)?;
+    let inspection = episodes::inspect(&open(&options)?);
+    if common.json {
         return output::answer_json(&inspection);
     }
     output::answer(&inspection.to_string());
     Ok(())
+}
+
+/// Reading options of a verb that takes a dataset rather than a run file: defaults under `--set data.…`.
+///
+/// # Errors
+/// A `--set` that is no key of the run file.
+pub fn chosen(path: &Path, common: &Common) -> Result<OpenOptions> {
+    let config: RunConfig = config_file::load(None, &common.sets())?;
+    Ok(OpenOptions { path: path.to_owned(), image_size: OpenOptions::default().image_size, ..config.data.options() })
+}
+
+/// The same with state and action chosen from what the dataset holds, where nobody chose.
+///
+/// # Errors
+/// As [`episodes::probe`].
+pub fn complete(mut options: OpenOptions) -> Result<OpenOptions> {
+    let spec = episodes::probe(&options.path, options.control_rate)?;
+    if options.state_keys.is_empty() {
+        options.state_keys = spec.state.into_iter().map(|feature| feature.key).collect();
+    }
+    if options.action_key == OpenOptions::default().action_key {
+        options.action_key = spec.action.key;
+    }
+    Ok(options)
 }
 
 /// Opens a dataset with progress on stderr.
@@ -35,8 +58,13 @@ pub fn inspect(path: &Path, json: bool) -> Result<()> {
 /// # Errors
 /// As [`Dataset::open`].
 pub fn open(options: &OpenOptions) -> Result<Dataset> {
+    Ok(with_progress(|report| Dataset::open(options, report))?)
+}
+
+/// Shows on stderr what a reader reports.
+pub fn with_progress<T>(read: impl FnOnce(&mut dyn FnMut(episodes::Progress)) -> T) -> T {
     let mut current: Option<(String, Progress)> = None;
-    let dataset = Dataset::open(options, &mut |p: episodes::Progress| {
+    let outcome = read(&mut |p: episodes::Progress| {
         if current.as_ref().is_none_or(|(what, _)| *what != p.what) {
             if let Some((_, done)) = current.take() {
                 done.finish();
@@ -50,5 +78,5 @@ pub fn open(options: &OpenOptions) -> Result<Dataset> {
     if let Some((_, progress)) = current {
         progress.finish();
     }
-    Ok(dataset?)
+    outcome
 }

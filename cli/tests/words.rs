@@ -85,8 +85,10 @@ fn help_names_every_verb_and_goes_to_stdout() -> Result<(), Error> {
     let output = rehearsal(dir.path(), &["--help"])?;
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout)?;
-    for verb in ["demo", "run", "inspect", "train", "improve", "branch", "evaluate", "pool", "view", "serve", "doctor"]
-    {
+    for verb in [
+        "demo", "run", "inspect", "convert", "train", "improve", "branch", "evaluate", "pool", "view", "serve",
+        "doctor",
+    ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(verb)), "{verb} is missing in\n{help}");
     }
     Ok(())

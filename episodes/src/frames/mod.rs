@@ -1,10 +1,11 @@
 //! Camera frames at model resolution: decoded once, then read from a memory-mapped cache file.
 //!
-//! [`ingest_videos`] and [`ingest_images`] answer from the cache when nothing changed (a matter of milliseconds)
+//! [`ingest_videos`], [`ingest_images`] and [`ingest_pixels`] answer from the cache when nothing changed (a matter of milliseconds)
 //! and otherwise decode everything once, in parallel over episodes. Training never decodes.
 
 mod cache;
 mod images;
+mod pixels;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use std::{fs, thread};
 use cache::{CacheFile, Header, KeyHasher};
 pub use images::ingest_images;
 use memmap2::Mmap;
+pub use pixels::ingest_pixels;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::check::{Sound, check};
-use super::holes::{Holes, Why, count};
 use super::info::Info;
 use super::listing::{Listed, Listing, parquet_files};
 use super::rows::{Rows, Wanted, read_file};
 use crate::dataset::Progress;
+use crate::holes::{Holes, Why, count};
 use crate::spec::DatasetSpec;
 
 /// Relative difference between the promised and the found rate that is worth a word.
