@@ -13,7 +13,7 @@ use crate::errors::UsageError;
 #[derive(Debug, Parser)]
 #[command(name = "rehearsal", version, arg_required_else_help = true, subcommand_required = true)]
 #[command(
-    after_help = "First steps:\n  rehearsal demo --quick                   the whole loop on an embedded simulated robot\n  rehearsal inspect DATASET                what is in a LeRobot dataset\n  rehearsal run --data DATASET --out DIR   the same loop on your data\n\nCtrl-C writes a checkpoint; the same command continues."
+    after_help = "First steps:\n  rehearsal demo --quick                   the whole loop on an embedded simulated robot\n  rehearsal inspect DATASET                what is in a dataset, and what is broken\n  rehearsal convert FILE.hdf5 DIR          HDF5, or older LeRobot, to LeRobot v3.0\n  rehearsal run --data DATASET --out DIR   the same loop on your data\n\nCtrl-C writes a checkpoint; the same command continues."
 )]
 pub struct Cli {
     /// What to do.
@@ -95,8 +95,20 @@ pub enum Verb {
     },
     /// What is in a dataset: features, cameras, lengths, success, and what is broken.
     Inspect {
-        /// LeRobot dataset directory (v2.0, v2.1 or v3.0).
+        /// LeRobot dataset directory (v2.0, v2.1 or v3.0), HDF5 file, or directory of HDF5 files.
         path: PathBuf,
+    },
+    /// Write any dataset that can be read as LeRobot v3.0, whole or not at all; what is broken is left out and named.
+    Convert {
+        /// LeRobot dataset directory (v2.0, v2.1 or v3.0), HDF5 file (robomimic, ALOHA, Minari, D4RL), or directory of those.
+        #[arg(value_name = "IN")]
+        input: PathBuf,
+        /// Dataset directory to write; must not exist without --append.
+        #[arg(value_name = "OUT")]
+        output: PathBuf,
+        /// Add the episodes to the LeRobot v3.0 dataset at OUT; its files with data stay as they are.
+        #[arg(long)]
+        append: bool,
     },
     /// One stage of training on its own, in the run directory --out.
     Train {

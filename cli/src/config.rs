@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use episodes::{DatasetSpec, OutcomeRule, RewardRule};
+use episodes::{ControlRate, DatasetSpec, OpenOptions, OutcomeRule, RewardRule};
 use policy::FlowConfig;
 use rl::evaluate::EvaluateConfig;
 use rl::{CriticConfig, ImproveConfig};
@@ -11,16 +11,22 @@ use world_model::WorldModelConfig;
 use world_model::quality::QualityConfig;
 
 use crate::errors::UsageError;
+use crate::tools;
 
 /// What to read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// LeRobot dataset directory.
+    /// LeRobot dataset directory, HDF5 file, or directory of HDF5 files.
     pub path: PathBuf,
+    /// Steps per second, Hz, of HDF5 files that do not say it; 0 for what the dataset says.
+    pub control_rate_hz: f64,
+    /// Read only the episodes a robomimic file lists in `mask/` under this name; empty for all.
+    pub filter_key: String,
     /// Height and width of the pictures the model sees, pixels; a multiple of 16.
     pub image_size: usize,
-    /// Columns that make up the state; empty for `observation.state`.
+    /// Columns that make up the state; empty for `observation.state`, or all vectors of an HDF5 file without it;
+    /// `["all"]` for every vector observation.
     pub state_keys: Vec<String>,
     /// The action column.
     pub action_key: String,
@@ -38,24 +44,29 @@ pub struct DataConfig {
     pub held_out: f64,
 }
 
-impl Default for DataConfig {
-    fn default() -> Self {
-        Self {
-            path: PathBuf::new(),
-            image_size: 64,
-            state_keys: Vec::new(),
-            action_key: "action".into(),
-            cameras: vec!["all".into()],
-            strict: false,
-            reward: RewardRule::Auto,
-            labels: PathBuf::new(),
-            step_cost: 0.0,
-            held_out: 0.15,
+impl DataConfig {
+    /// What the reader is told.
+    pub fn options(&self) -> OpenOptions {
+        OpenOptions {
+            path: self.path.clone(),
+            image_size: self.image_size,
+            cache_dir: tools::cache_dir(),
+            control_rate: self.control_rate(),
+            state_keys: self.state_keys.clone(),
+            action_key: self.action_key.clone(),
+            cameras: (self.cameras != ["all"]).then(|| self.cameras.clone()),
+            labels: self.labels(),
+            strict: self.strict,
+            filter_key: (!self.filter_key.is_empty()).then(|| self.filter_key.clone()),
+            max_episodes: None,
         }
     }
-}
 
-impl DataConfig {
+    /// Where the control rate comes from.
+    pub fn control_rate(&self) -> ControlRate {
+        if self.control_rate_hz == 0.0 { ControlRate::Recorded } else { ControlRate::Given(self.control_rate_hz) }
+    }
+
     /// The label file, where there is one.
     pub fn labels(&self) -> Option<PathBuf> {
         Some(self.labels.clone()).filter(|file| !file.as_os_str().is_empty())
@@ -70,6 +81,25 @@ impl DataConfig {
     /// A rule that would teach a policy to put off success.
     pub fn check(&self) -> Result<(), UsageError> {
         self.rule().fault().map_or(Ok(()), |words| Err(UsageError(words)))
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            control_rate_hz: 0.0,
+            filter_key: String::new(),
+            image_size: 64,
+            state_keys: Vec::new(),
+            action_key: "action".into(),
+            cameras: vec!["all".into()],
+            strict: false,
+            reward: RewardRule::Auto,
+            labels: PathBuf::new(),
+            step_cost: 0.0,
+            held_out: 0.15,
+        }
     }
 }
 
@@ -135,10 +165,5 @@ impl RunConfig {
         self.demo.truth_episodes = self.demo.truth_episodes.min(30);
         self.evaluate.samples = self.evaluate.samples.min(2);
         self
-    }
-
-    /// Cameras as the reader wants them.
-    pub fn cameras(&self) -> Option<Vec<String>> {
-        (self.data.cameras != ["all"]).then(|| self.data.cameras.clone())
     }
 }

@@ -3,38 +3,59 @@
 use std::path::Path;
 
 use anyhow::Result;
-use episodes::{Dataset, OpenOptions};
+use episodes::{ControlRate, Dataset, OpenOptions};
 
-use crate::config::RunConfig;
+use crate::args::Common;
+use crate::config::{DataConfig, RunConfig};
 use crate::progress::Progress;
-use crate::{config_file, output, tools};
+use crate::{config_file, output};
 
 /// Reads the dataset at `path`, every video included, and answers as text or JSON.
 ///
-/// The rule of rewards and success (`data.reward`, `data.labels`, `data.step_cost`) and `data.strict` may be `sets`.
+/// Everything under `data.` may be set, the rule of rewards and success (`data.reward`, `data.labels`,
+/// `data.step_cost`) included.
 ///
 /// # Errors
-/// `path` is no dataset, or nothing in it is sound; a set that is none.
-pub fn inspect(path: &Path, sets: &[String], json: bool) -> Result<()> {
-    let data = config_file::load::<RunConfig>(None, sets)?.data;
-    data.check()?;
-    let spec = episodes::probe(path)?;
-    let options = OpenOptions {
-        path: path.to_owned(),
-        cache_dir: tools::cache_dir(),
-        state_keys: spec.state.into_iter().map(|feature| feature.key).collect(),
-        action_key: spec.action.key,
-        labels: data.labels(),
-        strict: data.strict,
-        ..OpenOptions::default()
-    };
-    let dataset = open(&options)?;
+/// `path` is no dataset, or nothing in it is sound; a `--set` that is none.
+pub fn inspect(path: &Path, common: &Common) -> Result<()> {
+    let data = chosen(path, common)?;
+    let mut options = data.options();
+    if options.control_rate == ControlRate::Recorded {
+        // To look at a recording nobody needs to know how fast it ran.
+        options.control_rate = ControlRate::IfRecorded;
+    }
+    let dataset = open(&complete(options)?)?;
     let inspection = episodes::inspect(&dataset, &data.rule());
-    if json {
+    if common.json {
         return output::answer_json(&inspection);
     }
     output::answer(&inspection.to_string());
     Ok(())
+}
+
+/// What to read for a verb that takes a dataset rather than a run file: defaults under `--set data.…`.
+///
+/// # Errors
+/// A `--set` that is no key of the run file; a rule of rewards that makes no sense.
+pub fn chosen(path: &Path, common: &Common) -> Result<DataConfig> {
+    let config: RunConfig = config_file::load(None, &common.sets())?;
+    config.data.check()?;
+    Ok(DataConfig { path: path.to_owned(), image_size: OpenOptions::default().image_size, ..config.data })
+}
+
+/// The same with state and action chosen from what the dataset holds, where nobody chose.
+///
+/// # Errors
+/// As [`episodes::probe`].
+pub fn complete(mut options: OpenOptions) -> Result<OpenOptions> {
+    let spec = episodes::probe(&options.path, options.control_rate)?;
+    if options.state_keys.is_empty() {
+        options.state_keys = spec.state.into_iter().map(|feature| feature.key).collect();
+    }
+    if options.action_key == OpenOptions::default().action_key {
+        options.action_key = spec.action.key;
+    }
+    Ok(options)
 }
 
 /// Opens a dataset with progress on stderr.
@@ -42,8 +63,13 @@ pub fn inspect(path: &Path, sets: &[String], json: bool) -> Result<()> {
 /// # Errors
 /// As [`Dataset::open`].
 pub fn open(options: &OpenOptions) -> Result<Dataset> {
+    Ok(with_progress(|report| Dataset::open(options, report))?)
+}
+
+/// Shows on stderr what a reader reports.
+pub fn with_progress<T>(read: impl FnOnce(&mut dyn FnMut(episodes::Progress)) -> T) -> T {
     let mut current: Option<(String, Progress)> = None;
-    let dataset = Dataset::open(options, &mut |p: episodes::Progress| {
+    let outcome = read(&mut |p: episodes::Progress| {
         if current.as_ref().is_none_or(|(what, _)| *what != p.what) {
             if let Some((_, done)) = current.take() {
                 done.finish();
@@ -57,5 +83,5 @@ pub fn open(options: &OpenOptions) -> Result<Dataset> {
     if let Some((_, progress)) = current {
         progress.finish();
     }
-    Ok(dataset?)
+    outcome
 }

@@ -8,6 +8,7 @@ mod cache;
 mod clock;
 mod config;
 mod config_file;
+mod convert;
 mod crash;
 mod device;
 mod doctor;
@@ -58,7 +59,8 @@ fn dispatch(cli: &Cli) -> Result<()> {
     match &cli.verb {
         Verb::Demo { quick } => stages::demo(*quick, common),
         Verb::Run { config, quick } => stages::run(config.as_deref(), *quick, common),
-        Verb::Inspect { path } => inspect::inspect(path, &common.sets(), common.json),
+        Verb::Inspect { path } => inspect::inspect(path, common),
+        Verb::Convert { input, output, append } => convert::convert(input, output, *append, common),
         Verb::Train { what, config } => stages::train(*what, config.as_deref(), common),
         Verb::Improve { run } => stages::improve(run, common),
         Verb::Branch { run, episode, step, arms, where_it_went_wrong, horizon } => match (episode, step) {

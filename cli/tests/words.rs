@@ -85,9 +85,10 @@ fn help_names_every_verb_and_goes_to_stdout() -> Result<(), Error> {
     let output = rehearsal(dir.path(), &["--help"])?;
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout)?;
-    for verb in
-        ["demo", "run", "inspect", "train", "improve", "branch", "evaluate", "pool", "view", "serve", "cache", "doctor"]
-    {
+    for verb in [
+        "demo", "run", "inspect", "convert", "train", "improve", "branch", "evaluate", "pool", "view", "serve",
+        "cache", "doctor",
+    ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(verb)), "{verb} is missing in\n{help}");
     }
     Ok(())
@@ -196,5 +197,49 @@ fn the_cache_is_listed_and_made_smaller() -> Result<(), Error> {
         empty.starts_with("error: --evict new: the frame cache ") && empty.ends_with("frames is empty\n"),
         "{empty}"
     );
+    Ok(())
+}
+
+#[test]
+fn labels_step_cost_and_rate_are_heeded_by_inspect_and_convert_for_hdf5_too() -> Result<(), Error> {
+    let dir = tempfile::tempdir()?;
+    std::fs::write(dir.path().join("labels.csv"), "episode,success\n0,1\n2,0\n")?;
+    let run = |verb: &[&str], sets: &[&str]| {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../episodes/tests/fixtures/h5py_robomimic.hdf5");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rehearsal"));
+        command.args([verb[0], file]).args(&verb[1..]);
+        sets.iter().for_each(|set| {
+            command.args(["--set", set]);
+        });
+        command.current_dir(dir.path()).env("REHEARSAL_CACHE", dir.path().join("frames")).output()
+    };
+    let output = run(&["inspect", "--json"], &["data.labels=labels.csv", "data.step_cost=0.25"])?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(
+        (&report["episodes"], &report["success"]["episodes"], &report["fps"]),
+        (&2.into(), &1.into(), &20.0.into())
+    );
+    let rule = "There is no reward but success: the first step recorded as a success ends an episode. Success is \
+                labelled per episode in labels.csv. Every step costs 0.25 until success; an episode that fails pays it \
+                for ever.";
+    assert_eq!(report["reward_rule"], rule);
+    let left_out = serde_json::json!([{"what": "episode 10", "why": "no label (data.labels)"}]);
+    assert_eq!(report["skipped"], left_out);
+
+    let words = |output: Output| String::from_utf8(output.stderr);
+    let wrong_rate = run(&["inspect"], &["data.control_rate_hz=7", "data.step_cost=0.25"])?;
+    assert_eq!(wrong_rate.status.code(), Some(1));
+    assert!(words(wrong_rate)?.contains("recorded at 20 Hz, data.control_rate_hz says 7"));
+    let paid = run(&["inspect"], &["data.step_cost=-1"])?;
+    assert_eq!(paid.status.code(), Some(2));
+    assert!(words(paid)?.starts_with("error: data.step_cost is -1; expected 0 or more"));
+
+    let output = run(&["convert", "out"], &["data.labels=labels.csv"])?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let expected = "2 episodes, 60 frames written to out; left out: episode 10 (no label (data.labels))\n";
+    assert_eq!(String::from_utf8(output.stdout)?, expected);
+    let strict = run(&["convert", "strict"], &["data.labels=labels.csv", "data.strict=true"])?;
+    assert_eq!((strict.status.code(), dir.path().join("strict").exists()), (Some(1), false));
     Ok(())
 }

@@ -37,6 +37,12 @@ pub enum Error {
         /// The dataset.
         path: PathBuf,
     },
+    /// Nobody knows how many steps a second has.
+    #[error("{path}: the file does not say its control rate; set it with --set data.control_rate_hz=HZ")]
+    NoRate {
+        /// The dataset.
+        path: PathBuf,
+    },
     /// Nothing sound is left after skipping what is broken (or `strict` forbids skipping).
     #[error("{path}: {found}; expected {expected}")]
     NothingLeft {

@@ -20,7 +20,7 @@ const SATURATION_MARGIN: f64 = 0.01;
 pub struct Inspection {
     /// Where the data came from.
     pub source: String,
-    /// LeRobot codebase version.
+    /// LeRobot codebase version, or the name of another format.
     pub codebase_version: String,
     /// Robot type, where the dataset names one.
     pub robot_type: Option<String>,
@@ -28,8 +28,8 @@ pub struct Inspection {
     pub episodes: usize,
     /// Steps in the sound episodes.
     pub frames: usize,
-    /// Recording rate, Hz.
-    pub fps: f64,
+    /// Recording rate, Hz; absent where nobody knows it.
+    pub fps: Option<f64>,
     /// Episode lengths, steps; absent without episodes.
     pub lengths: Option<Lengths>,
     /// Colour cameras.
@@ -157,7 +157,7 @@ pub fn inspect(dataset: &Dataset, rule: &OutcomeRule) -> Inspection {
         report.doubts.extend(doubts::camera(&camera.key, camera.still_share));
     }
     report.timing = dataset.timing;
-    report.doubts.extend(doubts::clock(report.timing.as_ref(), report.fps));
+    report.doubts.extend(report.fps.and_then(|fps| doubts::clock(report.timing.as_ref(), fps)));
     report
 }
 
@@ -172,7 +172,7 @@ fn summarise(spec: &DatasetSpec, episodes: &[Episode], skipped: &[Skipped], rule
         robot_type: spec.robot_type.clone(),
         episodes: episodes.len(),
         frames: episodes.iter().map(|e| e.len).sum(),
-        fps: spec.control_rate_hz,
+        fps: Some(spec.control_rate_hz).filter(|hz| *hz > 0.0),
         lengths: lengths(episodes),
         cameras: spec
             .cameras

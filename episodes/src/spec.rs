@@ -35,11 +35,11 @@ pub struct CameraFeature {
 pub struct DatasetSpec {
     /// Where the data came from, as the user wrote it.
     pub source: String,
-    /// LeRobot codebase version, e.g. `v3.0`.
+    /// LeRobot codebase version, e.g. `v3.0`, or the name of another format, e.g. `robomimic HDF5`.
     pub codebase_version: String,
     /// Robot type, where the dataset names one.
     pub robot_type: Option<String>,
-    /// Control and recording rate, Hz.
+    /// Control and recording rate, Hz; 0 only where [`crate::ControlRate::IfRecorded`] let it be unknown.
     pub control_rate_hz: f64,
     /// Vector observations, in the order in which they are concatenated.
     pub state: Vec<VectorFeature>,
@@ -65,6 +65,20 @@ impl DatasetSpec {
     pub fn action_len(&self) -> usize {
         self.action.len
     }
+}
+
+/// The first value that is no number, in words; `values` are rows of the concatenated features.
+pub(crate) fn first_not_finite(values: &[f32], features: &[VectorFeature]) -> Option<String> {
+    let bad = values.iter().position(|x| !x.is_finite())?;
+    let width: usize = features.iter().map(|feature| feature.len).sum();
+    let (frame, element) = (bad / width, bad % width);
+    // Features are ordered by offset: the last that starts at or before the element contains it.
+    let feature = features.iter().rev().find(|feature| feature.offset <= element);
+    let name = feature.map_or(String::new(), |feature| {
+        let inside = element - feature.offset;
+        format!("{} element {inside} ({})", feature.key, feature.names[inside])
+    });
+    Some(format!("{name} is {} at frame {frame}", values[bad]))
 }
 
 /// Something that was left out, and why.

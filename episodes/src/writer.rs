@@ -1,11 +1,14 @@
-//! Recorded episodes out to a LeRobot v3.0 dataset with embedded PNG pictures.
+//! Recorded episodes out to a LeRobot v3.0 dataset with embedded pictures.
 //!
 //! Everything is written to a hidden sibling directory that takes its final name only in
-//! [`LeRobotWriter::finish`]: an interrupted recording never looks like a dataset.
+//! [`LeRobotWriter::finish`]: an interrupted recording never looks like a dataset. What is appended to a dataset moves
+//! into it file by file, `info.json` last, and no file with data of before is touched.
 
 mod arrays;
 mod columns;
+mod existing;
 mod meta;
+mod pictures;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,9 +17,11 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
-use crate::{DatasetSpec, Error, RecordedEpisode};
+use crate::{DatasetSpec, Episode, Error, RecordedEpisode};
 use columns::Columns;
+use existing::Existing;
 use meta::EpisodeRow;
+pub(crate) use pictures::Encoded;
 
 /// LeRobot's defaults: a new data file after this many bytes, a new directory after this many files.
 const DATA_FILE_MB: usize = 100;
@@ -32,6 +37,8 @@ pub struct LeRobotWriter {
     spec: DatasetSpec,
     final_dir: PathBuf,
     partial_dir: PathBuf,
+    /// The dataset that is added to, if one is.
+    existing: Option<Existing>,
     columns: Option<Columns>,
     file: Option<ArrowWriter<File>>,
     file_number: usize,
@@ -51,27 +58,46 @@ impl LeRobotWriter {
     /// [`Error::BadFile`] if `dir` already exists or the spec contradicts itself, [`Error::Io`] if the disk
     /// refuses.
     pub fn create(dir: impl AsRef<Path>, spec: &DatasetSpec) -> Result<Self, Error> {
-        let final_dir = dir.as_ref().to_path_buf();
-        let bad = |found: String, expected: &str| Error::BadFile {
-            found,
-            expected: expected.to_owned(),
-            path: final_dir.clone(),
-        };
+        let final_dir = dir.as_ref();
         if final_dir.exists() {
             return Err(bad(
+                final_dir,
                 "already exists".to_owned(),
                 "a path that does not exist yet (choose another output path or remove this one)",
             ));
         }
+        Self::start(final_dir, spec)
+    }
+
+    /// Starts episodes that will be added to the LeRobot v3.0 dataset at `dir`; its files with data stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::NotADataset`] and [`Error::BadFile`] if there is no such dataset, it is damaged, or its features, shapes
+    /// or rate are not those of `spec`; [`Error::Io`] if the disk refuses.
+    pub fn append(dir: impl AsRef<Path>, spec: &DatasetSpec) -> Result<Self, Error> {
+        let final_dir = dir.as_ref();
+        let existing = Existing::read(final_dir)?;
+        let columns = Columns::new(spec, existing.has_intervention());
+        existing.refuse_unless_same(spec, &columns)?;
+        let mut writer = Self::start(final_dir, spec)?;
+        writer.columns = Some(columns);
+        writer.file_number = existing.next_data_file;
+        writer.frames = existing.frames;
+        writer.tasks.clone_from(&existing.tasks);
+        writer.existing = Some(existing);
+        Ok(writer)
+    }
+
+    fn start(final_dir: &Path, spec: &DatasetSpec) -> Result<Self, Error> {
         let Some(name) = final_dir.file_name() else {
-            return Err(bad("the path has no last name".to_owned(), "a directory name to create"));
+            return Err(bad(final_dir, "the path has no last name".to_owned(), "a directory name to create"));
         };
         if let Some(f) = spec.state.iter().chain([&spec.action]).find(|f| f.names.len() != f.len) {
             let found = format!("feature '{}' has {} elements but {} names", f.key, f.len, f.names.len());
-            return Err(bad(found, "one name per element"));
+            return Err(bad(final_dir, found, "one name per element"));
         }
         if !(spec.control_rate_hz.is_finite() && spec.control_rate_hz > 0.0) {
-            return Err(bad(format!("a control rate of {} Hz", spec.control_rate_hz), "a positive rate"));
+            return Err(bad(final_dir, format!("a control rate of {} Hz", spec.control_rate_hz), "a positive rate"));
         }
         let partial_name = format!(".{}.partial-{}", name.to_string_lossy(), std::process::id());
         let partial_dir = final_dir.with_file_name(partial_name);
@@ -82,8 +108,9 @@ impl LeRobotWriter {
         fs::create_dir_all(partial_dir.join("meta")).map_err(io("cannot create", &partial_dir))?;
         Ok(Self {
             spec: spec.clone(),
-            final_dir,
+            final_dir: final_dir.to_path_buf(),
             partial_dir,
+            existing: None,
             columns: None,
             file: None,
             file_number: 0,
@@ -100,29 +127,38 @@ impl LeRobotWriter {
     /// [`Error::BadFile`] if the episode does not have the shapes the spec promises, [`Error::Io`] if the disk
     /// refuses. An episode that was refused leaves the dataset as it was.
     pub fn push(&mut self, recorded: &RecordedEpisode) -> Result<(), Error> {
-        let episode = &recorded.episode;
+        let has_intervention = recorded.episode.intervention.is_some();
+        // Only to know the cameras' shapes; what is kept is decided with the episode.
+        let cameras = match &self.columns {
+            Some(columns) => columns.encode(recorded),
+            None => Columns::new(&self.spec, has_intervention).encode(recorded),
+        };
+        let cameras = cameras.map_err(|(found, expected)| self.refusal(&found, expected))?;
+        self.push_encoded(&recorded.episode, cameras)
+    }
+
+    /// [`LeRobotWriter::push`] with pictures that need no more work.
+    pub(crate) fn push_encoded(&mut self, episode: &Episode, cameras: Vec<Encoded>) -> Result<(), Error> {
+        let is_first = self.rows.is_empty() && self.existing.is_none();
         let columns = match self.columns.take() {
             Some(columns) => columns,
             None => Columns::new(&self.spec, episode.intervention.is_some()),
         };
-        let checked = columns.check(recorded);
-        let columns = self.columns.insert(columns);
+        let checked = columns.check(episode, &cameras);
+        self.columns = Some(columns);
         if let Err((found, expected)) = checked {
-            if self.rows.is_empty() {
+            if is_first {
                 self.columns = None;
             }
-            let found = format!("episode {}: {found}", self.rows.len());
-            return Err(Error::BadFile { found, expected, path: self.final_dir.clone() });
+            return Err(self.refusal(&found, expected));
         }
-        let pictures = columns.encode_pictures(recorded).map_err(|e| {
-            let source = std::io::Error::other(e);
-            Error::Io { doing: "cannot encode a picture for", source, path: self.final_dir.clone() }
-        })?;
+        let index = self.existing.as_ref().map_or(0, |existing| existing.episodes) + self.rows.len();
         let task_index = self.tasks.iter().position(|t| *t == episode.task).unwrap_or_else(|| {
             self.tasks.push(episode.task.clone());
             self.tasks.len() - 1
         });
         let row = EpisodeRow {
+            index,
             task: episode.task.clone(),
             length: episode.len,
             chunk_index: self.file_number / CHUNK_FILES,
@@ -130,21 +166,27 @@ impl LeRobotWriter {
             first_frame: self.frames,
         };
         let path = self.partial_dir.join(meta::data_file(row.chunk_index, row.file_index));
-        let batch = columns
-            .batch(episode, pictures, self.rows.len(), self.frames, task_index)
-            .map_err(|e| parquet_error(&path, e))?;
+        let Some(columns) = &mut self.columns else { return Ok(()) };
+        columns.count(episode, &cameras, index, self.frames, task_index);
+        let batch =
+            columns.batch(episode, cameras, index, self.frames, task_index).map_err(|e| parquet_error(&path, e))?;
         let file = match &mut self.file {
             Some(file) => file,
             None => self.file.insert(open_parquet(&path, batch.schema())?),
         };
         file.write(&batch).and_then(|()| file.flush()).map_err(|e| parquet_error(&path, e))?;
-        columns.count(recorded, self.rows.len(), self.frames, task_index);
         self.frames += episode.len;
         self.rows.push(row);
         if file.bytes_written() >= DATA_FILE_MB << 20 {
             self.close_file()?;
         }
         Ok(())
+    }
+
+    /// The error for an episode of the wrong shape.
+    fn refusal(&self, found: &str, expected: String) -> Error {
+        let found = format!("episode {}: {found}", self.rows.len());
+        Error::BadFile { found, expected, path: self.final_dir.clone() }
     }
 
     /// Writes the metadata and gives the dataset its final name.
@@ -160,11 +202,18 @@ impl LeRobotWriter {
                 path: self.final_dir.clone(),
             });
         };
-        meta::write(&self.partial_dir, &self.spec, columns, &self.tasks, &self.rows)?;
-        fs::rename(&self.partial_dir, &self.final_dir)
-            .map_err(io("cannot move the finished dataset to", &self.final_dir))?;
-        self.finished = true;
-        Ok(())
+        let existing = self.existing.as_ref();
+        meta::write(&self.partial_dir, &self.spec, columns, &self.tasks, &self.rows, existing)?;
+        match existing {
+            // What is left of the partial directory is removed on drop.
+            Some(existing) => existing.move_in(&self.partial_dir, &self.final_dir, self.file_number),
+            None => {
+                fs::rename(&self.partial_dir, &self.final_dir)
+                    .map_err(io("cannot move the finished dataset to", &self.final_dir))?;
+                self.finished = true;
+                Ok(())
+            }
+        }
     }
 
     fn close_file(&mut self) -> Result<(), Error> {
@@ -192,6 +241,10 @@ fn open_parquet(path: &Path, schema: arrow::datatypes::SchemaRef) -> Result<Arro
     let file = File::create(path).map_err(io("cannot write", path))?;
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
     ArrowWriter::try_new(file, schema, Some(properties)).map_err(|e| parquet_error(path, e))
+}
+
+fn bad(path: &Path, found: String, expected: &str) -> Error {
+    Error::BadFile { found, expected: expected.to_owned(), path: path.to_path_buf() }
 }
 
 fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {

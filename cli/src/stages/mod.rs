@@ -260,7 +260,7 @@ fn configure(file: Option<&Path>, quick: bool, common: &Common) -> Result<RunCon
         return Err(UsageError("no dataset; name one with --data PATH (or data.path in the run file)".into()).into());
     }
     if file.is_none() {
-        let spec = episodes::probe(&config.data.path)?;
+        let spec = episodes::probe(&config.data.path, config.data.control_rate())?;
         config = config_file::load_over(RunConfig::for_dataset(&spec), None, &sets)?;
     }
     if quick {
@@ -288,7 +288,7 @@ fn begin(dir: &Path, config: &RunConfig, command: &str, common: &Common) -> Resu
 
 fn open_workshop(dir: &Path, config: RunConfig, command: &str, common: &Common) -> Result<(Workshop, String)> {
     // The data first: a path that is no dataset must not leave a run directory behind.
-    episodes::probe(&config.data.path)?;
+    episodes::probe(&config.data.path, config.data.control_rate())?;
     let (run, device, words) = begin(dir, &config, command, common)?;
     let dataset = open_data(&config)?;
     Ok((Workshop::new(run, config, dataset, &device, common.minutes)?, words))

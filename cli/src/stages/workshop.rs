@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use burn::module::Module;
 use burn::tensor::Device;
-use episodes::{Dataset, OpenOptions};
+use episodes::Dataset;
 use policy::FlowPolicy;
 use rl::Critic;
 use world_model::{Corpus, Embeddings, WorldModel};
 
 use crate::config::RunConfig;
+use crate::inspect;
 use crate::run_dir::{RunDir, write_atomic};
-use crate::{inspect, tools};
 
 use super::training::restore_module;
 
@@ -38,17 +38,7 @@ pub struct Workshop {
 /// As [`Dataset::open`]; a rule of rewards that makes no sense.
 pub fn open_data(config: &RunConfig) -> Result<Dataset> {
     config.data.check()?;
-    inspect::open(&OpenOptions {
-        path: config.data.path.clone(),
-        image_size: config.data.image_size,
-        cache_dir: tools::cache_dir(),
-        state_keys: config.data.state_keys.clone(),
-        action_key: config.data.action_key.clone(),
-        cameras: config.cameras(),
-        labels: config.data.labels(),
-        strict: config.data.strict,
-        max_episodes: None,
-    })
+    inspect::open(&config.data.options())
 }
 
 impl Workshop {

@@ -1,11 +1,12 @@
 //! Camera frames at model resolution: decoded once, then read from a memory-mapped cache file.
 //!
-//! [`ingest_videos`] and [`ingest_images`] answer from the cache when nothing changed (a matter of milliseconds)
+//! [`ingest_videos`], [`ingest_images`] and [`ingest_pixels`] answer from the cache when nothing changed (a matter of milliseconds)
 //! and otherwise decode everything once, in parallel over episodes. Training never decodes.
 
 mod cache;
 mod images;
 mod keeping;
+mod pixels;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ pub(crate) use images::decode_picture;
 pub use images::ingest_images;
 pub use keeping::{CacheEntry, cache_entries, evict};
 use memmap2::Mmap;
+pub use pixels::ingest_pixels;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -7,8 +7,14 @@ use super::Inspection;
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let robot = self.robot_type.as_deref().unwrap_or("unnamed robot");
-        writeln!(f, "{}  (LeRobot {}, {robot})", self.source, self.codebase_version)?;
-        write!(f, "  {} episodes, {} frames at {} Hz", self.episodes, self.frames, self.fps)?;
+        // Versions are LeRobot's; other formats go by their name.
+        let lerobot = if self.codebase_version.starts_with('v') { "LeRobot " } else { "" };
+        writeln!(f, "{}  ({lerobot}{}, {robot})", self.source, self.codebase_version)?;
+        write!(f, "  {} episodes, {} frames ", self.episodes, self.frames)?;
+        match self.fps {
+            Some(fps) => write!(f, "at {fps} Hz")?,
+            None => write!(f, "at an unknown rate (set data.control_rate_hz to learn from them)")?,
+        }
         match self.lengths {
             Some(l) => writeln!(f, "; lengths {} to {}, median {} steps", l.min, l.max, l.median)?,
             None => writeln!(f)?,

@@ -1,17 +1,15 @@
 //! The pictures of the sound episodes: every camera ends up in one frame store, in the order of the episodes.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::check::Sound;
-use super::holes::Why;
 use super::images::Pictures;
 use crate::error::Error;
 use crate::frames::{FrameStore, Place, Segment, VideoJob, ingest_videos};
+use crate::holes::Why;
 use crate::spec::DatasetSpec;
-
-/// Episodes without usable pictures of one camera: position among the sound ones, and why.
-pub(crate) type Unseen = BTreeMap<usize, Why>;
+use crate::survey::{Picture, Unseen};
+use crate::video::{DecodeError, Video, match_times};
 
 /// What all cameras have in common.
 pub(crate) struct Cameras<'a> {
@@ -20,7 +18,7 @@ pub(crate) struct Cameras<'a> {
     /// Its shapes and names.
     pub spec: &'a DatasetSpec,
     /// The camera keys that are videos, in the order of [`Sound::videos`].
-    pub video_keys: &'a [&'a str],
+    pub video_keys: &'a [String],
     /// The episodes whose pictures are wanted.
     pub sound: &'a [Sound],
     /// What [`super::rows::Source::file`] counts.
@@ -46,13 +44,51 @@ impl Cameras<'_> {
         Place { cache_dir: self.cache_dir, dataset: self.root }
     }
 
+    /// What one camera saw in one episode, at the recorded size; see [`crate::survey::Survey::pictures`].
+    pub fn pictures(
+        &self,
+        position: usize,
+        camera: usize,
+        receive: &mut dyn FnMut(Picture) -> Result<(), Error>,
+    ) -> Result<Result<(), Why>, Error> {
+        let key = &self.spec.cameras[camera].key;
+        let Some(video) = self.video_keys.iter().position(|video| video == key) else {
+            let only = std::slice::from_ref(&self.sound[position]);
+            return Pictures::new(self.root, key, only, self.data_files).each(receive);
+        };
+        let sound = &self.sound[position];
+        let place = &sound.videos[video];
+        let unusable = |why: String| Why::in_file(format!("video of camera {key} is unusable ({why})"), &place.file);
+        let opened = Video::open(&self.root.join(&place.file)).and_then(|video| {
+            let wanted = match_times(video.times_s(), place.from_s, self.spec.control_rate_hz, sound.episode.len)?;
+            Ok((video, wanted))
+        });
+        let (video, wanted) = match opened {
+            Ok(opened) => opened,
+            Err(why) => return Ok(Err(unusable(why))),
+        };
+        let mut refused = None;
+        let decoded = video.decode(&wanted, &mut |rgb, width, height| {
+            receive(Picture::Rgb { pixels: rgb.to_vec(), height, width }).map_err(|error| {
+                refused = Some(error);
+                std::io::Error::other("the receiver of the pictures failed")
+            })
+        });
+        match (decoded, refused) {
+            (_, Some(error)) => Err(error),
+            (Ok(()), None) => Ok(Ok(())),
+            (Err(DecodeError::Video(why)), None) => Ok(Err(unusable(why))),
+            (Err(DecodeError::Output(error)), None) => Ok(Err(unusable(error.to_string()))),
+        }
+    }
+
     fn ingest_videos(
         &self,
         video: usize,
         size: usize,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<(FrameStore, Unseen), Error> {
-        let key = self.video_keys[video];
+        let key = &self.video_keys[video];
         let jobs = self.jobs(video);
         let (store, failures) = ingest_videos(key, &jobs, size, self.place(), progress)?;
         let place = |index: usize| self.sound.binary_search_by_key(&index, |sound| sound.episode.index).ok();

@@ -3,7 +3,7 @@
 use super::listing::{Listed, VideoPlace};
 use super::rows::{Extra, Rows, Source};
 use crate::episode::Episode;
-use crate::spec::{DatasetSpec, VectorFeature};
+use crate::spec::{DatasetSpec, first_not_finite};
 
 /// An episode whose rows are sound.
 #[derive(Debug)]
@@ -36,8 +36,10 @@ pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec, label: 
     let span_s = rows.extra(Extra::TimeS).map_or(Ok(0.0), check_clock)?;
     let times_s = rows.extra(Extra::TimeS).unwrap_or_default();
     let steps_s = times_s.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    check_finite(&rows.state, &spec.state, spec.state_len())?;
-    check_finite(&rows.action, std::slice::from_ref(&spec.action), spec.action_len())?;
+    let bad = first_not_finite(&rows.state, &spec.state);
+    if let Some(why) = bad.or_else(|| first_not_finite(&rows.action, std::slice::from_ref(&spec.action))) {
+        return Err(why);
+    }
     let reward: Option<Vec<f32>> =
         complete(&rows, Extra::Reward, "next.reward")?.map(|column| column.iter().map(|&x| x as f32).collect());
     let flags = |column: &[f64]| -> Vec<bool> { column.iter().map(|&x| x > 0.5).collect() };
@@ -97,20 +99,6 @@ fn check_clock(times_s: &[f64]) -> Result<f64, String> {
         return Err(format!("timestamp {how} from {from:.3} s to {to:.3} s at frame {}", frame + 1));
     }
     Ok(times_s.last().zip(times_s.first()).map_or(0.0, |(last, first)| last - first))
-}
-
-fn check_finite(values: &[f32], features: &[VectorFeature], width: usize) -> Result<(), String> {
-    let Some(bad) = values.iter().position(|x| !x.is_finite()) else {
-        return Ok(());
-    };
-    let (frame, element) = (bad / width, bad % width);
-    // Features are ordered by offset: the last that starts at or before the element contains it.
-    let feature = features.iter().rev().find(|feature| feature.offset <= element);
-    let name = feature.map_or(String::new(), |feature| {
-        let inside = element - feature.offset;
-        format!("{} element {inside} ({})", feature.key, feature.names[inside])
-    });
-    Err(format!("{name} is {} at frame {frame}", values[bad]))
 }
 
 /// An optional column that must have a value in every row.

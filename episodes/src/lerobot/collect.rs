@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::check::{Sound, check};
-use super::holes::{Holes, Why, count};
 use super::info::Info;
 use super::listing::{Listed, Listing, parquet_files};
 use super::rows::{Rows, Wanted, read_file};
 use super::table::CORRUPT;
 use crate::dataset::Progress;
 use crate::guard::guarded;
+use crate::holes::{Holes, Why, count};
 use crate::outcome::Labels;
 use crate::spec::DatasetSpec;
 

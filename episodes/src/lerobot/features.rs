@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::holes::Holes;
 use super::info::{Feature, Info};
 use crate::error::Error;
+use crate::holes::Holes;
 use crate::spec::{CameraFeature, DatasetSpec, VectorFeature};
 
 /// More elements than any state or action has; a broken shape must not exhaust the memory.
@@ -59,9 +59,14 @@ pub(crate) fn default_state_keys(info: &Info) -> Vec<String> {
     if info.features.contains_key(STATE) {
         return vec![STATE.to_owned()];
     }
-    let observations = info.features.iter().filter(|(key, f)| key.starts_with("observation") && f.is_numeric());
-    let keys: Vec<String> = observations.map(|(key, _)| key.clone()).collect();
+    let keys = every_state_key(info);
     if keys.is_empty() { vec![STATE.to_owned()] } else { keys }
+}
+
+/// Every numeric observation.
+pub(crate) fn every_state_key(info: &Info) -> Vec<String> {
+    let observations = info.features.iter().filter(|(key, f)| key.starts_with("observation") && f.is_numeric());
+    observations.map(|(key, _)| key.clone()).collect()
 }
 
 /// Column to offer as action where nobody has chosen: `action`, else the first numeric column so prefixed.

@@ -9,14 +9,14 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 
-use super::cameras::Unseen;
 use super::check::Sound;
-use super::holes::Why;
 use super::info::stays_inside;
 use super::table::{CORRUPT, Table};
 use crate::error::Error;
 use crate::frames::{FrameStore, Place, decode_picture, ingest_images};
 use crate::guard::guarded;
+use crate::holes::Why;
+use crate::survey::{Picture, Unseen};
 
 /// Pictures held in memory at a time.
 const PICTURES_PER_BATCH: usize = 32;
@@ -73,6 +73,15 @@ impl<'a> Pictures<'a> {
             }
             unseen.append(&mut found);
         }
+    }
+
+    /// Hands over every picture as it was recorded, until one cannot be read; see
+    /// [`crate::survey::Survey::pictures`].
+    pub fn each(&self, receive: &mut dyn FnMut(Picture) -> Result<(), Error>) -> Result<Result<(), Why>, Error> {
+        let mut found = Unseen::new();
+        // Pictures after an unreadable one are black; the caller learns of it and throws them away.
+        self.walk(&Unseen::new(), &mut found, &mut |_, encoded| receive(Picture::Encoded(encoded.to_vec())))?;
+        Ok(found.pop_first().map_or(Ok(()), |(_, why)| Err(why)))
     }
 
     /// Hash of where the pictures come from.

@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::error::Error;
 
 /// What can be read, as said in errors.
-const SUPPORTED: &str = "a LeRobot dataset of version v2.0, v2.1 or v3.0";
+const SUPPORTED: &str =
+    "a LeRobot dataset of version v2.0, v2.1 or v3.0, or HDF5 files (robomimic, ALOHA, Minari, D4RL)";
 
 /// How a dataset is spread over files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

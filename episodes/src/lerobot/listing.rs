@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::columns::{doubles, first_texts, integers, texts};
-use super::holes::{Holes, Why};
 use super::info::{Info, Layout};
 use super::table::{Table, convert};
+use crate::holes::{Holes, Why};
 
 /// Where an episode's frames of one camera begin.
 #[derive(Clone, Debug, PartialEq)]

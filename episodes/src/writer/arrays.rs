@@ -46,9 +46,10 @@ pub(super) fn vector_array(len: usize, values: Vec<f32>) -> Result<ArrayRef, Arr
     Ok(Arc::new(FixedSizeListArray::try_new(Arc::new(element_field()), len as i32, values, None)?))
 }
 
-/// Pictures as Hugging Face `datasets` embeds them: PNG bytes and a file name.
+/// Pictures as Hugging Face `datasets` embeds them: PNG or JPEG bytes and a file name.
 pub(super) fn picture_array(pictures: Vec<Vec<u8>>) -> Result<ArrayRef, ArrowError> {
-    let paths = (0..pictures.len()).map(|t| format!("frame-{t:06}.png"));
+    let ending = |bytes: &[u8]| if bytes.starts_with(&[0xff, 0xd8]) { "jpg" } else { "png" };
+    let paths = pictures.iter().enumerate().map(|(t, bytes)| format!("frame-{t:06}.{}", ending(bytes)));
     let paths: ArrayRef = Arc::new(StringArray::from_iter_values(paths));
     let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(pictures));
     Ok(Arc::new(StructArray::try_new(picture_fields(), vec![bytes, paths], None)?))

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Float32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
-use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::arrays;
+use super::pictures::Encoded;
 use crate::normaliser::Moments;
+use crate::survey::Picture;
 use crate::{DatasetSpec, Episode, RecordedEpisode, VectorFeature};
 
 /// What one column holds.
@@ -56,9 +57,6 @@ pub(super) struct Columns {
     action_len: usize,
     frames: u64,
 }
-
-/// PNG bytes per camera and frame.
-pub(super) type Pictures = Vec<Vec<Vec<u8>>>;
 
 impl Columns {
     pub(super) fn new(spec: &DatasetSpec, has_intervention: bool) -> Self {
@@ -126,8 +124,7 @@ impl Columns {
     }
 
     /// Compares an episode's shapes with the columns; `Err` is (found, expected).
-    pub(super) fn check(&self, recorded: &RecordedEpisode) -> Result<(), (String, String)> {
-        let e = &recorded.episode;
+    pub(super) fn check(&self, e: &Episode, cameras: &[Encoded]) -> Result<(), (String, String)> {
         let same = |what: &str, found: usize, expected: usize| {
             if found == expected {
                 Ok(())
@@ -140,12 +137,16 @@ impl Columns {
         }
         same("state values", e.state.len(), e.len * self.state_len)?;
         same("action values", e.action.len(), e.len * self.action_len)?;
-        let cameras = self.columns.iter().filter(|c| matches!(c.kind, Kind::Camera { .. })).count();
-        same("cameras", recorded.frames.len(), cameras)?;
+        let declared = self.columns.iter().filter(|c| matches!(c.kind, Kind::Camera { .. })).count();
+        same("cameras", cameras.len(), declared)?;
         for c in &self.columns {
             if let Kind::Camera { position, height, width } = c.kind {
-                let what = format!("bytes of pictures of {}", c.key);
-                same(&what, recorded.frames[position].len(), e.len * height * width * 3)?;
+                same(&format!("pictures of {}", c.key), cameras[position].len(), e.len)?;
+                let (found_height, found_width) = cameras[position].size.unwrap_or((height, width));
+                if (found_height, found_width) != (height, width) {
+                    let found = format!("pictures of {} with {found_height}x{found_width} pixels", c.key);
+                    return Err((found, format!("{height}x{width}")));
+                }
             }
         }
         let declared = |found: Option<usize>, what: &str, wanted: fn(&Kind) -> bool| match (
@@ -162,34 +163,39 @@ impl Columns {
         declared(e.intervention.as_ref().map(Vec::len), "intervention", |k| matches!(k, Kind::Intervention))
     }
 
-    /// All pictures as PNG, lossless.
-    pub(super) fn encode_pictures(&self, recorded: &RecordedEpisode) -> Result<Pictures, image::ImageError> {
-        let cameras = self.columns.iter().filter_map(|c| match c.kind {
-            Kind::Camera { position, height, width } => Some((position, height, width)),
-            _ => None,
-        });
-        cameras
-            .map(|(position, height, width)| {
-                let frames: Vec<&[u8]> = recorded.frames[position].chunks_exact(height * width * 3).collect();
-                frames.into_par_iter().map(|rgb| arrays::png(rgb, height, width)).collect()
-            })
-            .collect()
+    /// Recorded pixels of every camera as PNG, lossless; `Err` is (found, expected).
+    pub(super) fn encode(&self, recorded: &RecordedEpisode) -> Result<Vec<Encoded>, (String, String)> {
+        let mut cameras: Vec<Encoded> = recorded.frames.iter().map(|_| Encoded::new()).collect();
+        for c in &self.columns {
+            let Kind::Camera { position, height, width } = c.kind else { continue };
+            // Too few cameras are named when the episode is checked.
+            let Some(frames) = recorded.frames.get(position) else { continue };
+            let (len, bytes) = (recorded.episode.len, height * width * 3);
+            if frames.len() != len * bytes {
+                let found = format!("{} bytes of pictures of {}", frames.len(), c.key);
+                return Err((found, format!("{} for {len} steps", len * bytes)));
+            }
+            let rgb = |pixels: &[u8]| Picture::Rgb { pixels: pixels.to_vec(), height, width };
+            let pictures = frames.chunks_exact(bytes.max(1)).map(rgb).collect();
+            cameras[position].extend(pictures).map_err(|why| (why, "pictures that can be written".to_owned()))?;
+        }
+        Ok(cameras)
     }
 
     /// One episode as a record batch of `len` rows.
     pub(super) fn batch(
         &self,
         e: &Episode,
-        pictures: Pictures,
+        cameras: Vec<Encoded>,
         episode_index: usize,
         first_frame: usize,
         task_index: usize,
     ) -> Result<RecordBatch, ArrowError> {
-        let mut pictures = pictures.into_iter();
+        let mut cameras = cameras.into_iter().map(|camera| camera.pictures);
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for c in &self.columns {
             arrays.push(match &c.kind {
-                Kind::Camera { .. } => arrays::picture_array(pictures.next().unwrap_or_default())?,
+                Kind::Camera { .. } => arrays::picture_array(cameras.next().unwrap_or_default())?,
                 Kind::State { .. } | Kind::Action => {
                     arrays::vector_array(c.len, self.values(c, e, 0, 0, 0).map(|x| x as f32).collect())?
                 }
@@ -209,21 +215,17 @@ impl Columns {
     /// Takes an episode into the running statistics.
     pub(super) fn count(
         &mut self,
-        recorded: &RecordedEpisode,
+        e: &Episode,
+        cameras: &[Encoded],
         episode_index: usize,
         first_frame: usize,
         task_index: usize,
     ) {
-        let e = &recorded.episode;
         let mut columns = std::mem::take(&mut self.columns);
         for c in &mut columns {
             let mut moments = std::mem::take(&mut c.moments);
             match c.kind {
-                Kind::Camera { position, .. } => {
-                    for (i, &byte) in recorded.frames[position].iter().enumerate() {
-                        moments[i % 3].add(f64::from(byte) / 255.0);
-                    }
-                }
+                Kind::Camera { position, .. } => cameras[position].count_into(&mut moments),
                 _ => {
                     for (i, x) in self.values(c, e, episode_index, first_frame, task_index).enumerate() {
                         moments[i % c.len].add(x);

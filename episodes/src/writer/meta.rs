@@ -9,11 +9,13 @@ use arrow::datatypes::{DataType, Field, Schema};
 use serde_json::{Value, json};
 
 use super::columns::Columns;
+use super::existing::Existing;
 use super::{CHUNK_FILES, DATA_FILE_MB, io, open_parquet, parquet_error};
 use crate::{DatasetSpec, Error};
 
 /// One line of the list of episodes.
 pub(super) struct EpisodeRow {
+    pub(super) index: usize,
     pub(super) task: String,
     pub(super) length: usize,
     pub(super) chunk_index: usize,
@@ -21,22 +23,31 @@ pub(super) struct EpisodeRow {
     pub(super) first_frame: usize,
 }
 
+/// Where data files are, as Python formats it.
+pub(super) const DATA_PATH: &str = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet";
+
 /// Path of a data file below the dataset's root.
 pub(super) fn data_file(chunk_index: usize, file_index: usize) -> String {
     format!("data/chunk-{chunk_index:03}/file-{file_index:03}.parquet")
 }
 
-/// Writes all of `meta/`.
+/// Path of a file of the list of episodes below the dataset's root.
+pub(super) fn episodes_file(number: usize) -> String {
+    format!("meta/episodes/chunk-{:03}/file-{:03}.parquet", number / CHUNK_FILES, number % CHUNK_FILES)
+}
+
+/// Writes all of `meta/` for the rows of this session, after those of `existing`, if any.
 pub(super) fn write(
     dir: &Path,
     spec: &DatasetSpec,
     columns: &Columns,
     tasks: &[String],
     rows: &[EpisodeRow],
+    existing: Option<&Existing>,
 ) -> Result<(), Error> {
     let rate_hz = spec.control_rate_hz;
     let frames: usize = rows.iter().map(|r| r.length).sum();
-    let info = json!({
+    let mut info = json!({
         "codebase_version": "v3.0",
         "robot_type": spec.robot_type,
         "total_episodes": rows.len(),
@@ -48,14 +59,21 @@ pub(super) fn write(
         // LeRobot declares whole numbers here.
         "fps": if rate_hz.fract() == 0.0 { json!(rate_hz as u64) } else { json!(rate_hz) },
         "splits": {"train": format!("0:{}", rows.len())},
-        "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
+        "data_path": DATA_PATH,
         "video_path": null,
         "features": columns.info_features(),
     });
+    let mut stats = columns.stats();
+    let mut episodes_number = 0;
+    if let Some(existing) = existing {
+        info = existing.info(rows.len(), frames, tasks.len());
+        stats = existing.stats(stats);
+        episodes_number = existing.next_episodes_file;
+    }
     write_json(&dir.join("meta/info.json"), &info)?;
-    write_json(&dir.join("meta/stats.json"), &columns.stats())?;
+    write_json(&dir.join("meta/stats.json"), &stats)?;
     write_tasks(&dir.join("meta/tasks.parquet"), tasks)?;
-    write_episodes(&dir.join("meta/episodes/chunk-000/file-000.parquet"), rows)
+    write_episodes(&dir.join(episodes_file(episodes_number)), rows, episodes_number)
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<(), Error> {
@@ -83,26 +101,26 @@ fn write_tasks(path: &Path, tasks: &[String]) -> Result<(), Error> {
     write_table(path, schema, columns)
 }
 
-fn write_episodes(path: &Path, rows: &[EpisodeRow]) -> Result<(), Error> {
+fn write_episodes(path: &Path, rows: &[EpisodeRow], number: usize) -> Result<(), Error> {
     let mut tasks = ListBuilder::new(StringBuilder::new());
     for r in rows {
         tasks.values().append_value(&r.task);
         tasks.append(true);
     }
     let tasks: ArrayRef = Arc::new(tasks.finish());
-    let integers = |of: &dyn Fn(usize, &EpisodeRow) -> usize| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(rows.iter().enumerate().map(|(i, r)| of(i, r) as i64)))
+    let integers = |of: &dyn Fn(&EpisodeRow) -> usize| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| of(r) as i64)))
     };
     let columns = [
-        ("episode_index", integers(&|i, _| i)),
+        ("episode_index", integers(&|r| r.index)),
         ("tasks", tasks),
-        ("length", integers(&|_, r| r.length)),
-        ("data/chunk_index", integers(&|_, r| r.chunk_index)),
-        ("data/file_index", integers(&|_, r| r.file_index)),
-        ("dataset_from_index", integers(&|_, r| r.first_frame)),
-        ("dataset_to_index", integers(&|_, r| r.first_frame + r.length)),
-        ("meta/episodes/chunk_index", integers(&|_, _| 0)),
-        ("meta/episodes/file_index", integers(&|_, _| 0)),
+        ("length", integers(&|r| r.length)),
+        ("data/chunk_index", integers(&|r| r.chunk_index)),
+        ("data/file_index", integers(&|r| r.file_index)),
+        ("dataset_from_index", integers(&|r| r.first_frame)),
+        ("dataset_to_index", integers(&|r| r.first_frame + r.length)),
+        ("meta/episodes/chunk_index", integers(&|_| number / CHUNK_FILES)),
+        ("meta/episodes/file_index", integers(&|_| number % CHUNK_FILES)),
     ];
     let fields: Vec<Field> = columns.iter().map(|(name, a)| Field::new(*name, a.data_type().clone(), true)).collect();
     write_table(path, Schema::new(fields), columns.into_iter().map(|(_, a)| a).collect())

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use episodes::{Dataset, Episode, Error, OpenOptions};
+use episodes::{ControlRate, Dataset, Episode, Error, OpenOptions};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -29,10 +29,14 @@ const MOST_BYTES: usize = 512 << 20;
 type Seen = (Episode, Vec<u8>);
 
 fn open(root: &Path, cache: &Path) -> Result<BTreeMap<usize, Seen>, Error> {
+    // LeRobot says its rate itself, these HDF5 files do not.
+    let is_lerobot = root.join("meta").is_dir();
+    let control_rate = if is_lerobot { ControlRate::Recorded } else { ControlRate::Given(10.0) };
     let options = OpenOptions {
         path: root.to_path_buf(),
         image_size: 16,
         cache_dir: cache.to_path_buf(),
+        control_rate,
         ..OpenOptions::default()
     };
     let dataset = Dataset::open(&options, &mut |_| {})?;
@@ -94,13 +98,13 @@ fn damage_is_named_and_costs_nothing_sound() {
     };
     // A panic of a parser that is caught where it is called is no failure; its words would fill the screen.
     std::panic::set_hook(Box::new(|_| {}));
-    let recordings = [Recording::v3(), Recording::v21()];
+    let recordings = [Recording::v3(), Recording::v21(), Recording::hdf5()];
     let cache = tempfile::tempdir().expect("a temporary folder");
     let sound: Vec<BTreeMap<usize, Seen>> = recordings
         .iter()
         .map(|recording| open(recording.root(), &cache.path().join("sound")).expect("the sound recording is read"))
         .collect();
-    assert_eq!(sound.iter().map(BTreeMap::len).collect::<Vec<_>>(), [3, 3]);
+    assert_eq!(sound.iter().map(BTreeMap::len).collect::<Vec<_>>(), [3, 3, 3]);
     let mut faults = Vec::new();
     let mut slowest = Duration::ZERO;
     let total = mutants.end - mutants.start;
@@ -116,7 +120,7 @@ fn damage_is_named_and_costs_nothing_sound() {
             Kind::Json => mutations::json(&whole, rng),
             Kind::JsonLine(line) => mutations::json_line(&whole, line, rng),
             Kind::Parquet => mutations::bytes(&whole, true, rng),
-            Kind::Video => mutations::bytes(&whole, false, rng),
+            Kind::Video | Kind::Hdf5 => mutations::bytes(&whole, false, rng),
         };
         std::fs::write(&path, &damaged).expect("writable");
         let mutant_cache = cache.path().join("mutant");

@@ -1,4 +1,5 @@
-//! Two small sound recordings to be damaged: v3.0 with shared files, v2.1 with a file per episode; AV1 and H.264.
+//! Small sound recordings to be damaged: LeRobot v3.0 with shared files, v2.1 with a file per episode (AV1 and H.264),
+//! and a folder of HDF5 files.
 
 use std::fs::{create_dir_all, write};
 use std::path::Path;
@@ -8,6 +9,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Int64Array, ListArray, RecordBatch, StringArray,
 };
 use arrow::datatypes::Float32Type;
+use hdf5_pure::FileBuilder;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -25,6 +27,7 @@ pub enum Kind {
     JsonLine(usize),
     Parquet,
     Video,
+    Hdf5,
 }
 
 /// A file to damage.
@@ -95,6 +98,30 @@ impl Recording {
             made.film(&video, ["av1", "h264", "av1"][index], &others);
         }
         made.target("meta/tasks.jsonl", Kind::JsonLine(0), &[]);
+        made
+    }
+
+    /// Three ALOHA files of 12 steps, with compressed vectors and pictures.
+    pub fn hdf5() -> Recording {
+        let mut made = Recording { dir: TempDir::new().expect("a temporary folder"), targets: Vec::new() };
+        for index in 0..3 {
+            let others: Vec<usize> = (0..3).filter(|other| *other != index).collect();
+            let name = format!("episode_{index}.hdf5");
+            let values = |sign: f64| (0..24).map(|i| sign * (index as f64 + f64::from(i))).collect::<Vec<f64>>();
+            let mut file = FileBuilder::new();
+            file.create_dataset("action").with_f64_data(&values(-1.0)).with_shape(&[12, 2]);
+            let mut observations = file.create_group("observations");
+            let state = observations.create_dataset("qpos").with_f64_data(&values(1.0)).with_shape(&[12, 2]);
+            state.with_chunks(&[5, 2]).with_deflate(6);
+            let mut images = observations.create_group("images");
+            let pixels: Vec<u8> = (0..12 * 16 * 16 * 3).map(|i| (i / 7 % 256) as u8).collect();
+            let film = images.create_dataset("film").with_u8_data(&pixels).with_shape(&[12, 16, 16, 3]);
+            film.with_chunks(&[4, 16, 16, 3]).with_deflate(6);
+            observations.add_group(images.finish());
+            file.add_group(observations.finish());
+            file.write(made.root().join(&name)).expect("writable");
+            made.target(&name, Kind::Hdf5, &others);
+        }
         made
     }
 

@@ -150,7 +150,7 @@ fn depth_cameras_get_a_word() -> Result<(), Error> {
 #[test]
 fn probing_reads_only_metadata() -> Result<(), Error> {
     let made = Made::v3(&[(0, 4, 0)]);
-    let spec = probe(made.root())?;
+    let spec = probe(made.root(), crate::ControlRate::Recorded)?;
     assert_eq!(spec.state[0].key, "observation.state");
     assert_eq!(spec.tasks, ["push"]);
     assert_eq!(spec.robot_type.as_deref(), Some("made_up"));
