@@ -13,11 +13,15 @@ use rl::{Critic, CriticConfig, ImproveConfig, ImproveLearner};
 use rollouts::branch::{Arm, ForkOptions, fork};
 use world_model::representation::{Encoder, Representation};
 use world_model::train::{DynamicsLearner, RepresentationLearner};
+use world_model::trust::Limits;
 use world_model::vision::{VisionConfig, floats};
 use world_model::{Corpus, Embeddings, Sequence, WorldModel, WorldModelConfig, noise};
 
 use crate::data;
 use crate::measure::Step;
+
+/// Steps are believed as long as their doubt is of the order of the data.
+const LIMITS: Limits = Limits { disagreement_95: 1.0, doubt_budget: f32::INFINITY };
 
 type Built = Result<Step, Box<dyn Error>>;
 
@@ -122,7 +126,7 @@ fn improvement(dir: &Path) -> Built {
     let actor = FlowPolicy::new(&flow, embeddings.dim, data::ACTION, &device);
     let critic = Critic::new(&values, embeddings.dim, &corpus.returns, &device);
     let (model, clone) = (Box::leak(Box::new(model)), Box::leak(Box::new(actor.valid())));
-    let prior = Prior { model, clone, disagreement_95: 1.0 };
+    let prior = Prior { model, clone, limits: LIMITS };
     let mut learner = ImproveLearner::new(
         (actor, critic),
         prior,
@@ -147,7 +151,7 @@ fn imagination(dir: &Path) -> Built {
         let act = |e: &Tensor<2>, rng: &mut rand::rngs::StdRng| {
             policy.act(e.clone(), noise::normal([e.dims()[0], policy.noise_len()], rng, &device))
         };
-        let (data, judge) = ((corpus, embeddings), (&config, 1.0));
+        let (data, judge) = ((corpus, embeddings), (&config, LIMITS));
         let judged = imagine_policy(&model, data, (&act, flow.execute), judge, &from, (i as u64, &device));
         assert_eq!(judged.value.len(), config.starts);
     }))

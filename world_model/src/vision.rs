@@ -35,13 +35,24 @@ pub struct VisionConfig {
     pub block_features: usize,
     /// Width of the layers of the decoder.
     pub width: usize,
-    /// Points that the decoder reads off the robot's state: where the robot itself is in the picture.
+    /// Points that the decoder reads off the robot's state: where the robot itself is in the picture. 0: the decoder does not see
+    /// the state at all.
     pub state_points: usize,
+    /// Keypoints are found with the block around a patch in view, not by the patch alone.
+    pub surroundings: bool,
 }
 
 impl Default for VisionConfig {
     fn default() -> Self {
-        Self { keypoints: 16, global: 24, patch_features: 32, block_features: 48, width: 64, state_points: 4 }
+        Self {
+            keypoints: 16,
+            global: 24,
+            patch_features: 32,
+            block_features: 48,
+            width: 64,
+            state_points: 4,
+            surroundings: true,
+        }
     }
 }
 
@@ -145,7 +156,7 @@ const KEYPOINT_SCALE: f64 = 2.0;
 pub struct PatchEncoder {
     patch: Linear,
     detect: Linear,
-    surroundings: Linear,
+    surroundings: Option<Linear>,
     block: Linear,
     head: Mlp,
     keypoints: usize,
@@ -157,7 +168,9 @@ impl PatchEncoder {
         Self {
             patch: LinearConfig::new(PATCH_VALUES, config.patch_features).init(device),
             detect: LinearConfig::new(config.patch_features, config.keypoints).init(device),
-            surroundings: LinearConfig::new(config.block_features, PATCHES * config.keypoints).init(device),
+            surroundings: config
+                .surroundings
+                .then(|| LinearConfig::new(config.block_features, PATCHES * config.keypoints).init(device)),
             block: LinearConfig::new(PATCHES * config.patch_features, config.block_features).init(device),
             head: Mlp::new(&[blocks * config.block_features, 2 * config.width, config.global], device),
             keypoints: config.keypoints,
@@ -175,9 +188,11 @@ impl PatchEncoder {
         let [_, per_patch] = patches.dims();
         let features = relu(self.block.forward(patches.clone().reshape([batch * blocks, PATCHES * per_patch])));
         let [_, width] = features.dims();
-        // A patch of 4×4 pixels shows a colour or an edge; which edge it is, the block around it tells.
-        let surroundings = self.surroundings.forward(features.clone()).reshape([batch, places, self.keypoints]);
-        let scores = self.detect.forward(patches).reshape([batch, places, self.keypoints]) + surroundings;
+        let mut scores = self.detect.forward(patches).reshape([batch, places, self.keypoints]);
+        if let Some(surroundings) = &self.surroundings {
+            // A patch of 4×4 pixels shows a colour or an edge; which edge it is, the block around it tells.
+            scores = scores + surroundings.forward(features.clone()).reshape([batch, places, self.keypoints]);
+        }
         // The factor lets a few patches outweigh the hundreds of others from the start.
         let weights = softmax((scores * 8.0).swap_dims(1, 2).reshape([batch * self.keypoints, places]), 1);
         let points = weights.matmul(patch_centres(blocks, &device)).reshape([batch, 2 * self.keypoints]);
@@ -209,6 +224,7 @@ impl PatchDecoder {
     pub fn new(config: &VisionConfig, state: usize, device: &Device) -> Self {
         let w = config.width;
         let placed = if state > 0 { config.state_points } else { 0 };
+        let state = if placed > 0 { state } else { 0 };
         let points = config.keypoints + placed;
         Self {
             place: (placed > 0).then(|| Mlp::new(&[state, w, 2 * placed], device)),
@@ -246,8 +262,11 @@ impl PatchDecoder {
         let centres = patch_centres(blocks, &reference.device());
         let [_, embedding] = shown.camera.dims();
         let found = 2 * self.keypoints;
-        let rest = |x: &Shown| [x.camera.clone().narrow(1, found, embedding - found), x.state.clone()];
-        let global = self.global.forward(Tensor::cat([rest(shown), rest(in_reference)].concat(), 1));
+        let rest = |x: &Shown| {
+            let camera = x.camera.clone().narrow(1, found, embedding - found);
+            if self.place.is_some() { Tensor::cat(vec![camera, x.state.clone()], 1) } else { camera }
+        };
+        let global = self.global.forward(Tensor::cat(vec![rest(shown), rest(in_reference)], 1));
         let [_, width] = global.dims();
         let rows = batch * places;
         let patches = reference.reshape([rows, PATCH_VALUES]);
@@ -310,18 +329,21 @@ mod tests {
         let device = Device::flex();
         device.seed(4);
         let config = VisionConfig { keypoints: 3, global: 5, width: 7, ..VisionConfig::default() };
-        let (decoder, rows) = (PatchDecoder::new(&config, &device), 2 * PATCHES);
+        let (decoder, rows) = (PatchDecoder::new(&config, 2, &device), 2 * PATCHES);
         let mut rng = crate::noise::generator(0, "decoder", 0);
-        let e = crate::noise::normal([2, config.embedding()], &mut rng, &device);
-        let e_reference = crate::noise::normal([2, config.embedding()], &mut rng, &device);
+        let [shown, in_reference] = [(); 2].map(|()| Shown {
+            camera: crate::noise::normal([2, config.embedding()], &mut rng, &device),
+            state: crate::noise::normal([2, 2], &mut rng, &device),
+        });
         let reference = crate::noise::uniform([2, 1, BLOCK_VALUES], &mut rng, &device) - 0.5;
-        let painted = floats(decoder.forward(e.clone(), e_reference.clone(), reference.clone()));
+        let painted = floats(decoder.forward(&shown, &in_reference, reference.clone()));
 
         let centres = patch_centres(1, &device);
         let patches = reference.reshape([2, PATCHES, PATCH_VALUES]);
-        let parts = vec![decoder.around(&e, &centres), decoder.around(&e_reference, &centres), patches.clone()];
-        let rest = |e: Tensor<2>| e.narrow(1, 6, 5);
-        let global = decoder.global.forward(Tensor::cat(vec![rest(e), rest(e_reference)], 1)).unsqueeze_dim::<3>(1);
+        let parts = vec![decoder.around(&shown, &centres), decoder.around(&in_reference, &centres), patches.clone()];
+        let rest = |x: Shown| Tensor::cat(vec![x.camera.narrow(1, 6, 5), x.state], 1);
+        let global = Tensor::cat(vec![rest(shown), rest(in_reference)], 1);
+        let global = decoder.global.forward(global).unsqueeze_dim::<3>(1);
         let features = relu(decoder.near.forward(Tensor::cat(parts, 2)) + global);
         let out = decoder.paint.forward(relu(decoder.mix.forward(features))).reshape([rows, PATCH_VALUES + 16]);
         let gate = sigmoid(out.clone().narrow(1, PATCH_VALUES, 16) - 1.0).reshape([rows, 16, 1]);
@@ -330,6 +352,26 @@ mod tests {
         let plain = floats(patches.clone() + gate * (paint - patches));
         let most = painted.iter().zip(&plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(most < 1e-5 && painted.len() == plain.len(), "differs by {most}");
+    }
+
+    #[test]
+    fn the_state_alone_moves_what_is_painted_and_may_be_missing() {
+        let device = Device::flex();
+        device.seed(4);
+        let config = VisionConfig::default();
+        let reference =
+            crate::noise::uniform([1, 1, BLOCK_VALUES], &mut crate::noise::generator(0, "state", 0), &device);
+        let painted = |decoder: &PatchDecoder, state: &[f32]| {
+            let shown = |state: &[f32]| Shown {
+                camera: Tensor::zeros([1, config.embedding()], &device),
+                state: Tensor::from_data(TensorData::new(state.to_vec(), [1, state.len()]), &device),
+            };
+            floats(decoder.forward(&shown(state), &shown(&vec![0.0; state.len()]), reference.clone()))
+        };
+        let decoder = PatchDecoder::new(&config, 2, &device);
+        assert_ne!(painted(&decoder, &[0.5, -0.5]), painted(&decoder, &[-0.5, 0.5]));
+        let stateless = PatchDecoder::new(&config, 0, &device);
+        assert!(painted(&stateless, &[]).iter().all(|v| v.is_finite()));
     }
 
     #[test]

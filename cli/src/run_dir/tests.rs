@@ -134,7 +134,7 @@ fn a_strangers_directory_and_another_format_are_refused() -> Result<()> {
     let manifest = fs::read_to_string(run.join("manifest.json"))?;
     fs::write(run.join("manifest.json"), manifest.replace("\"format_version\": 2", "\"format_version\": 9"))?;
     let error = RunDir::reopen(&run).expect_err("version 9 is unknown").to_string();
-    assert!(error.contains("format version 9; this rehearsal reads version 1"), "{error}");
+    assert!(error.contains("format version 9; this rehearsal reads version 2"), "{error}");
     Ok(())
 }
 
