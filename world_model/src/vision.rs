@@ -36,9 +36,9 @@ pub struct VisionConfig {
     /// Width of the layers of the decoder.
     pub width: usize,
     /// Points that the decoder reads off the robot's state: where the robot itself is in the picture. 0: the decoder does not see
-    /// the state at all.
+    /// the state at all. Pictures get better, the policies learned on the embedding worse (docs/LOG.md, 2026-11-25).
     pub state_points: usize,
-    /// Keypoints are found with the block around a patch in view, not by the patch alone.
+    /// Keypoints are found with the block around a patch in view, not by the patch alone. The same holds of it.
     pub surroundings: bool,
 }
 
@@ -328,7 +328,7 @@ mod tests {
     fn the_decoder_is_one_layer_over_everything_laid_side_by_side() {
         let device = Device::flex();
         device.seed(4);
-        let config = VisionConfig { keypoints: 3, global: 5, width: 7, ..VisionConfig::default() };
+        let config = VisionConfig { keypoints: 3, global: 5, width: 7, state_points: 2, ..VisionConfig::default() };
         let (decoder, rows) = (PatchDecoder::new(&config, 2, &device), 2 * PATCHES);
         let mut rng = crate::noise::generator(0, "decoder", 0);
         let [shown, in_reference] = [(); 2].map(|()| Shown {
@@ -358,7 +358,7 @@ mod tests {
     fn the_state_alone_moves_what_is_painted_and_may_be_missing() {
         let device = Device::flex();
         device.seed(4);
-        let config = VisionConfig::default();
+        let config = VisionConfig { state_points: 4, ..VisionConfig::default() };
         let reference =
             crate::noise::uniform([1, 1, BLOCK_VALUES], &mut crate::noise::generator(0, "state", 0), &device);
         let painted = |decoder: &PatchDecoder, state: &[f32]| {
