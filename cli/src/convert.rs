@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::args::Common;
 use crate::inspect::{chosen, complete, with_progress};
-use crate::output;
+use crate::{interrupt, output};
 
 /// What `--json` answers.
 #[derive(Serialize)]
@@ -31,7 +31,8 @@ pub fn convert(input: &Path, out: &Path, append: bool, common: &Common) -> Resul
         options.state_keys = vec![episodes::ALL.to_owned()];
     }
     let options = complete(options)?;
-    let converted = with_progress(|report| episodes::convert(&options, out, append, report))?;
+    interrupt::install(interrupt::CONVERSION)?;
+    let converted = with_progress(|report| episodes::convert(&options, out, append, &interrupt::requested, report))?;
     if common.json {
         let Converted { episodes, frames, ref skipped } = converted;
         return output::answer_json(&Answer { out, episodes, frames, skipped });

@@ -14,7 +14,7 @@ pub struct Interrupted;
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<UsageError>() {
         2
-    } else if error.is::<Interrupted>() {
+    } else if error.is::<Interrupted>() || matches!(error.downcast_ref(), Some(episodes::Error::Stopped { .. })) {
         130
     } else {
         1
@@ -45,6 +45,7 @@ mod tests {
     fn the_exit_code_tells_usage_from_failure() {
         assert_eq!(exit_code(&UsageError("no such key".into()).into()), 2);
         assert_eq!(exit_code(&Interrupted.into()), 130);
+        assert_eq!(exit_code(&episodes::Error::Stopped { path: "out".into() }.into()), 130);
         assert_eq!(exit_code(&anyhow::anyhow!("disk on fire")), 1);
     }
 

@@ -40,7 +40,7 @@ pub fn inspect(path: &Path, common: &Common) -> Result<()> {
 pub fn chosen(path: &Path, common: &Common) -> Result<DataConfig> {
     let config: RunConfig = config_file::load(None, &common.sets())?;
     config.data.check()?;
-    Ok(DataConfig { path: path.to_owned(), image_size: OpenOptions::default().image_size, ..config.data })
+    Ok(DataConfig { path: path.to_owned(), ..config.data })
 }
 
 /// The same with state and action chosen from what the dataset holds, where nobody chose.

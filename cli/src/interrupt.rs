@@ -11,6 +11,9 @@ pub const CHECKPOINT: &str = "\nstopping after this step; a checkpoint is writte
 /// The same for a server, which has nothing to save.
 pub const SERVER: &str = "\nclosing. Press Ctrl-C again to quit at once";
 
+/// The same for a conversion, which leaves nothing half-written.
+pub const CONVERSION: &str = "\nstopping; nothing is left half-written. Press Ctrl-C again to quit at once";
+
 /// Begins to catch signals, answering the first with `words`. Commands that do not call this keep the system's immediate
 /// end.
 ///

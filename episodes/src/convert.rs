@@ -25,18 +25,19 @@ pub struct Converted {
 
 /// Writes the sound episodes of a dataset to `out`, or adds them to the dataset there.
 ///
-/// Task texts, rewards, successes (as labelled, where there are labels), interventions and the two kinds of end are kept. Pictures that are PNG or JPEG are
-/// copied, everything else becomes PNG, so nothing is lost that was not lost before. `out` appears complete or not at
-/// all; with `append`, an existing dataset keeps its files and gets new ones. `image_size` and `cache_dir` of the options
-/// have no meaning here.
+/// Task texts, rewards, successes (as labelled, where there are labels), interventions and the two kinds of end are
+/// kept. Pictures that are PNG or JPEG are copied, everything else becomes PNG, so nothing is lost that was not lost
+/// before. `out` appears complete or not at all; with `append`, an existing dataset keeps its files and gets new ones.
+/// `image_size` and `cache_dir` of the options have no meaning here. `stop` is asked once per picture.
 ///
 /// # Errors
 /// As [`crate::Dataset::open`], [`LeRobotWriter::create`] and [`LeRobotWriter::append`]; with `strict`, anything that
-/// would be left out. Nothing is then written.
+/// would be left out; [`Error::Stopped`]. Nothing is then written.
 pub fn convert(
     options: &OpenOptions,
     out: &Path,
     append: bool,
+    stop: &dyn Fn() -> bool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Converted, Error> {
     let is_there = out.exists();
@@ -68,7 +69,9 @@ pub fn convert(
             continue;
         }
         let mut episode = survey.episode(position).clone();
-        let cameras = match cameras(&survey, position)? {
+        let check = || if stop() { Err(Error::Stopped { path: out.to_path_buf() }) } else { Ok(()) };
+        check()?;
+        let cameras = match cameras(&survey, position, &check)? {
             Ok(cameras) => cameras,
             Err(why) => {
                 holes.episode(episode.index, why);
@@ -118,7 +121,11 @@ pub fn convert(
 }
 
 /// All pictures of one episode, encoded; `Ok(Err)` says why one of them cannot be.
-fn cameras(survey: &Survey, position: usize) -> Result<Result<Vec<Encoded>, Why>, Error> {
+fn cameras(
+    survey: &Survey,
+    position: usize,
+    check: &dyn Fn() -> Result<(), Error>,
+) -> Result<Result<Vec<Encoded>, Why>, Error> {
     let mut cameras = Vec::with_capacity(survey.spec().cameras.len());
     for (number, camera) in survey.spec().cameras.iter().enumerate() {
         let mut encoded = Encoded::new();
@@ -134,7 +141,7 @@ fn cameras(survey: &Survey, position: usize) -> Result<Result<Vec<Encoded>, Why>
             if batch.len() == BATCH {
                 take(&mut batch);
             }
-            Ok(())
+            check()
         })?;
         take(&mut batch);
         if let Err(why) = read {

@@ -53,6 +53,12 @@ pub enum Error {
         /// Where.
         path: PathBuf,
     },
+    /// Somebody asked to stop.
+    #[error("stopped; {path} is as it was before")]
+    Stopped {
+        /// What would have been written.
+        path: PathBuf,
+    },
     /// Reading or writing failed.
     #[error("{doing} {path}: {source}")]
     Io {

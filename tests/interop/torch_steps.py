@@ -135,6 +135,7 @@ class Rssm(nn.Module):
         self.change = mlp(HIDDEN + Z + e, WIDTH, WIDTH, e)
         nn.init.zeros_(self.change[-1].weight)
         self.outcome = mlp(2 * e + a, WIDTH, 3)
+        self.surprise = mlp(HIDDEN + e, WIDTH, 1)
 
     def log_p(self, logits):
         p = F.softmax(logits.view(-1, GROUPS, CLASSES), 2)
@@ -169,7 +170,10 @@ class Rssm(nn.Module):
     def imagine(self, latent, action, noise):
         h = self.advance(latent, action)
         each, guesses = self.heads(h)
-        disagreement = guesses.std(0, unbiased=False).mean(1)
+        variance = guesses.var(0, unbiased=False)
+        disagreement = variance.sqrt().mean(1)
+        # Part of what imagination costs; nothing in these cases reads it.
+        self.doubt = self.log_surprise(h, latent[0]).exp() + self.by_part(variance)
         z = self.sample(self.mean_prior(each), noise)
         e = self.changed(latent[0], h, z)
         reward, success, failure = self.outcome(torch.cat([latent[0], action, e], 1)).unbind(1)
@@ -179,9 +183,14 @@ class Rssm(nn.Module):
         h = self.advance(latent, action)
         return e, h, self.sample(self.log_p(self.posterior(torch.cat([h, e], 1))), noise)
 
+    def log_surprise(self, h, e):
+        return self.surprise(torch.cat([h, e], 1))[:, 0].clamp(-14.0, 4.0)
+
+    def by_part(self, x):
+        return x[:, :-self.state].mean(1) + x[:, -self.state:].mean(1)
+
     def error(self, predicted, seen):
-        error = (predicted - seen).square()
-        return error[:, :-self.state].mean(1) + error[:, -self.state:].mean(1)
+        return self.by_part((predicted - seen).square())
 
     def loss(self, s, noise, bootstrap):
         batch, steps, _ = s["action"].shape
@@ -207,7 +216,10 @@ class Rssm(nn.Module):
         following = s["e"][:, 1:].transpose(0, 1).reshape(steps * batch, -1)
         seen = flat(s["observed"])
         count = seen.sum().clamp(min=1)
-        one_step = (self.error(self.changed(before, h, z), following) * seen).sum() / count
+        off = self.error(self.changed(before, h, z), following)
+        log_off = self.log_surprise(h.detach(), before)
+        surprise = ((off.detach() * (-log_off).exp() + log_off) * seen).sum() / count
+        one_step = (off * seen).sum() / count
         many_step = (self.error(imagined_next, following) * seen).sum() / count
         each, guesses = self.heads(h)
         learns = bootstrap.transpose(0, 1).reshape(MEMBERS, -1)
@@ -217,7 +229,7 @@ class Rssm(nn.Module):
         kl = (self.kl(torch.cat(posteriors), prior, each, learns) * seen).sum() / count
         action = s["action"].transpose(0, 1).reshape(steps * batch, -1)
         ahead = self.changed(before, h, self.sample(prior, noise[0, 1:].reshape(-1, Z)))
-        dynamics = one_step + many_step + guess + kl * 0.1
+        dynamics = one_step + many_step + guess + kl * 0.1 + surprise * 0.02
 
         twice = lambda x: flat(x).repeat(2)
         rows = torch.cat([

@@ -202,7 +202,7 @@ impl Rssm {
         let variance = (guesses.clone() - guesses.mean_dim(0)).square().mean_dim(0);
         let disagreement = variance.clone().sqrt().mean_dim(2).flatten::<1>(0, 2);
         let expected = self.log_surprise(&h, &latent.e).exp();
-        let doubt = expected + variance.mean_dim(2).flatten::<1>(0, 2);
+        let doubt = expected + self.mean_by_part(variance.squeeze_dim::<2>(0));
         let z = self.sample(self.mean_prior(each), gumbel);
         let e = self.changed(&latent.e, &h, &z);
         let [reward, success, failure] = self.outcomes(latent.e.clone(), action, e.clone());
@@ -220,11 +220,15 @@ impl Rssm {
 
     /// Squared error per row `[B]`: mean over the cameras' elements plus mean over the state's.
     fn embedding_error(&self, predicted: Tensor<2>, seen: Tensor<2>) -> Tensor<1> {
-        let [_, width] = seen.dims();
-        let error = (predicted - seen).square();
-        let state = error.clone().narrow(1, width - self.state_len, self.state_len).mean_dim(1);
+        self.mean_by_part((predicted - seen).square())
+    }
+
+    /// `[B, E]` to `[B]`: mean over the cameras' elements plus mean over the state's.
+    fn mean_by_part(&self, x: Tensor<2>) -> Tensor<1> {
+        let [_, width] = x.dims();
+        let state = x.clone().narrow(1, width - self.state_len, self.state_len).mean_dim(1);
         let cameras = width - self.state_len;
-        let both = if cameras > 0 { error.narrow(1, 0, cameras).mean_dim(1) + state } else { state };
+        let both = if cameras > 0 { x.narrow(1, 0, cameras).mean_dim(1) + state } else { state };
         both.squeeze_dim::<1>(1)
     }
 

@@ -54,7 +54,7 @@ pub fn branch(
     let options =
         ForkOptions { track, step, horizon, samples: SAMPLES, context: w.config.quality.context, seed: w.config.seed };
     let (view, branches) = w.branch_view(&minds, &embeddings, &usable, &options)?;
-    let limit = w.limits(&minds.model, &embeddings).disagreement_95;
+    let limit = w.disagreement_limit(&minds.model, &embeddings);
     let reference = branches.first().map(rollouts::Branch::values).unwrap_or_default();
     let mut rows = Vec::new();
     for (arm, branch) in view.arms.iter().zip(&branches) {
@@ -162,7 +162,7 @@ pub fn where_it_went_wrong(
     if tracks.is_empty() {
         return Err(UsageError("every episode ends in success; name one with --episode N".into()).into());
     }
-    let limit = w.limits(&minds.model, &embeddings).disagreement_95;
+    let limit = w.disagreement_limit(&minds.model, &embeddings);
     let mut progress = Progress::stage("search", tracks.len() as u64, "episodes");
     let mut moments = Vec::new();
     for part in tracks.chunks(16) {

@@ -9,7 +9,7 @@ use rl::evaluate::{self, EvaluateConfig, PerStart};
 use rollouts::score::real_return;
 use world_model::agreement::{mean, pearson};
 use world_model::foresight::Foresight;
-use world_model::trust::{Limits, Trust};
+use world_model::trust::Limits;
 use world_model::walk::walk;
 use world_model::{Embeddings, WorldModel, noise, quality};
 
@@ -212,7 +212,7 @@ impl Workshop {
             calibration: None,
             whole_episodes,
             foresight: Some(Foresight::of(&walks)),
-            trust: Trust::of(&walks, config.tolerance, config.confidence),
+            trust: self.trust(&walks),
         }
     }
 }

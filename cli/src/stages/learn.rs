@@ -5,9 +5,10 @@ use policy::{CloneLearner, FlowPolicy};
 use rl::evaluate::{self, PerStart};
 use rl::improve::Prior;
 use rl::{CriticLearner, ImproveLearner};
+use world_model::quality::QualityConfig;
 use world_model::train::{DynamicsLearner, RepresentationLearner};
 use world_model::trust::{Limits, Trust};
-use world_model::walk::walk;
+use world_model::walk::{Walk, walk};
 use world_model::{Embeddings, WorldModel, quality};
 
 use super::training::{Hands, Stage, restore_module, restore_trainee, save_module, save_trainee, train};
@@ -150,13 +151,24 @@ impl Workshop {
         )
     }
 
+    /// 95th percentile of disagreement on held-out data: beyond it the model is guessing.
+    pub fn disagreement_limit(&self, model: &WorldModel, embeddings: &Embeddings) -> f32 {
+        let (config, seed, device) = (&self.config.quality, self.config.seed, self.inner());
+        quality::held_out_disagreement(model, (&self.corpus, embeddings), config, seed, &device)
+    }
+
+    /// How far the model may be believed, from walks along held-out episodes; training episodes can promise nothing.
+    pub fn trust(&self, walks: &[Walk]) -> Option<Trust> {
+        let QualityConfig { tolerance, confidence, .. } = self.config.quality;
+        if self.corpus.held_out.is_empty() { None } else { Trust::of(walks, tolerance, confidence) }
+    }
+
     /// Where the model stops being believed, measured on held-out data.
     pub fn limits(&self, model: &WorldModel, embeddings: &Embeddings) -> Limits {
         let (config, seed, device) = (&self.config.quality, self.config.seed, self.inner());
-        let data = (&self.corpus, embeddings);
-        let trust = Trust::of(&walk(model, data, config, seed, &device), config.tolerance, config.confidence);
+        let trust = self.trust(&walk(model, (&self.corpus, embeddings), config, seed, &device));
         Limits {
-            disagreement_95: quality::held_out_disagreement(model, data, config, seed, &device),
+            disagreement_95: self.disagreement_limit(model, embeddings),
             doubt_budget: trust.map_or(f32::INFINITY, |t| t.budget as f32),
         }
     }

@@ -82,7 +82,7 @@ fn open(path: &Path) -> Result<Dataset, Error> {
 }
 
 fn run(from: &Path, to: &Path, append: bool) -> Result<Converted, Error> {
-    convert(&options(from), to, append, &mut |_| {})
+    convert(&options(from), to, append, &|| false, &mut |_| {})
 }
 
 /// Every file below a folder, with its content.
@@ -135,7 +135,7 @@ fn hdf5_becomes_lerobot_with_identical_values() -> Outcome {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/h5py_robomimic.hdf5");
     let to = dir.path().join("out");
     let options = OpenOptions { cache_dir: dir.path().join("frames"), ..options(&from) };
-    assert_eq!(convert(&options, &to, false, &mut |_| {})?.frames, 90);
+    assert_eq!(convert(&options, &to, false, &|| false, &mut |_| {})?.frames, 90);
     let (before, after) = (Dataset::open(&options, &mut |_| {})?, open(&to)?);
     assert!(after.skipped.is_empty(), "{:?}", after.skipped);
     // Only the numbering is new: 0, 2, 10 in the file.
@@ -269,11 +269,31 @@ fn holes_are_left_out_and_strict_writes_nothing() -> Outcome {
     broken.episode.state[5] = f32::NAN;
     write(&from, &spec(), &[recorded(0, 5, "push", true), broken])?;
     let strict = OpenOptions { strict: true, ..options(&from) };
-    assert!(convert(&strict, &to, false, &mut |_| {}).is_err() && !to.exists());
+    assert!(convert(&strict, &to, false, &|| false, &mut |_| {}).is_err() && !to.exists());
     let converted = run(&from, &to, false)?;
     assert_eq!((converted.episodes, converted.skipped[0].what.as_str()), (1, "episode 1"));
     assert_eq!(open(&to)?.episodes.len(), 1);
     let given = OpenOptions { control_rate: ControlRate::Given(30.0), ..options(&from) };
-    assert!(convert(&given, &dir.path().join("other"), false, &mut |_| {}).is_err(), "LeRobot says its rate itself");
+    assert!(
+        convert(&given, &dir.path().join("other"), false, &|| false, &mut |_| {}).is_err(),
+        "LeRobot says its rate itself"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_conversion_that_is_stopped_leaves_nothing_behind() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let from = dir.path().join("from");
+    write(&from, &spec(), &[recorded(0, 3, "push", true), recorded(9, 4, "push", false)])?;
+    let before = std::fs::read_dir(dir.path())?.count();
+    // The second time somebody asks, in the middle of the first episode's pictures, and later in the second episode.
+    for after in [1, 6] {
+        let asked = std::cell::Cell::new(0);
+        let stop = || asked.replace(asked.get() + 1) >= after;
+        let stopped = convert(&options(&from), &dir.path().join("to"), false, &stop, &mut |_| {});
+        assert!(matches!(stopped, Err(Error::Stopped { .. })), "{stopped:?}");
+        assert_eq!(std::fs::read_dir(dir.path())?.count(), before);
+    }
     Ok(())
 }

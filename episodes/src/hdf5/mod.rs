@@ -1,14 +1,17 @@
 //! Reading HDF5 recordings: robomimic, ALOHA, Minari and D4RL files, told apart by what lies at their root.
 //!
 //! `file` and `element` turn an open file into names, shapes and numbers; `layout` knows where each format keeps what;
-//! `contents` says what one episode holds and `features` what most of them hold; `rows` reads and judges an episode;
-//! `survey` puts that together; `pictures` fetches what the cameras saw. Columns get LeRobot's names, so everything
+//! `find` lists the episodes that files claim to hold; `contents` says what one of them holds and `features` what most of
+//! them hold; `rows` reads and judges an episode; `survey` puts that together; `pictures` fetches what the cameras saw and
+//! `ingest` sends it on. Columns get LeRobot's names, so everything
 //! downstream, conversion included, sees one kind of dataset.
 
 mod contents;
 mod element;
 mod features;
 mod file;
+mod find;
+mod ingest;
 mod layout;
 mod pictures;
 mod rows;

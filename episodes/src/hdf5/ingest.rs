@@ -1,0 +1,119 @@
+//! The pictures of a survey: into the frame cache at model resolution, or handed over at the recorded size.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::contents::join;
+use super::pictures;
+use super::survey::Survey;
+use crate::error::Error;
+use crate::frames::{self, FrameStore, SegmentFailure, decode_picture, ingest_pixels};
+use crate::holes::Why;
+use crate::survey::{Picture, Unseen};
+use crate::video::resize_rgb;
+
+impl Survey {
+    /// Frames of one camera (position in the spec), episode after episode; what cannot be read is black and named.
+    pub fn ingest(
+        &self,
+        camera: usize,
+        cache_dir: &Path,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(FrameStore, Unseen), Error> {
+        let key = &self.spec.cameras[camera].key;
+        let size = self.spec.cameras[camera].model_size;
+        let lengths: Vec<(usize, usize)> = self.sound.iter().map(|s| (s.episode.index, s.episode.len)).collect();
+        let mut load = |position: usize, emit: &mut dyn FnMut(Vec<Vec<u8>>) -> Result<(), Error>| {
+            let mut trouble = None;
+            let outcome = self.batches(position, camera, &mut |pictures| {
+                let resized = pictures.into_par_iter().map(|picture| {
+                    let (pixels, height, width) = pixels(picture)?;
+                    let mut out = vec![0; size * size * 3];
+                    resize_rgb(&pixels, width, height, size, &mut out);
+                    Ok(out)
+                });
+                match resized.collect::<Result<Vec<_>, String>>() {
+                    Ok(frames) if trouble.is_none() => emit(frames),
+                    Ok(_) => Ok(()),
+                    Err(why) => {
+                        trouble.get_or_insert(why);
+                        Ok(())
+                    }
+                }
+            })?;
+            Ok(outcome.err().or(trouble))
+        };
+        let cache = frames::Place { cache_dir, dataset: &self.path };
+        let (store, failures) =
+            ingest_pixels(key, &self.pictures_key(camera), &lengths, size, cache, &mut load, progress)?;
+        let unseen = failures.into_iter().filter_map(|SegmentFailure { episode, why }| {
+            let position = self.sound.binary_search_by_key(&episode, |sound| sound.episode.index).ok()?;
+            let text = format!("a picture of camera {key} cannot be read ({why})");
+            Some((position, self.files.why(text, self.sound[position].place.file)))
+        });
+        Ok((store, unseen.collect()))
+    }
+
+    /// What one camera saw in one episode; see [`crate::survey::Survey::pictures`].
+    pub fn pictures(
+        &self,
+        position: usize,
+        camera: usize,
+        receive: &mut dyn FnMut(Picture) -> Result<(), Error>,
+    ) -> Result<Result<(), Why>, Error> {
+        let outcome =
+            self.batches(position, camera, &mut |pictures| pictures.into_iter().try_for_each(&mut *receive))?;
+        let key = &self.spec.cameras[camera].key;
+        Ok(outcome.map_err(|why| {
+            let text = format!("a picture of camera {key} cannot be read ({why})");
+            self.files.why(text, self.sound[position].place.file)
+        }))
+    }
+
+    fn batches(
+        &self,
+        position: usize,
+        camera: usize,
+        receive: &mut dyn FnMut(Vec<Picture>) -> Result<(), Error>,
+    ) -> Result<Result<(), String>, Error> {
+        let place = &self.sound[position].place;
+        let (path, storage) = &self.cameras[camera];
+        let path = join(&join(&place.group, self.layout.observations()), path);
+        let rows = place.rows.clone().unwrap_or(0..self.sound[position].episode.len);
+        match self.files.get(place.file) {
+            Ok(h5) => pictures::read(&h5, &path, *storage, rows, receive),
+            Err(why) => Ok(Err(why)),
+        }
+    }
+
+    /// Hash of where the pictures come from.
+    fn pictures_key(&self, camera: usize) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |text: String| {
+            hasher.update(text.as_bytes());
+            hasher.update(b"\n");
+        };
+        for path in &self.files.paths {
+            let stamp = std::fs::metadata(path).ok().map(|about| (about.len(), about.modified().ok()));
+            add(format!("{} {stamp:?}", path.canonicalize().unwrap_or_else(|_| path.clone()).display()));
+        }
+        add(format!("{:?}", self.cameras[camera]));
+        for sound in &self.sound {
+            add(format!("{:?} {}", sound.place, sound.episode.len));
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+/// The pixels of a picture, its height and width.
+fn pixels(picture: Picture) -> Result<(Vec<u8>, usize, usize), String> {
+    match picture {
+        Picture::Rgb { pixels, height, width } => Ok((pixels, height, width)),
+        Picture::Encoded(bytes) => {
+            let rgb = decode_picture(&bytes)?;
+            let (width, height) = (rgb.width() as usize, rgb.height() as usize);
+            Ok((rgb.into_raw(), height, width))
+        }
+    }
+}
