@@ -26,7 +26,7 @@ fi
 
 work="$(mktemp -d)"
 children=()
-trap 'kill "${children[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill -CONT "${children[@]}" 2>/dev/null || true; kill "${children[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
 
 for name in "${names[@]}"; do
   mkfifo "$work/$name.ours" "$work/$name.torch"
@@ -47,10 +47,15 @@ for name in "${names[@]}"; do
   lines "$work/$name.ours.out" 1 "$ours_pid"
   lines "$work/$name.torch.out" 1 "$torch_pid"
   for ((round = 1; round <= rounds; round++)); do
+    # Whose turn it is not stands still: threads that spin while they wait would take a core from the other side.
+    kill -STOP "$torch_pid"
     echo "$seconds" >&"$ours_in"
     lines "$work/$name.ours.out" $((round + 1)) "$ours_pid"
+    kill -STOP "$ours_pid"
+    kill -CONT "$torch_pid"
     echo "$seconds" >&"$torch_in"
     lines "$work/$name.torch.out" $((round + 1)) "$torch_pid"
+    kill -CONT "$ours_pid"
   done
   kill "${children[@]}" 2>/dev/null || true
   wait "${children[@]}" 2>/dev/null || true

@@ -22,8 +22,6 @@ import time
 THREADS = {"latency_state": 1, "latency_camera_96": 1}
 NAME = sys.argv[-1]
 os.environ["OMP_NUM_THREADS"] = str(THREADS.get(NAME, 2))
-# Threads that wait give way instead of spinning: beside other work, spinning made PyTorch's steps 20 times slower.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch  # noqa: E402  (the number of threads is read at import)
 import torch.nn.functional as F  # noqa: E402

@@ -1,9 +1,12 @@
-//! The few layers everything is built from. Activations are ReLU: on the CPU device it vectorises, SiLU and Mish do not.
+//! The few layers everything is built from. Activations are ReLU: the cheapest on any device.
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+
+use crate::kernels::bias::biased;
+use crate::kernels::gru::gated;
 
 /// Multi-layer perceptron with ReLU between layers and a linear end.
 #[derive(Module, Debug)]
@@ -27,13 +30,20 @@ impl Mlp {
         mlp
     }
 
-    /// `[…, in]` to `[…, out]`.
-    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+    /// `[B, in]` to `[B, out]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let last = self.layers.len() - 1;
-        self.layers.iter().enumerate().fold(x, |x, (i, layer)| {
-            let y = layer.forward(x);
-            if i == last { y } else { relu(y) }
-        })
+        self.layers.iter().enumerate().fold(x, |x, (i, layer)| dense(layer, x, i < last))
+    }
+}
+
+/// One layer, `[B, in]` to `[B, out]`, with ReLU after it or not.
+pub fn dense(layer: &Linear, x: Tensor<2>, rectified: bool) -> Tensor<2> {
+    let y = x.matmul(layer.weight.val());
+    match &layer.bias {
+        Some(bias) => biased(y, bias.val().unsqueeze::<2>(), rectified),
+        None if rectified => relu(y),
+        None => y,
     }
 }
 
@@ -104,10 +114,10 @@ impl EnsembleOutputs {
 
     fn forward_each(&self, x: Tensor<3>) -> Tensor<3> {
         let last = self.layers.len() - 1;
-        self.layers.iter().enumerate().fold(x, |x, (i, (weight, bias))| {
-            let y = x.matmul(weight.clone()) + bias.clone();
-            if i == last { y } else { relu(y) }
-        })
+        self.layers
+            .iter()
+            .enumerate()
+            .fold(x, |x, (i, (weight, bias))| biased(x.matmul(weight.clone()), bias.clone(), i < last))
     }
 }
 
@@ -125,12 +135,7 @@ impl GruCell {
 
     /// `x [B, in]`, `h [B, hidden]` to the next `h [B, hidden]`.
     pub fn forward(&self, x: Tensor<2>, h: Tensor<2>) -> Tensor<2> {
-        let [_, hidden] = h.dims();
-        let parts = self.gates.forward(Tensor::cat(vec![x, h.clone()], 1));
-        let reset = sigmoid(parts.clone().narrow(1, 0, hidden));
-        let candidate = (reset * parts.clone().narrow(1, hidden, hidden)).tanh();
-        let update = sigmoid(parts.narrow(1, 2 * hidden, hidden).sub_scalar(1.0));
-        h.clone() + update * (candidate - h)
+        gated(dense(&self.gates, Tensor::cat(vec![x, h.clone()], 1), false), h)
     }
 }
 

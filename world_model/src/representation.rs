@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::corpus::{Corpus, Embeddings};
+use crate::kernels::moved::moved_error;
 use crate::layers::Mlp;
 use crate::optimise::Metrics;
 use crate::vision::{PatchDecoder, PatchEncoder, Shown, VisionConfig, blocks, floats, to_blocks};
@@ -210,8 +211,7 @@ impl Representation {
         for (camera, (seen, shown)) in pairs.reference.into_iter().zip(pairs.now).enumerate() {
             let painted = self.paint(camera, now.clone(), reference.clone(), seen.clone());
             // What moved is a few pixels of many: they count four times.
-            let moved = (shown.clone() - seen).abs().greater_elem(0.1).float() * 3.0 + 1.0;
-            picture = picture + ((painted - shown).square() * moved).mean();
+            picture = picture + moved_error(painted, shown, seen);
         }
         let metrics = [
             ("picture", &picture),

@@ -19,11 +19,12 @@
 //! (Sekar et al. 2020, Plan2Explore, sec. 3).
 
 use burn::module::Module;
-use burn::tensor::activation::{sigmoid, softmax, softplus};
+use burn::tensor::activation::{sigmoid, softplus};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::corpus::Sequence;
+use crate::kernels::categorical;
 use crate::layers::{EnsembleMlp, GruCell, Mlp};
 use crate::model::{Latent, Prediction};
 use crate::optimise::Metrics;
@@ -133,17 +134,13 @@ impl Rssm {
     /// Not their logarithms: sampling wants probabilities, and logarithms one by one cost more than the products beside them.
     fn probabilities(&self, logits: Tensor<2>) -> Tensor<3> {
         let [n, _] = logits.dims();
-        let p = softmax(logits.reshape([n, self.groups, self.classes]), 2);
-        p * (1.0 - self.unimix) + self.unimix / self.classes as f64
+        categorical::probabilities(logits.reshape([n, self.groups, self.classes]), self.unimix)
     }
 
     /// One-hot of the largest `log p + gumbel`, with the gradient of the probabilities (straight-through).
     fn sample(&self, p: Tensor<3>, gumbel: Tensor<2>) -> Tensor<2> {
         let [n, groups, classes] = p.dims();
-        let fixed = p.clone().detach();
-        let noisy = fixed.clone().log() + gumbel.reshape([n, groups, classes]);
-        let hard = noisy.clone().greater_equal(noisy.max_dim(2)).float();
-        (hard - fixed + p).reshape([n, groups * classes])
+        categorical::sample(p, gumbel.reshape([n, groups, classes])).reshape([n, groups * classes])
     }
 
     /// The latent state at an observed embedding `[B, E]`, without a past.

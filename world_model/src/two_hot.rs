@@ -1,8 +1,10 @@
 //! Two-hot coding of scalars on evenly spaced bins, the target of every distributional head (DreamerV3, eq. 9).
 
-use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::activation::softmax;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+
+use crate::kernels::two_hot;
 
 /// `count` bins from `low` to `high`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,21 +30,19 @@ impl TwoHot {
         (softmax(logits, 2) * bins).sum_dim(2).squeeze_dim::<2>(2)
     }
 
+    /// Where `x [B]`, clamped to the range, lies among the bins, from 0 to `count - 1`.
+    fn position(&self, x: Tensor<1>) -> Tensor<1> {
+        (x.clamp(self.low, self.high) - self.low).div_scalar(self.step())
+    }
+
     /// Two-hot weights of `x [B]`, clamped to the range: `[B, count]`.
     pub fn encode(&self, x: Tensor<1>) -> Tensor<2> {
-        let device = x.device();
-        let position = (x.clamp(self.low, self.high) - self.low).div_scalar(self.step());
-        let index: Vec<f32> = (0..self.count).map(|i| i as f32).collect();
-        let index = Tensor::<2>::from_data(TensorData::new(index, [1, self.count]), &device);
-        // The hat function 1 - |position - i|, cut at zero, is exactly the two-hot weight of bin i.
-        let distance = (position.unsqueeze_dim::<2>(1) - index).abs();
-        (distance.neg() + 1.0).clamp_min(0.0)
+        two_hot::code(self.position(x), self.count)
     }
 
     /// Cross-entropy of `logits [K, B, count]` against the two-hot code of `x [B]`: `[K, B]`.
     pub fn cross_entropy(&self, logits: Tensor<3>, x: Tensor<1>) -> Tensor<2> {
-        let target = self.encode(x).unsqueeze::<3>();
-        (log_softmax(logits, 2) * target).sum_dim(2).squeeze_dim::<2>(2).neg()
+        two_hot::cross_entropy(logits, self.position(x))
     }
 }
 

@@ -6,12 +6,15 @@
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::{relu, sigmoid, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::layers::Mlp;
+use crate::kernels::bias::biased;
+use crate::kernels::blend::blended;
+use crate::kernels::keypoints::keypoints;
+use crate::kernels::nearness::nearness;
+use crate::layers::{Mlp, dense};
 
 /// Pixels along a block: the side of a picture must be a multiple of it.
 pub const BLOCK: usize = 16;
@@ -50,8 +53,8 @@ impl Default for VisionConfig {
             patch_features: 32,
             block_features: 48,
             width: 64,
-            state_points: 4,
-            surroundings: true,
+            state_points: 0,
+            surroundings: false,
         }
     }
 }
@@ -141,12 +144,6 @@ fn patch_centres(blocks: usize, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values, [blocks * PATCHES, 2]), device)
 }
 
-/// `[n, 3n]`: a product with it repeats every element three times.
-fn thrice(n: usize, device: &Device) -> Tensor<2> {
-    let values: Vec<f32> = (0..n * 3 * n).map(|i| f32::from(u8::from(i / (3 * n) == i % (3 * n) / 3))).collect();
-    Tensor::from_data(TensorData::new(values, [n, 3 * n]), device)
-}
-
 /// Brings keypoints, which lie between -1 and 1, to about unit variance.
 const KEYPOINT_SCALE: f64 = 2.0;
 
@@ -184,18 +181,16 @@ impl PatchEncoder {
         let device = picture.device();
         let places = blocks * PATCHES;
         // Flat products: a product with a leading batch axis would run as many small ones.
-        let patches = relu(self.patch.forward(picture.reshape([batch * places, PATCH_VALUES])));
+        let patches = dense(&self.patch, picture.reshape([batch * places, PATCH_VALUES]), true);
         let [_, per_patch] = patches.dims();
-        let features = relu(self.block.forward(patches.clone().reshape([batch * blocks, PATCHES * per_patch])));
+        let features = dense(&self.block, patches.clone().reshape([batch * blocks, PATCHES * per_patch]), true);
         let [_, width] = features.dims();
-        let mut scores = self.detect.forward(patches).reshape([batch, places, self.keypoints]);
+        let mut scores = dense(&self.detect, patches, false).reshape([batch, places, self.keypoints]);
         if let Some(surroundings) = &self.surroundings {
             // A patch of 4×4 pixels shows a colour or an edge; which edge it is, the block around it tells.
-            scores = scores + surroundings.forward(features.clone()).reshape([batch, places, self.keypoints]);
+            scores = scores + dense(surroundings, features.clone(), false).reshape([batch, places, self.keypoints]);
         }
-        // The factor lets a few patches outweigh the hundreds of others from the start.
-        let weights = softmax((scores * 8.0).swap_dims(1, 2).reshape([batch * self.keypoints, places]), 1);
-        let points = weights.matmul(patch_centres(blocks, &device)).reshape([batch, 2 * self.keypoints]);
+        let points = keypoints(scores, &patch_centres(blocks, &device));
         let global = self.head.forward(features.reshape([batch, blocks * width]));
         let centred = global.clone() - global.mean_dim(1);
         let global = centred.clone() / (centred.square().mean_dim(1) + 1e-5).sqrt();
@@ -215,9 +210,6 @@ pub struct PatchDecoder {
     paint: Linear,
     keypoints: usize,
 }
-
-/// Falloff of a point's influence, per squared half picture: one that reaches a patch, one that reaches a third of the picture.
-const FALLOFF: [f64; 2] = [60.0, 5.0];
 
 impl PatchDecoder {
     /// For any picture size and a state of `state` elements.
@@ -243,16 +235,7 @@ impl PatchDecoder {
             Some(place) => Tensor::cat(vec![found, place.forward(shown.state.clone())], 1),
             None => found,
         };
-        let ([batch, values], [places, _]) = (points.dims(), centres.dims());
-        let points = points.reshape([batch, 1, values / 2, 2]);
-        let along = |axis: usize| {
-            let point = points.clone().narrow(3, axis, 1).reshape([batch, 1, values / 2]);
-            centres.clone().narrow(1, axis, 1).reshape([1, places, 1]) - point
-        };
-        let (dx, dy) = (along(0), along(1));
-        let squared = dx.clone() * dx.clone() + dy.clone() * dy.clone();
-        let [near, wide] = FALLOFF.map(|f| (squared.clone() * -f).exp());
-        Tensor::cat(vec![near, dx * wide.clone() * 4.0, dy * wide.clone() * 4.0, wide], 2)
+        nearness(points, centres)
     }
 
     /// What to show, what the reference shows, and the reference picture `[B, M, 768]`, to `[B, M, 768]`.
@@ -290,16 +273,10 @@ impl PatchDecoder {
             Some(bias) => global + bias.val().unsqueeze::<2>(),
             None => global,
         };
-        let features = relu(near.reshape([batch, places, width]) + global.reshape([batch, 1, width]));
-        let features = relu(self.mix.forward(features.reshape([rows, width])));
-        let out = self.paint.forward(features);
-        let pixels = PATCH_VALUES / 3;
-        let paint = out.clone().narrow(1, 0, PATCH_VALUES);
+        let features = biased(near.reshape([batch, places, width]), global.reshape([batch, 1, width]), true);
+        let features = dense(&self.mix, features.reshape([rows, width]), true);
         // Begins by carrying most of the reference over.
-        let gate = sigmoid(out.narrow(1, PATCH_VALUES, pixels) - 1.0);
-        // One gate for the three colours of a pixel: a product with zeros and ones is quicker than stretching a last axis of 1.
-        let gate = gate.matmul(thrice(pixels, &patches.device()));
-        (patches.clone() + gate * (paint - patches)).reshape([batch, blocks, BLOCK_VALUES])
+        blended(dense(&self.paint, features, false), patches).reshape([batch, blocks, BLOCK_VALUES])
     }
 }
 
@@ -314,6 +291,7 @@ pub struct Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::tensor::activation::{relu, sigmoid};
 
     #[test]
     fn blocks_and_back_is_the_same_picture() {
@@ -375,10 +353,9 @@ mod tests {
     }
 
     #[test]
-    fn thrice_repeats_exactly() {
-        let x = Tensor::<2>::from_floats([[0.1, -7.3], [1e-7, 3.0]], &Device::flex());
-        let repeated = floats(x.matmul(thrice(2, &Device::flex())));
-        assert_eq!(repeated, [0.1, 0.1, 0.1, -7.3, -7.3, -7.3, 1e-7, 1e-7, 1e-7, 3.0, 3.0, 3.0]);
+    fn what_makes_policies_worse_is_off_unless_asked_for() {
+        let config = VisionConfig::default();
+        assert!(config.state_points == 0 && !config.surroundings, "docs/LOG.md, 2026-11-25: {config:?}");
     }
 
     #[test]
