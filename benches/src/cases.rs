@@ -64,7 +64,7 @@ const STATE_ONLY: usize = 8;
 const PLANNED: usize = 100_000;
 
 fn training_device() -> Device {
-    let device = Device::flex().autodiff();
+    let device = Device::default().autodiff();
     device.seed(0);
     device
 }
@@ -141,7 +141,7 @@ fn improvement(dir: &Path) -> Built {
 /// A policy judged from 256 starts, four draws of noise each: 1024 rows, 15 steps, a new chunk every 4.
 fn imagination(dir: &Path) -> Built {
     let (model, corpus, embeddings) = imaginer(dir)?;
-    let device = Device::flex();
+    let device = Device::default();
     let flow = FlowConfig::default();
     let policy = FlowPolicy::new(&flow, embeddings.dim, data::ACTION, &device);
     let config = EvaluateConfig { horizon: 15, samples: 4, starts: 256, ..EvaluateConfig::default() };
@@ -160,7 +160,7 @@ fn imagination(dir: &Path) -> Built {
 /// A recorded moment forked into 64 branches of 20 steps, after three steps of context.
 fn branches(dir: &Path) -> Built {
     let (model, corpus, embeddings) = imaginer(dir)?;
-    let device = Device::flex();
+    let device = Device::default();
     Ok(Box::new(move |i| {
         let options = ForkOptions { track: 0, step: 10, horizon: 20, samples: 64, context: 3, seed: i as u64 };
         let value = |e: &Tensor<2>| e.clone().narrow(1, 0, 1).squeeze_dim::<1>(1);
@@ -171,7 +171,7 @@ fn branches(dir: &Path) -> Built {
 
 /// From one observation, raw, to the actions of a chunk, raw: what a robot waits for.
 fn latency(size: Option<usize>) -> Built {
-    let device = Device::flex();
+    let device = Device::default();
     device.seed(0);
     let state = if size.is_some() { STATE } else { STATE_ONLY };
     let dataset = data::spec(state, size);
@@ -205,7 +205,7 @@ fn latency(size: Option<usize>) -> Built {
 fn sampling(dir: &Path) -> Built {
     let (corpus, embeddings) = embedded(dir)?;
     let sampler = corpus.sampler(&corpus.train, 8);
-    let device = Device::flex();
+    let device = Device::default();
     Ok(Box::new(move |i| {
         let mut rng = noise::generator(0, "sampling", i as u64);
         let shards = Sequence::sample((corpus, embeddings), &sampler, (48, 16, 2), &mut rng, &device);

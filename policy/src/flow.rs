@@ -119,7 +119,7 @@ mod tests {
     /// Two modes, -1 and +1, chosen by nothing: a mean regressor would answer 0, a flow must answer one of the two.
     #[test]
     fn learns_both_modes_and_not_their_mean() {
-        let device = Device::flex().autodiff();
+        let device = Device::default().autodiff();
         device.seed(1);
         let config = FlowConfig { chunk: 1, width: 64, ..FlowConfig::default() };
         let mut trainee = Trainee::new(FlowPolicy::new(&config, 1, 1, &device), 0.0);
@@ -133,7 +133,7 @@ mod tests {
                 (net.loss(e, a, noise, tau, Tensor::ones([128], &device)), Vec::new())
             });
         }
-        let inner = Device::flex();
+        let inner = Device::default();
         let noise = normal([400, 1], &mut generator(0, "modes-test", 0), &inner);
         let actions = trainee.frozen().act(Tensor::zeros([400, 1], &inner), noise);
         let values = actions.try_into_vec_as::<f32>().expect("floats");
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_weight_of_zero_removes_a_row() {
-        let device = Device::flex();
+        let device = Device::default();
         device.seed(2);
         let policy = FlowPolicy::new(&FlowConfig { chunk: 2, width: 16, ..FlowConfig::default() }, 3, 2, &device);
         let mut rng = generator(0, "weights", 0);

@@ -2,11 +2,13 @@
 //!
 //! [`critic`] says what a state is worth; [`improve`] rehearses: it compares what the cloned policy and its copy could do
 //! from recorded states, under shared noise, and lets the copy learn from the better futures; [`evaluate`] judges
-//! policies in imagination and decides GO, NO-GO or ABSTAIN.
+//! policies in imagination and decides GO, NO-GO or ABSTAIN; [`scorecard`] says how far that judge is to be believed where
+//! outcomes are known.
 
 pub mod critic;
 pub mod evaluate;
 pub mod improve;
+pub mod scorecard;
 
 pub use critic::{Critic, CriticConfig, CriticLearner};
 pub use evaluate::{Estimate, Verdict};

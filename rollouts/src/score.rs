@@ -100,7 +100,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     fn prediction(reward: f32, success: f32, failure: f32) -> Prediction {
-        let t = |v: f32| Tensor::<1>::from_floats([v], &Device::flex());
+        let t = |v: f32| Tensor::<1>::from_floats([v], &Device::default());
         Prediction { reward: t(reward), success: t(success), failure: t(failure), disagreement: t(0.5), doubt: t(0.1) }
     }
 
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn by_hand() {
         let steps = [prediction(0.4, 0.0, 0.0), prediction(0.8, 0.5, 0.2)];
-        let out = outcome(&steps, &RULE, Tensor::from_floats([0.6], &Device::flex()));
+        let out = outcome(&steps, &RULE, Tensor::from_floats([0.6], &Device::default()));
         // Step 0: 0.5*0.4 = 0.2. Step 1: 0.5*(0.5*0.8 + 0.5*0.5*1) = 0.325. Left: 0.5*0.8 = 0.4 of 0.25*0.6 = 0.06.
         let value: f32 = out.value.into_scalar();
         assert!((value - 0.585).abs() < 1e-6, "{value}");
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn what_is_not_believed_is_worth_the_value_of_the_state_before_it() {
         let steps = [prediction(0.4, 0.0, 0.0), prediction(0.8, 0.5, 0.2)];
-        let t = |v: f32| Tensor::<1>::from_floats([v], &Device::flex());
+        let t = |v: f32| Tensor::<1>::from_floats([v], &Device::default());
         let value = |values: [f32; 3], budget: f32| -> f32 {
             let believed = believed(&steps, t(0.05), budget);
             believed_outcome(&steps, &RULE, &values.map(t), &believed).value.into_scalar()
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_sure_outcome_is_worth_what_really_happened() {
         let steps = [prediction(0.4, 0.0, 0.0), prediction(0.9, 1.0, 0.0)];
-        let imagined: f32 = outcome(&steps, &RULE, Tensor::from_floats([0.3], &Device::flex())).value.into_scalar();
+        let imagined: f32 = outcome(&steps, &RULE, Tensor::from_floats([0.3], &Device::default())).value.into_scalar();
         assert!((imagined - real_return(&[0.4, 0.9], true, true, &RULE)).abs() < 1e-6);
         // Solving sooner is never worth less: the end of an episode must not teach a policy to avoid success.
         assert!(real_return(&[0.9], true, true, &RULE) >= real_return(&[0.9, 0.9, 0.9], true, true, &RULE));
@@ -145,7 +145,7 @@ mod tests {
     fn a_failure_goes_on_paying_the_step_cost_by_hand() {
         let rule = ReturnRule { failure_reward: -0.2, low: -0.2, ..RULE };
         let steps = [prediction(-0.2, 0.25, 0.5)];
-        let out = outcome(&steps, &rule, Tensor::from_floats([0.4], &Device::flex()));
+        let out = outcome(&steps, &rule, Tensor::from_floats([0.4], &Device::default()));
         // 0.5*(-0.2) + 0.5*(0.25*1 + 0.75*0.5*(-0.2)) + 0.5*(0.75*0.5)*0.4 = -0.1 + 0.0875 + 0.075.
         let value: f32 = out.value.into_scalar();
         assert!((value - 0.0625).abs() < 1e-6, "{value}");
@@ -209,7 +209,7 @@ mod tests {
                     .enumerate()
                     .map(|(k, &r)| prediction(r, if k == at { chance } else { 0.0 }, 0.1))
                     .collect();
-                outcome(&steps, &rule, Tensor::from_floats([end], &Device::flex())).value.into_scalar()
+                outcome(&steps, &rule, Tensor::from_floats([end], &Device::default())).value.into_scalar()
             };
             let (none, some, sure) = (worth(0.0), worth(0.5), worth(1.0));
             assert!(none <= some + 1e-5 && some <= sure + 1e-5, "{rule:?}: {none} {some} {sure}");

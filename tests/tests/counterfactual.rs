@@ -70,7 +70,7 @@ fn ranking_agrees_with_the_simulator() {
     let corpus = Corpus::new(&dataset, RewardRule::Auto, &split, 0.98);
     let embeddings = Embeddings { dim: 4, rows: corpus.tracks.iter().map(|t| t.state.clone()).collect() };
 
-    let device = Device::flex().autodiff();
+    let device = Device::default().autodiff();
     device.seed(0);
     let model_config = WorldModelConfig { updates: 2500, batch: 64, horizon: 8, ..WorldModelConfig::default() };
     let mut model = WorldModel::new(&model_config, &[], 4, 2, &device).expect("no pictures, no misfit");
@@ -82,7 +82,7 @@ fn ranking_agrees_with_the_simulator() {
     model = model.valid();
     model.dynamics = learner.trainee.frozen();
 
-    let inner = Device::flex();
+    let inner = Device::default();
     let mut rng = noise::generator(0, "arms", 0);
     let (mut agree, mut pairs) = (0, 0);
     for &track in corpus.held_out.iter() {

@@ -55,7 +55,7 @@ fn agrees<M: Module>(name: &str, module: M, loss: impl Fn(&M) -> Tensor<1>) {
     let total: usize = gradient.iter().map(Vec::len).sum();
     for seed in 0..5 {
         let mut rng = generator(seed, "direction", 0);
-        let all = floats(normal([total], &mut rng, &Device::flex()));
+        let all = floats(normal([total], &mut rng, &Device::default()));
         let norm = all.iter().map(|v| v * v).sum::<f32>().sqrt();
         let mut values = all.into_iter().map(|v| v / norm);
         let direction: VecDeque<Vec<f32>> = gradient.iter().map(|g| values.by_ref().take(g.len()).collect()).collect();
@@ -90,12 +90,12 @@ fn sequence(device: &Device, (batch, steps, e, a): (usize, usize, usize, usize))
 
 #[test]
 fn ensemble_loss() {
-    let device = Device::flex().autodiff();
+    let device = Device::default().autodiff();
     device.seed(1);
     let config = EnsembleConfig { members: 2, width: 12 };
     let module = Ensemble::new(&config, 3, 2, &device).materialize();
     agrees("ensemble", module, |m| {
-        let inner = Device::flex();
+        let inner = Device::default();
         m.loss(sequence(&inner, (3, 2, 3, 2)), Tensor::ones([2, 2, 3], &inner)).0
     });
 }
@@ -103,13 +103,13 @@ fn ensemble_loss() {
 /// With one class per group nothing is sampled, so the straight-through gradient is the true one.
 #[test]
 fn rssm_loss_where_nothing_is_sampled() {
-    let device = Device::flex().autodiff();
+    let device = Device::default().autodiff();
     device.seed(2);
     let config = RssmConfig { hidden: 8, groups: 2, classes: 1, width: 10, members: 2, ..RssmConfig::default() };
     let module = Rssm::new(&config, 4, 1, 2, &device).materialize();
-    let noise = gumbel([2, 4, 3, 2], &mut generator(0, "g", 0), &Device::flex());
+    let noise = gumbel([2, 4, 3, 2], &mut generator(0, "g", 0), &Device::default());
     let dynamics = |m: &Rssm| {
-        let inner = Device::flex();
+        let inner = Device::default();
         m.dynamics_loss(sequence(&inner, (3, 3, 4, 2)), noise.clone(), Tensor::ones([3, 2, 3], &inner))
     };
     agrees("rssm dynamics", module.clone(), |m| dynamics(m).0);
@@ -121,12 +121,12 @@ fn rssm_loss_where_nothing_is_sampled() {
 /// read off again, on training episodes only. It must be read off what is foreseen, and move nothing but its own head.
 #[test]
 fn outcomes_are_read_off_embeddings_and_not_written_into_them() {
-    let device = Device::flex().autodiff();
+    let device = Device::default().autodiff();
     device.seed(2);
     let config = RssmConfig { hidden: 8, groups: 2, classes: 3, width: 10, members: 2, ..RssmConfig::default() };
     let module = Rssm::new(&config, 4, 1, 2, &device).materialize();
-    let noise = gumbel([2, 4, 3, 6], &mut generator(0, "g", 0), &Device::flex());
-    let inner = Device::flex();
+    let noise = gumbel([2, 4, 3, 6], &mut generator(0, "g", 0), &Device::default());
+    let inner = Device::default();
     let foreseen = module.dynamics_loss(sequence(&inner, (3, 3, 4, 2)), noise, Tensor::ones([3, 2, 3], &inner)).1;
     let gradients = GradientsParams::from_grads(module.outcome_loss(foreseen).0.backward(), &module);
     let mut read = Read { gradients: Some(&gradients), rows: VecDeque::new() };
@@ -137,10 +137,10 @@ fn outcomes_are_read_off_embeddings_and_not_written_into_them() {
 
 #[test]
 fn flow_loss() {
-    let device = Device::flex().autodiff();
+    let device = Device::default().autodiff();
     device.seed(3);
     let module = FlowPolicy::new(&FlowConfig { chunk: 2, width: 10, ..FlowConfig::default() }, 3, 2, &device);
-    let inner = Device::flex();
+    let inner = Device::default();
     let mut rng = generator(0, "flow", 0);
     let (e, a) = (normal([4, 3], &mut rng, &inner), normal([4, 4], &mut rng, &inner));
     let (n, t, w) =
@@ -150,12 +150,12 @@ fn flow_loss() {
 
 #[test]
 fn critic_loss() {
-    let device = Device::flex().autodiff();
+    let device = Device::default().autodiff();
     device.seed(4);
     let rule = ReturnRule { gamma: 0.9, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 };
     let module =
         Critic::new(&CriticConfig { members: 2, width: 10, bins: 7, ..CriticConfig::default() }, 3, &rule, &device);
-    let inner = Device::flex();
+    let inner = Device::default();
     let mut rng = generator(0, "critic", 0);
     let (e, g, w) = (normal([5, 3], &mut rng, &inner), uniform([5], &mut rng, &inner), uniform([5], &mut rng, &inner));
     agrees("critic", module, |m| m.loss(e.clone(), g.clone(), w.clone()));
@@ -164,12 +164,12 @@ fn critic_loss() {
 /// A frozen model lets gradients through to the actions and receives none itself.
 #[test]
 fn a_frozen_model_passes_gradients_on_and_keeps_none() {
-    let device = Device::flex().autodiff();
+    let device = Device::default().autodiff();
     device.seed(5);
     let config = RssmConfig { hidden: 8, groups: 2, classes: 3, width: 10, members: 2, ..RssmConfig::default() };
     let trained = Rssm::new(&config, 4, 1, 2, &device).materialize();
     let frozen = trained.valid();
-    let inner = Device::flex();
+    let inner = Device::default();
     let mut rng = generator(0, "frozen", 0);
     let action = Tensor::from_inner(normal([3, 2], &mut rng, &inner)).require_grad();
     let start = frozen.start(normal([3, 4], &mut rng, &inner), gumbel([3, 6], &mut rng, &inner));

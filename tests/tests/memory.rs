@@ -16,7 +16,7 @@ fn resident_mb() -> Option<f64> {
 /// 2,000 updates of a small perceptron and, beside it in the same shards, imagination by a small rssm.
 #[test]
 fn two_thousand_updates_do_not_grow_memory() {
-    let device = Device::flex().autodiff();
+    let device = Device::default().autodiff();
     device.seed(0);
     let inner = device.clone().inner();
     let sizes = RssmConfig { hidden: 16, groups: 2, classes: 4, width: 16, ..RssmConfig::default() };

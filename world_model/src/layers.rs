@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn ensemble_members_agree_with_single_products() {
-        let device = Device::flex();
+        let device = Device::default();
         let mlp = EnsembleMlp::new(3, &[4, 8, 2], &device);
         let x = noise::normal([5, 4], &mut noise::generator(0, "layers", 0), &device);
         let all = mlp.forward(x.clone());
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn some_outputs_of_an_ensemble_are_those_of_the_whole() {
-        let device = Device::flex();
+        let device = Device::default();
         let mlp = EnsembleMlp::new(3, &[4, 8, 6], &device);
         let x = noise::normal([5, 4], &mut noise::generator(0, "layers", 2), &device);
         let part = mlp.outputs(1, 3).forward(x.clone());
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_head_that_ends_at_zero_starts_at_zero() {
-        let device = Device::flex();
+        let device = Device::default();
         let x = noise::normal([5, 4], &mut noise::generator(0, "layers", 1), &device);
         let y: f32 = Mlp::ending_at_zero(&[4, 8, 2], &device).forward(x).abs().max().into_scalar();
         assert_eq!(y, 0.0);

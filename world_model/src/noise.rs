@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn equal_keys_give_equal_noise_and_stages_differ() {
-        let device = Device::flex();
+        let device = Device::default();
         let draw = |stage, step| normal([4, 3], &mut generator(7, stage, step), &device).into_data();
         assert_eq!(draw("rssm", 5), draw("rssm", 5));
         assert_ne!(draw("rssm", 5), draw("rssm", 6));
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn gumbel_has_the_mean_of_a_gumbel() {
-        let device = Device::flex();
+        let device = Device::default();
         let mean: f32 = gumbel([20_000], &mut generator(1, "t", 0), &device).mean().into_scalar();
         // Euler-Mascheroni; standard error here is 0.009.
         assert!((mean - 0.5772).abs() < 0.04, "mean {mean}");

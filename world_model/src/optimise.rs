@@ -147,7 +147,7 @@ mod tests {
     use crate::{layers::Mlp, noise};
 
     fn train(shards: usize) -> Vec<f32> {
-        let device = Device::flex().autodiff();
+        let device = Device::default().autodiff();
         device.seed(3);
         let mut trainee = Trainee::new(Mlp::new(&[3, 16, 1], &device).materialize(), 0.0);
         let x = noise::normal([8, 3], &mut noise::generator(1, "x", 0), &device);

@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn weights_by_hand_and_the_mean_returns_the_value() {
         let code = TwoHot { low: 0.0, high: 1.0, count: 5 };
-        let x = Tensor::<1>::from_floats([0.0, 0.3, 1.0, 7.0], &Device::flex());
+        let x = Tensor::<1>::from_floats([0.0, 0.3, 1.0, 7.0], &Device::default());
         let weights = code.encode(x).try_into_vec_as::<f32>().expect("floats");
         let expected = [
             1.0, 0.0, 0.0, 0.0, 0.0, //
@@ -65,7 +65,7 @@ mod tests {
         for (w, e) in weights.iter().zip(expected) {
             assert!((w - e).abs() < 1e-5, "{weights:?}");
         }
-        let logits = Tensor::<2>::from_data(TensorData::new(expected.to_vec(), [4, 5]), &Device::flex());
+        let logits = Tensor::<2>::from_data(TensorData::new(expected.to_vec(), [4, 5]), &Device::default());
         let mean = code.mean((logits + 1e-9).log().unsqueeze::<3>()).try_into_vec_as::<f32>().expect("floats");
         assert!((mean[1] - 0.3).abs() < 1e-4, "{mean:?}");
     }

@@ -297,14 +297,14 @@ mod tests {
     fn blocks_and_back_is_the_same_picture() {
         let size = 48;
         let frame: Vec<u8> = (0..size * size * 3).map(|i| (i * 7 % 251) as u8).collect();
-        let blocks = to_blocks([frame.as_slice()].into_iter(), size, &Device::flex());
+        let blocks = to_blocks([frame.as_slice()].into_iter(), size, &Device::default());
         assert_eq!(blocks.dims(), [1, 9, 768]);
         assert_eq!(to_frames(blocks, size), vec![frame]);
     }
 
     #[test]
     fn the_decoder_is_one_layer_over_everything_laid_side_by_side() {
-        let device = Device::flex();
+        let device = Device::default();
         device.seed(4);
         let config = VisionConfig { keypoints: 3, global: 5, width: 7, state_points: 2, ..VisionConfig::default() };
         let (decoder, rows) = (PatchDecoder::new(&config, 2, &device), 2 * PATCHES);
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn the_state_alone_moves_what_is_painted_and_may_be_missing() {
-        let device = Device::flex();
+        let device = Device::default();
         device.seed(4);
         let config = VisionConfig { state_points: 4, ..VisionConfig::default() };
         let reference =

@@ -49,6 +49,9 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     )
 }
 
+/// Policies whose order fits a sentence.
+const FEW: usize = 6;
+
 fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
     if report.policies.is_empty() {
         return Ok(());
@@ -73,7 +76,9 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     write!(out, "\n95 % intervals in brackets. ")?;
     if with_truth {
-        writeln!(out, "Truth is the simulator, {driven} episodes each. {}\n", order(&report.policies))?;
+        // Of many policies some are all but equal: then the scorecard tells more than the order.
+        let order = if report.policies.len() <= FEW { order(&report.policies) } else { String::new() };
+        writeln!(out, "Truth is the simulator, {driven} episodes each. {order}\n")?;
     } else {
         writeln!(out, "There is no simulator of this robot, so nothing here was checked against the truth.\n")?;
     }
@@ -85,7 +90,10 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
         let r = &c.imagined_return;
         writeln!(out, "; return {:+.2} [{:+.2}, {:+.2}] imagined.", r.mean, r.ci95[0], r.ci95[1])?;
     }
-    if !report.comparisons.is_empty() {
+    if let Some(judge) = &report.scorecard {
+        write!(out, "{}", judge.words())?;
+    }
+    if !report.comparisons.is_empty() || report.scorecard.is_some() {
         writeln!(out)?;
     }
     Ok(())

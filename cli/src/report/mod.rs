@@ -13,6 +13,7 @@ pub use markdown::{points, share};
 
 use anyhow::Result;
 use episodes::Skipped;
+use rl::scorecard::{Decisions, Scorecard};
 use serde::{Deserialize, Serialize};
 use world_model::foresight::Foresight;
 pub use world_model::quality::HorizonError;
@@ -37,6 +38,9 @@ pub struct Report {
     pub policies: Vec<PolicyReport>,
     /// Paired differences between policies: the same starts, the same noise.
     pub comparisons: Vec<Comparison>,
+    /// How far imagination agrees with the truth over all policies; `None` where there is no truth.
+    #[serde(default)]
+    pub scorecard: Option<JudgeReport>,
     /// How well the model foresees held-out episodes.
     pub world_model: WorldModelReport,
     /// Forks of recorded moments against the simulator; `None` where there is none.
@@ -213,6 +217,58 @@ pub struct CounterfactualCheck {
     pub regret: f64,
     /// The same by choosing any.
     pub regret_of_chance: f64,
+}
+
+/// The judge judged: imagined against true scores of the policies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JudgeReport {
+    /// By share of successes.
+    pub success: Scorecard,
+    /// By return.
+    #[serde(rename = "return")]
+    pub return_: Scorecard,
+    /// What the gate would have said of each pair.
+    pub decisions: Decisions,
+}
+
+impl JudgeReport {
+    /// In words.
+    pub fn words(&self) -> String {
+        use std::fmt::Write;
+        let mut out = String::new();
+        for (what, card) in [("success", &self.success), ("return", &self.return_)] {
+            let number = |x: rl::scorecard::Measured| {
+                x.map_or("cannot be told".to_owned(), |(x, [low, high])| format!("{x:.2} [{low:.2}, {high:.2}]"))
+            };
+            let coverage = card.coverage.map_or(String::new(), |c| {
+                format!("; {:.0} % of the true means lie in their imagined interval", 100.0 * c)
+            });
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                out,
+                "- By {what}, {} policies: Pearson's r {}, Spearman's ρ {}, mean maximum rank violation {}, regret of the one imagined best {}, mean error {}{coverage}.",
+                card.policies,
+                number(card.pearson),
+                number(card.spearman),
+                number(card.mmrv),
+                number(card.regret),
+                number(card.error),
+            );
+        }
+        let d = self.decisions;
+        let _ = writeln!(
+            out,
+            "- Of {} pairs of policies imagination prefers one in {}; of these the truth has the other one ahead in {}, beyond doubt in {}. Of the {} pairs whose true success differs by more than {:.0} points it leaves {} undecided.",
+            d.pairs,
+            d.decided,
+            d.contradicted,
+            d.refuted,
+            d.clear,
+            100.0 * rl::scorecard::CLEAR,
+            d.clear_undecided
+        );
+        out
+    }
 }
 
 /// What was learned from.

@@ -57,6 +57,19 @@ fn demo() -> Report {
             imagined_success: Difference { mean: 0.12, ci95: [0.031, 0.209] },
             true_success: Some(Difference { mean: 0.12, ci95: [0.01, 0.23] }),
         }],
+        scorecard: Some(JudgeReport {
+            success: Scorecard {
+                policies: 4,
+                pearson: Some((0.991, [0.97, 1.0])),
+                spearman: Some((1.0, [1.0, 1.0])),
+                mmrv: Some((0.0, [0.0, 0.0])),
+                regret: Some((0.0, [0.0, 0.0])),
+                error: Some((0.023, [0.02, 0.03])),
+                coverage: Some(1.0),
+            },
+            return_: Scorecard { policies: 4, ..Scorecard::default() },
+            decisions: Decisions { pairs: 6, decided: 5, contradicted: 1, refuted: 0, clear: 4, clear_undecided: 1 },
+        }),
         world_model: WorldModelReport {
             whole_episodes: Some(WholeEpisodes {
                 episodes: 30,

@@ -4,15 +4,18 @@ use anyhow::Result;
 use burn::tensor::Tensor;
 use policy::Bundle;
 use rand::RngExt;
+use rand::rngs::StdRng;
 use rayon::prelude::*;
 use rl::evaluate::{self, EvaluateConfig, PerStart};
 use rollouts::score::real_return;
 use world_model::agreement::{mean, pearson};
 use world_model::foresight::Foresight;
 use world_model::trust::Limits;
+use world_model::vision::floats;
 use world_model::walk::walk;
 use world_model::{Embeddings, WorldModel, noise, quality};
 
+use super::variant::{Base, Variant};
 use super::workshop::Workshop;
 use crate::interrupt;
 use crate::pool::{self, Outcomes, PolicyOutcomes, RunOutcomes};
@@ -31,7 +34,7 @@ pub struct Judged {
 }
 
 impl Workshop {
-    /// Imagines the named policies: `random`, `behaviour`, `cloned`, `improved`.
+    /// Imagines the named policies, each a [`Variant`].
     ///
     /// # Errors
     /// A policy that is not there.
@@ -45,28 +48,23 @@ impl Workshop {
         let mut out = Vec::new();
         for name in names {
             interrupt::check()?;
-            let imagined = match name.as_str() {
-                "behaviour" => evaluate::imagine_behaviour(
-                    model,
-                    (&self.corpus, embeddings),
-                    &config,
-                    limits,
-                    &starts,
-                    (self.config.seed, &device),
-                ),
-                "random" => {
-                    let act =
-                        |e: &Tensor<2>, rng: &mut rand::rngs::StdRng| self.random_actions(e.dims()[0], rng, &device);
-                    evaluate::imagine_policy(
-                        model,
-                        (&self.corpus, embeddings),
-                        (&act, 1),
-                        (&config, limits),
-                        &starts,
-                        (self.config.seed, &device),
-                    )
-                }
-                name => self.judge(model, embeddings, &self.policy(name)?, limits),
+            let variant: Variant = name.parse()?;
+            let policy = variant.network().map(|name| self.policy(name)).transpose()?;
+            let (data, random) = ((&self.corpus, embeddings), (self.config.seed, &device));
+            let imagined = if variant.base == Base::Behaviour {
+                evaluate::imagine_behaviour(model, data, &config, limits, &starts, random)
+            } else {
+                let act = |e: &Tensor<2>, rng: &mut StdRng| match (&policy, variant.base) {
+                    (Some(policy), _) => {
+                        let noise = noise::normal([e.dims()[0], policy.noise_len()], rng, &e.device());
+                        variant.change(policy.act(e.clone(), noise), rng)
+                    }
+                    (None, Base::Random) => self.random_actions(e.dims()[0], rng, &device),
+                    (None, _) => Tensor::zeros([e.dims()[0], self.corpus.action_len], &device),
+                };
+                let chunk = &self.config.policy;
+                let execute = if policy.is_some() { chunk.execute.clamp(1, chunk.chunk) } else { 1 };
+                evaluate::imagine_policy(model, data, (&act, execute), (&config, limits), &starts, random)
             };
             out.push(Judged { name: name.clone(), imagined, truth: None });
             progress.set(out.len() as u64, name);
@@ -76,7 +74,7 @@ impl Workshop {
     }
 
     /// Uniform over the range of the recorded actions, normalised: `[rows, A]`.
-    fn random_actions(&self, rows: usize, rng: &mut rand::rngs::StdRng, device: &burn::tensor::Device) -> Tensor<2> {
+    fn random_actions(&self, rows: usize, rng: &mut StdRng, device: &burn::tensor::Device) -> Tensor<2> {
         let n = &self.corpus.action_normaliser;
         let mut values = Vec::with_capacity(rows * n.min.len());
         let mut raw = vec![0.0; n.min.len()];
@@ -91,6 +89,20 @@ impl Workshop {
         Tensor::from_data(burn::tensor::TensorData::new(values, [rows, raw.len()]), device)
     }
 
+    /// Raw actions of a policy, changed as the variant says.
+    fn changed(&self, variant: &Variant, mut raw: Vec<f32>, rng: &mut StdRng) -> Vec<f32> {
+        if variant.changes.is_empty() || raw.is_empty() {
+            return raw;
+        }
+        let n = &self.corpus.action_normaliser;
+        let mut actions = vec![0.0; raw.len()];
+        n.normalise(&raw, &mut actions);
+        let shape = [1, actions.len()];
+        let actions = Tensor::from_data(burn::tensor::TensorData::new(actions, shape), &self.inner());
+        n.denormalise(&floats(variant.change(actions, rng)), &mut raw);
+        raw
+    }
+
     /// Drives every policy in the true simulator: the same episode seeds for each. Only `demo` may ask.
     ///
     /// # Errors
@@ -103,10 +115,8 @@ impl Workshop {
             (0..episodes as u64).map(|i| sim::episode_seed(self.config.seed ^ 0x7275_7468, i)).collect();
         let mut done = 0;
         for judged in judged.iter_mut() {
-            let policy = match judged.name.as_str() {
-                "random" | "behaviour" => None,
-                name => Some(self.policy(name)?),
-            };
+            let variant: Variant = judged.name.parse()?;
+            let policy = variant.network().map(|name| self.policy(name)).transpose()?;
             let mut truth = Outcomes::default();
             for part in seeds.chunks(20) {
                 interrupt::check()?;
@@ -114,8 +124,8 @@ impl Workshop {
                     .par_iter()
                     .map(|&seed| {
                         let mut rng = noise::generator(seed, "truth", 0);
-                        match (judged.name.as_str(), &policy) {
-                            ("behaviour", _) => {
+                        match (variant.base, &policy) {
+                            (Base::Behaviour, _) => {
                                 let recorded = sim::record(sim_config, seed, &mut sim::Demonstrator::new(seed));
                                 let e = recorded.episode;
                                 let success = e.succeeded().unwrap_or(false);
@@ -129,16 +139,20 @@ impl Workshop {
                                     &self.inner(),
                                 );
                                 let result = sim::run_policy(sim_config, seed, &mut |state, image| {
-                                    let actions = bundle.act(&[image], state, &mut rng);
                                     // The simulator's observations always fit the spec they were recorded with.
-                                    actions.unwrap_or_default().chunks_exact(2).map(|a| [a[0], a[1]]).collect()
+                                    let actions = bundle.act(&[image], state, &mut rng).unwrap_or_default();
+                                    let actions = self.changed(&variant, actions, &mut rng);
+                                    actions.chunks_exact(2).map(|a| [a[0], a[1]]).collect()
                                 });
                                 (result.rewards, result.success)
                             }
-                            _ => {
+                            (base, None) => {
                                 let n = &self.corpus.action_normaliser;
                                 let result = sim::run_policy(sim_config, seed, &mut |_, _| {
-                                    vec![[0, 1].map(|i| n.min[i] + (n.max[i] - n.min[i]) * rng.random::<f32>())]
+                                    vec![[0, 1].map(|i| match base {
+                                        Base::Random => n.min[i] + (n.max[i] - n.min[i]) * rng.random::<f32>(),
+                                        _ => n.mean[i],
+                                    })]
                                 });
                                 (result.rewards, result.success)
                             }

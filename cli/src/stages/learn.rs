@@ -173,11 +173,6 @@ impl Workshop {
         }
     }
 
-    /// Imagines a policy from the first steps of held-out episodes.
-    pub fn judge(&self, model: &WorldModel, embeddings: &Embeddings, policy: &FlowPolicy, limits: Limits) -> PerStart {
-        judge_policy(self, model, embeddings, policy, limits, &self.config.evaluate)
-    }
-
     /// Steps to imagine when judging: configured, or the longest recorded episode, at most 300.
     pub fn judge_horizon(&self) -> usize {
         match self.config.evaluate.horizon {
@@ -320,18 +315,6 @@ impl Judging {
     ) -> PerStart {
         self.outcome(model, (&workshop.corpus, embeddings), policy, &workshop.config, limits, &workshop.inner())
     }
-}
-
-fn judge_policy(
-    w: &Workshop,
-    model: &WorldModel,
-    embeddings: &Embeddings,
-    policy: &FlowPolicy,
-    limits: Limits,
-    config: &evaluate::EvaluateConfig,
-) -> PerStart {
-    let judging = Judging { starts: evaluate::starts(&w.corpus, config.starts), horizon: w.judge_horizon() };
-    judging.judge(w, model, embeddings, policy, limits)
 }
 
 /// Names of the held-out metrics; static, as metrics are.

@@ -8,6 +8,7 @@ mod record;
 mod reporting;
 mod serving;
 mod training;
+mod variant;
 mod workshop;
 
 use std::path::{Path, PathBuf};
@@ -26,12 +27,30 @@ use crate::{config_file, interrupt, output};
 pub use branching::{branch, where_it_went_wrong};
 use reporting::Found;
 pub use serving::serve;
+use variant::Variant;
 use workshop::{Workshop, open_data};
 
 /// The run file of `demo`; every figure about the demo comes from it.
 const DEMO_TOML: &str = include_str!("../../../configs/demo.toml");
 
 const ALL: [&str; 5] = ["representation", "dynamics", "policy", "value", "improve"];
+
+/// What `demo` judges in imagination and in truth: the run's policies and worse ones, so that there is a range to tell apart.
+const DEMO_POLICIES: [&str; 13] = [
+    "random",
+    "behaviour",
+    "cloned",
+    "improved",
+    "mean",
+    "cloned+noise:0.5",
+    "cloned+gain:0.8",
+    "improved+noise:0.25",
+    "improved+noise:0.5",
+    "improved+noise:1",
+    "improved+bias:0.2",
+    "improved+bias:0.4",
+    "improved+gain:0.8",
+];
 
 /// The whole loop on the embedded robot.
 ///
@@ -48,8 +67,7 @@ pub fn demo(quick: bool, common: &Common) -> Result<()> {
     collect(&mut run, &config)?;
     let dataset = open_data(&config)?;
     let mut workshop = Workshop::new(run, config, dataset, &device, common.minutes)?;
-    let names = ["random", "behaviour", "cloned", "improved"];
-    loop_through(&mut workshop, "demo", &words, &names, true, common)
+    loop_through(&mut workshop, "demo", &words, &DEMO_POLICIES, true, common)
 }
 
 /// Records the demonstrator's episodes as a LeRobot dataset; the loop reads them back like anybody's.
@@ -230,15 +248,12 @@ pub fn improve(dir: &Path, common: &Common) -> Result<()> {
 /// A run without world model, a policy that is not there.
 pub fn evaluate(dir: &Path, policies: &[String], common: &Common) -> Result<()> {
     let w = reopen(dir, common)?;
-    let known = ["random", "behaviour", "cloned", "improved"];
-    if let Some(unknown) = policies.iter().find(|p| !known.contains(&p.as_str())) {
-        return Err(UsageError(format!("no policy '{unknown}'; expected some of: {}", known.join(", "))).into());
-    }
-    let names: Vec<String> = match policies {
-        [] => {
-            known.iter().filter(|n| **n != "improved" || w.run.is_complete("improve")).map(|&n| n.to_owned()).collect()
-        }
-        some => some.to_vec(),
+    let policies: Vec<Variant> = policies.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+    let names: Vec<String> = if policies.is_empty() {
+        let known = ["random", "behaviour", "cloned", "improved"];
+        known.iter().filter(|n| **n != "improved" || w.run.is_complete("improve")).map(|&n| n.to_owned()).collect()
+    } else {
+        policies.iter().map(ToString::to_string).collect()
     };
     let embeddings = w.embeddings()?;
     let model = w.model()?;

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use rl::evaluate::{self, PerStart};
+use rl::scorecard::{Decisions, Entry, Scorecard};
 use world_model::agreement::mean;
 
 use super::judge::Judged;
@@ -9,7 +10,7 @@ use super::workshop::Workshop;
 use crate::pool::Outcomes;
 use crate::report::{
     Calibration, Comparison, CounterfactualCheck, DatasetReport, Decision, Difference, HorizonError, ImaginedScore,
-    PolicyReport, Report, TrueScore, Verdict, WorldModelReport,
+    JudgeReport, PolicyReport, Report, TrueScore, Verdict, WorldModelReport,
 };
 
 /// Held-out successes imagined beyond those recorded, as a share, from which on no policy is judged.
@@ -31,12 +32,44 @@ pub struct Found {
     pub counterfactuals: Option<CounterfactualCheck>,
 }
 
+/// Imagined against true scores, where there is a truth for all.
+fn scorecard(judged: &[Judged], policies: &[PolicyReport], resamples: usize, seed: u64) -> Option<JudgeReport> {
+    let known: Vec<(&PerStart, (&[f32], &[f32]))> = judged
+        .iter()
+        .map(|j| j.truth.as_ref().map(|t| (&j.imagined, (&t.value[..], &t.success[..]))))
+        .collect::<Option<_>>()?;
+    let by = |score: fn(&PolicyReport) -> Option<[(f64, [f64; 2]); 2]>| {
+        let entries: Vec<Entry> = policies
+            .iter()
+            .filter_map(|p| {
+                let [(imagined, imagined_ci95), (known, known_ci95)] = score(p)?;
+                // An interval of 95 % is 3.92 standard errors wide.
+                let known_se = (known_ci95[1] - known_ci95[0]) / 3.92;
+                let (imagined, known) = (imagined as f32, known as f32);
+                Some(Entry { name: p.name.clone(), imagined, imagined_ci95, known, known_se })
+            })
+            .collect();
+        Scorecard::of(&entries, resamples, seed)
+    };
+    Some(JudgeReport {
+        success: by(|p| {
+            let (i, t) = (p.imagined, p.truth?);
+            Some([(i.success, i.success_ci95), (t.success, t.success_ci95)])
+        }),
+        return_: by(|p| {
+            let (i, t) = (p.imagined, p.truth?);
+            Some([(i.return_, i.return_ci95), (t.return_, t.return_ci95)])
+        }),
+        decisions: Decisions::of(&known, resamples, seed),
+    })
+}
+
 impl Workshop {
     /// Puts the report together.
     pub fn report(&self, command: &str, device: &str, judged: &[Judged], found: Found) -> Result<Report> {
         let Found { quality, counterfactuals } = found;
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
-        let policies = judged
+        let policies: Vec<PolicyReport> = judged
             .iter()
             .map(|j| {
                 let e = evaluate::estimate(&j.imagined, resamples, seed);
@@ -65,6 +98,7 @@ impl Workshop {
                 }
             })
             .collect();
+        let scorecard = scorecard(judged, &policies, resamples, seed);
         let find = |name: &str| judged.iter().find(|j| j.name == name);
         let (verdict, comparisons) = match (find("improved"), find("cloned")) {
             (Some(improved), Some(cloned)) => {
@@ -153,6 +187,7 @@ impl Workshop {
             verdict: Verdict { decision, why: verdict.why },
             policies,
             comparisons,
+            scorecard,
             world_model: WorldModelReport { calibration, ..quality },
             counterfactuals,
             dataset: DatasetReport {

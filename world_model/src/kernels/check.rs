@@ -10,7 +10,7 @@ use crate::vision::floats;
 pub(super) fn uniform<const D: usize>(shape: &[usize; D], seed: u64) -> Tensor<D> {
     let mut rng = noise::generator(seed, "kernels", 0);
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.random_range(-2.0..2.0)).collect();
-    Tensor::from_data(TensorData::new(values, *shape), &Device::flex())
+    Tensor::from_data(TensorData::new(values, *shape), &Device::default())
 }
 
 /// Weights that make a scalar of an output, different for every element.
@@ -24,7 +24,7 @@ fn gradients<const D: usize, const E: usize>(
     inputs: &[Tensor<D>],
     f: &impl Fn(&[Tensor<D>]) -> Tensor<E>,
 ) -> (Vec<f32>, Vec<Vec<f32>>) {
-    let device = Device::flex().autodiff();
+    let device = Device::default().autodiff();
     let tracked: Vec<Tensor<D>> =
         inputs.iter().map(|x| Tensor::from_data(x.clone().into_data(), &device).require_grad()).collect();
     let y = f(&tracked);
@@ -68,7 +68,7 @@ pub(super) fn differences<const D: usize, const E: usize>(
                 let mut values = values.clone();
                 values[at] += by;
                 let mut inputs = inputs.to_vec();
-                inputs[i] = Tensor::from_data(TensorData::new(values, shape), &Device::flex());
+                inputs[i] = Tensor::from_data(TensorData::new(values, shape), &Device::default());
                 weighed(f(&inputs)).into_scalar::<f32>()
             };
             let measured = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);

@@ -147,8 +147,8 @@ mod tests {
 
     #[test]
     fn by_hand_a_closed_gate_keeps_and_an_open_one_takes_the_candidate() {
-        let parts = Tensor::<2>::from_floats([[50.0, 1.0, -50.0], [50.0, 1.0, 50.0]], &burn::tensor::Device::flex());
-        let h = Tensor::<2>::from_floats([[0.25], [0.25]], &burn::tensor::Device::flex());
+        let parts = Tensor::<2>::from_floats([[50.0, 1.0, -50.0], [50.0, 1.0, 50.0]], &burn::tensor::Device::default());
+        let h = Tensor::<2>::from_floats([[0.25], [0.25]], &burn::tensor::Device::default());
         let next = crate::vision::floats(gated(parts, h));
         assert!((next[0] - 0.25).abs() < 1e-6 && (next[1] - 1f32.tanh()).abs() < 1e-6, "{next:?}");
     }

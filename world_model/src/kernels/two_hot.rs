@@ -134,7 +134,7 @@ mod tests {
     fn agrees_with_the_plain_composition_and_with_differences() {
         for (members, classes) in [(1, 2), (3, 41)] {
             let top = (classes - 1) as f32;
-            let position = Tensor::<1>::from_floats([0.0, 0.25 * top, 0.77 * top, top, 1.0], &Device::flex());
+            let position = Tensor::<1>::from_floats([0.0, 0.25 * top, 0.77 * top, top, 1.0], &Device::default());
             let inputs = [uniform(&[members, 5, classes], 1)];
             let fused =
                 |x: &[Tensor<3>]| cross_entropy(x[0].clone(), Tensor::from_data(position.to_data(), &x[0].device()));
@@ -146,8 +146,10 @@ mod tests {
 
     #[test]
     fn by_hand_equal_logits_cost_the_logarithm_of_their_number() {
-        let loss =
-            cross_entropy(Tensor::zeros([1, 2, 4], &Device::flex()), Tensor::from_floats([0.0, 2.5], &Device::flex()));
+        let loss = cross_entropy(
+            Tensor::zeros([1, 2, 4], &Device::default()),
+            Tensor::from_floats([0.0, 2.5], &Device::default()),
+        );
         assert!(floats(loss).iter().all(|l| (l - 4f32.ln()).abs() < 1e-6));
     }
 }

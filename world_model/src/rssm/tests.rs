@@ -29,7 +29,7 @@ fn mean(x: Tensor<1>, seen: &Tensor<1>) -> f32 {
 
 #[test]
 fn both_passes_in_one_batch_give_what_each_gives_alone() {
-    let device = Device::flex();
+    let device = Device::default();
     device.seed(5);
     let config = RssmConfig { hidden: 12, groups: 3, classes: 4, width: 10, free_nats: 0.02, ..RssmConfig::default() };
     let model = Rssm::new(&config, E, STATE, A, &device);

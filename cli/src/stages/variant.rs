@@ -1,0 +1,153 @@
+//! Policies to judge: those of a run, and the same with their actions changed, `improved+noise:0.5`.
+//!
+//! A judge is only as good as the range of policies it can tell apart. A policy with noise, a bias or a wrong gain is a
+//! policy like any other; how well each does is known where there is a simulator, and can be tried on a robot.
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::Tensor;
+use rand::rngs::StdRng;
+use world_model::noise;
+
+use crate::errors::UsageError;
+
+/// Where the actions come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// Uniform over the range of the recorded actions.
+    Random,
+    /// Always the mean recorded action.
+    Mean,
+    /// What was recorded.
+    Behaviour,
+    /// The cloned policy.
+    Cloned,
+    /// The improved policy.
+    Improved,
+}
+
+/// What is done to normalised actions: 1 is a standard deviation of the recorded ones.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Change {
+    /// Normal noise of this standard deviation, anew at every step.
+    Noise(f32),
+    /// This much is added.
+    Bias(f32),
+    /// Actions about their mean times this.
+    Gain(f32),
+}
+
+/// A policy by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variant {
+    /// Whose actions.
+    pub base: Base,
+    /// Done to them, in order.
+    pub changes: Vec<Change>,
+}
+
+const EXPECTED: &str = "random, mean, behaviour, cloned or improved, the last two also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
+
+impl Variant {
+    /// The policy network it needs, if any.
+    pub fn network(&self) -> Option<&'static str> {
+        match self.base {
+            Base::Cloned => Some("cloned"),
+            Base::Improved => Some("improved"),
+            _ => None,
+        }
+    }
+
+    /// Normalised actions `[B, chunk*A]`, changed.
+    pub fn change(&self, actions: Tensor<2>, rng: &mut StdRng) -> Tensor<2> {
+        self.changes.iter().fold(actions, |actions, change| match *change {
+            Change::Noise(scale) => {
+                let noise = noise::normal(actions.dims(), rng, &actions.device());
+                actions + noise * scale
+            }
+            Change::Bias(by) => actions + by,
+            Change::Gain(factor) => actions * factor,
+        })
+    }
+}
+
+impl FromStr for Variant {
+    type Err = UsageError;
+
+    fn from_str(text: &str) -> Result<Self, UsageError> {
+        let wrong = || UsageError(format!("no policy '{text}'; expected {EXPECTED}"));
+        let mut parts = text.split('+');
+        let base = match parts.next() {
+            Some("random") => Base::Random,
+            Some("mean") => Base::Mean,
+            Some("behaviour") => Base::Behaviour,
+            Some("cloned") => Base::Cloned,
+            Some("improved") => Base::Improved,
+            _ => return Err(wrong()),
+        };
+        let change = |part: &str| {
+            let (what, value) = part.split_once(':')?;
+            let value = value.parse::<f32>().ok().filter(|v| v.is_finite())?;
+            match what {
+                "noise" if value >= 0.0 => Some(Change::Noise(value)),
+                "bias" => Some(Change::Bias(value)),
+                "gain" => Some(Change::Gain(value)),
+                _ => None,
+            }
+        };
+        let changes = parts.map(|part| change(part).ok_or_else(wrong)).collect::<Result<Vec<_>, _>>()?;
+        let variant = Self { base, changes };
+        if !variant.changes.is_empty() && variant.network().is_none() {
+            return Err(wrong());
+        }
+        Ok(variant)
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.base {
+            Base::Random => "random",
+            Base::Mean => "mean",
+            Base::Behaviour => "behaviour",
+            Base::Cloned => "cloned",
+            Base::Improved => "improved",
+        })?;
+        self.changes.iter().try_for_each(|change| match change {
+            Change::Noise(x) => write!(f, "+noise:{x}"),
+            Change::Bias(x) => write!(f, "+bias:{x}"),
+            Change::Gain(x) => write!(f, "+gain:{x}"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use world_model::vision::floats;
+
+    #[test]
+    fn names_read_back_as_they_are_written_and_wrong_ones_are_one_sentence() {
+        for name in ["random", "mean", "behaviour", "cloned", "improved+noise:0.5", "cloned+gain:0.5+bias:-0.2"] {
+            assert_eq!(name.parse::<Variant>().map(|v| v.to_string()).ok().as_deref(), Some(name));
+        }
+        for name in ["best", "improved+noise", "improved+noise:-1", "random+noise:1", "improved+gain:nan", ""] {
+            let message = name.parse::<Variant>().expect_err("no policy").to_string();
+            assert!(message.contains(&format!("'{name}'")) && message.contains("+noise:S"), "{message}");
+        }
+    }
+
+    #[test]
+    fn changes_by_hand_in_their_order() -> Result<(), UsageError> {
+        let actions = || Tensor::<2>::from_floats([[1.0, -2.0]], &Device::default());
+        let mut rng = noise::generator(0, "variant", 0);
+        let changed = |name: &str, rng: &mut StdRng| Ok(floats(name.parse::<Variant>()?.change(actions(), rng)));
+        assert_eq!(changed("cloned+gain:0.5+bias:1", &mut rng)?, [1.5, 0.0]);
+        assert_eq!(changed("cloned+bias:1+gain:0.5", &mut rng)?, [1.0, -0.5]);
+        assert_eq!(changed("cloned+noise:0", &mut rng)?, [1.0, -2.0]);
+        assert_ne!(changed("cloned+noise:0.1", &mut rng)?, [1.0, -2.0]);
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! How far imagined scores of several policies agree with known outcomes: the scorecard of an off-policy evaluation.
+//!
+//! Pearson's r, Spearman's ρ, the mean maximum rank violation (MMRV; Li et al. 2024, SIMPLER, sec. IV), the regret of taking
+//! the policy imagined best, the mean absolute error, and the share of true means that lie in their imagined interval; with
+//! 95 % intervals by resampling policies.
+
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use world_model::agreement::{mean, pearson, spearman};
+use world_model::noise;
+
+use crate::evaluate::{PerStart, gate, paired};
+
+/// One policy: what was imagined of it and what is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Name in the report.
+    pub name: String,
+    /// Imagined mean.
+    pub imagined: f32,
+    /// Its 95 % interval.
+    pub imagined_ci95: [f64; 2],
+    /// Known mean.
+    pub known: f32,
+    /// Standard error of the known mean, from its trials.
+    pub known_se: f64,
+}
+
+/// A number with its interval; `None` where it cannot be told.
+pub type Measured = Option<(f64, [f64; 2])>;
+
+/// What the gate would have said of replacing one policy by another, over all pairs, beside what is known of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Decisions {
+    /// Pairs of policies.
+    pub pairs: usize,
+    /// Pairs of which the gate prefers one.
+    pub decided: usize,
+    /// Of these, pairs whose preferred policy has the lower known return.
+    pub contradicted: usize,
+    /// Of these, pairs whose 95 % interval of the known difference leaves no doubt about it.
+    pub refuted: usize,
+    /// Pairs whose known success differs by more than [`CLEAR`].
+    pub clear: usize,
+    /// Of these, pairs of which the gate prefers none.
+    pub clear_undecided: usize,
+}
+
+/// Difference of success above which a judge should have an opinion.
+pub const CLEAR: f64 = 0.2;
+
+impl Decisions {
+    /// Every pair of policies, each with its imagined outcomes per start and its known (returns, successes) per trial, paired by
+    /// position.
+    pub fn of(policies: &[(&PerStart, (&[f32], &[f32]))], resamples: usize, seed: u64) -> Self {
+        let mut all = Self::default();
+        for (i, (a, (value_a, success_a))) in policies.iter().enumerate() {
+            for (b, (value_b, success_b)) in &policies[i + 1..] {
+                let verdict = gate(a, b, resamples, seed).decision;
+                let (known, ci95) = paired(value_a, value_b, resamples, seed);
+                let decided = verdict != "ABSTAIN";
+                // As seen from the preferred policy.
+                let (known, above) = if verdict == "GO" { (known, ci95[1]) } else { (-known, -ci95[0]) };
+                let successes = |x: &[f32]| mean(x.iter().copied());
+                let clear = (successes(success_a) - successes(success_b)).abs() > CLEAR;
+                all.pairs += 1;
+                all.decided += usize::from(decided);
+                all.contradicted += usize::from(decided && known < 0.0);
+                all.refuted += usize::from(decided && above < 0.0);
+                all.clear += usize::from(clear);
+                all.clear_undecided += usize::from(clear && !decided);
+            }
+        }
+        all
+    }
+
+    /// Those of several runs together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            pairs: self.pairs + other.pairs,
+            decided: self.decided + other.decided,
+            contradicted: self.contradicted + other.contradicted,
+            refuted: self.refuted + other.refuted,
+            clear: self.clear + other.clear,
+            clear_undecided: self.clear_undecided + other.clear_undecided,
+        }
+    }
+}
+
+/// Agreement over all policies.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Scorecard {
+    /// Policies compared.
+    pub policies: usize,
+    /// Pearson's r of imagined and known means.
+    pub pearson: Measured,
+    /// Spearman's ρ.
+    pub spearman: Measured,
+    /// Mean over policies of the largest known difference that imagination ranks the wrong way round.
+    pub mmrv: Measured,
+    /// Known mean given up by taking the policy imagined best.
+    pub regret: Measured,
+    /// Mean absolute difference of imagined and known means.
+    pub error: Measured,
+    /// Share of known means inside the imagined interval, widened by their own standard error.
+    pub coverage: Option<f64>,
+}
+
+impl Scorecard {
+    /// Scores of at least three policies; fewer give an empty card.
+    pub fn of(entries: &[Entry], resamples: usize, seed: u64) -> Self {
+        if entries.len() < 3 {
+            return Self { policies: entries.len(), ..Self::default() };
+        }
+        let all: Vec<(f32, f32)> = entries.iter().map(|e| (e.imagined, e.known)).collect();
+        let mut rng = noise::generator(seed, "scorecard", entries.len() as u64);
+        let drawn: Vec<Vec<(f32, f32)>> = (0..resamples.max(1))
+            .map(|_| (0..all.len()).map(|_| all[rng.random_range(0..all.len())]).collect())
+            .collect();
+        let measured = |f: &dyn Fn(&[(f32, f32)]) -> Option<f64>| {
+            let mut values: Vec<f64> = drawn.iter().filter_map(|pairs| f(pairs)).collect();
+            values.sort_by(f64::total_cmp);
+            let at = |q: f64| values[((values.len() - 1) as f64 * q).round() as usize];
+            f(&all).map(|value| (value, if values.is_empty() { [value; 2] } else { [at(0.025), at(0.975)] }))
+        };
+        let inside = entries.iter().filter(|e| {
+            let room = 1.96 * e.known_se;
+            (e.imagined_ci95[0] - room..=e.imagined_ci95[1] + room).contains(&f64::from(e.known))
+        });
+        Self {
+            policies: entries.len(),
+            pearson: measured(&|pairs| pearson(&firsts(pairs), &seconds(pairs))),
+            spearman: measured(&|pairs| spearman(&firsts(pairs), &seconds(pairs))),
+            mmrv: measured(&|pairs| Some(mmrv(pairs))),
+            regret: measured(&|pairs| Some(regret(pairs))),
+            error: measured(&|pairs| Some(mean(pairs.iter().map(|(i, k)| (i - k).abs())))),
+            coverage: Some(inside.count() as f64 / entries.len() as f64),
+        }
+    }
+}
+
+fn firsts(pairs: &[(f32, f32)]) -> Vec<f32> {
+    pairs.iter().map(|p| p.0).collect()
+}
+
+fn seconds(pairs: &[(f32, f32)]) -> Vec<f32> {
+    pairs.iter().map(|p| p.1).collect()
+}
+
+fn mmrv(pairs: &[(f32, f32)]) -> f64 {
+    let worst = |&(imagined, known): &(f32, f32)| {
+        let violation = |&(i, k): &(f32, f32)| if (imagined < i) == (known < k) { 0.0 } else { (known - k).abs() };
+        pairs.iter().map(violation).fold(0.0, f32::max)
+    };
+    mean(pairs.iter().map(worst))
+}
+
+fn regret(pairs: &[(f32, f32)]) -> f64 {
+    let best = pairs.iter().map(|p| p.1).fold(f32::NEG_INFINITY, f32::max);
+    let chosen = pairs.iter().max_by(|a, b| a.0.total_cmp(&b.0)).map_or(best, |p| p.1);
+    f64::from(best - chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(imagined: f32, known: f32) -> Entry {
+        let imagined_ci95 = [f64::from(imagined) - 0.1, f64::from(imagined) + 0.1];
+        Entry { name: String::new(), imagined, imagined_ci95, known, known_se: 0.0 }
+    }
+
+    #[test]
+    fn a_perfect_judge_and_one_that_is_wrong_about_the_best_two_by_hand() {
+        let perfect = Scorecard::of(&[0.1, 0.4, 0.7, 0.9].map(|x| entry(x, x)), 200, 0);
+        let value = |m: Measured| m.map_or(f64::NAN, |m| m.0);
+        assert!((value(perfect.pearson) - 1.0).abs() < 1e-6 && (value(perfect.spearman) - 1.0).abs() < 1e-6);
+        assert_eq!((value(perfect.mmrv), value(perfect.regret), perfect.coverage), (0.0, 0.0, Some(1.0)));
+
+        let wrong = [entry(0.1, 0.1), entry(0.4, 0.4), entry(0.9, 0.7), entry(0.8, 0.9)];
+        let card = Scorecard::of(&wrong, 200, 0);
+        assert!((value(card.spearman) - 0.8).abs() < 1e-6, "one swap of neighbours: 1 - 6·2/(4·15)");
+        assert!((value(card.regret) - 0.2).abs() < 1e-6, "0.9 was to be had, 0.7 was taken");
+        assert!((value(card.mmrv) - 0.1).abs() < 1e-6, "two of four policies are 0.2 out of order");
+        assert!((value(card.error) - 0.075).abs() < 1e-6 && card.coverage == Some(0.75));
+    }
+
+    #[test]
+    fn decisions_by_hand_one_right_one_wrong_one_undecided() {
+        let policy = |value: f32| PerStart {
+            value: (0..30).map(|i| value + 0.01 * (i % 3) as f32).collect(),
+            success: vec![0.5; 30],
+            unsupported: vec![0.0; 30],
+            believed: vec![10.0; 30],
+        };
+        let (low, high, guessed) = (policy(0.1), policy(0.5), PerStart { unsupported: vec![0.9; 30], ..policy(0.3) });
+        let known = |x: f32| (0..40).map(|i| x + 0.01 * (i % 2) as f32).collect::<Vec<f32>>();
+        let (best, worst, middle) = (known(0.9), known(0.1), known(0.5));
+        // Imagination has `high` above `low`, and is guessing about the third.
+        let right = [(&low, (&worst[..], &worst[..])), (&high, (&best, &best)), (&guessed, (&middle, &middle))];
+        let expected = Decisions { pairs: 3, decided: 1, contradicted: 0, refuted: 0, clear: 3, clear_undecided: 2 };
+        assert_eq!(Decisions::of(&right, 200, 0), expected);
+        let wrong = [(&low, (&best[..], &best[..])), (&high, (&worst, &worst)), (&guessed, (&middle, &middle))];
+        assert_eq!(Decisions::of(&wrong, 200, 0), Decisions { contradicted: 1, refuted: 1, ..expected });
+        assert_eq!(expected.and(expected).clear_undecided, 4);
+    }
+
+    #[test]
+    fn two_policies_have_no_scorecard() {
+        assert_eq!(Scorecard::of(&[entry(0.1, 0.1), entry(0.2, 0.2)], 10, 0).spearman, None);
+    }
+}
