@@ -8,7 +8,7 @@ Set-up, once (any virtual environment will do; 2.4 or newer for AdamW fused on t
     PYTHON=.cache/torch/bin/python bash benches/compare.sh
 
 `torch_steps.py NAME` times one case for three seconds; `torch_steps.py --serve NAME` gives a burst for every line of
-seconds on stdin and speaks the lines of `benches --serve`. Every batch and all noise are drawn anew at each step, as
+seconds on stdin and speaks the lines of `benches --serve`. DEVICE=cuda runs it there. Every batch and all noise are drawn anew at each step, as
 there. Where PyTorch has a quicker form than a literal translation, it is used: AdamW fused, one clipping of the global
 norm (burn clips every parameter's norm), baddbmm, F.linear, data in tensors rather than in lists, no shards (its
 operations use both threads by themselves).
@@ -29,6 +29,7 @@ from torch import nn  # noqa: E402
 
 torch.set_num_threads(THREADS.get(NAME, 2))
 torch.manual_seed(0)
+torch.set_default_device(os.environ.get("DEVICE", "cpu"))
 
 # Sizes, those of benches/src and of the defaults of the crates.
 EPISODES, STEPS, STATE, STATE_ONLY, ACTION = 18, 60, 2, 8, 2
@@ -637,7 +638,7 @@ def latency_case(size):
     state = STATE if size else STATE_ONLY
     policy = Flow((CAMERA if size else 0) + state).eval()
     encoder = PatchEncoder((size // BLOCK) ** 2).eval() if size else None
-    picture = torch.randint(256, (96 * 96 * 3,), dtype=torch.uint8).numpy().tobytes()
+    picture = torch.randint(256, (96 * 96 * 3,), dtype=torch.uint8, device="cpu").numpy().tobytes()
 
     @torch.inference_mode()
     def step():
