@@ -78,6 +78,7 @@ pub struct Representation {
     forward: Mlp,
     reward: Mlp,
     value: Mlp,
+    displays: Vec<PatchDecoder>,
     camera_width: usize,
 }
 
@@ -161,6 +162,8 @@ impl Representation {
         let embedding = sizes.len() * config.vision.embedding() + state;
         let width = 2 * config.vision.width;
         let decoders = sizes.iter().map(|_| PatchDecoder::new(&config.vision, state, device)).collect();
+        let display = VisionConfig { state_points: config.vision.display_points, ..config.vision };
+        let shown = if display.state_points > 0 { sizes } else { &[] };
         Ok(Self {
             encoder: Encoder::new(&config.vision, sizes, device)?,
             decoders,
@@ -168,6 +171,7 @@ impl Representation {
             forward: Mlp::ending_at_zero(&[embedding + action, width, embedding], device),
             reward: Mlp::new(&[embedding + action, width, 1], device),
             value: Mlp::new(&[embedding, width, 1], device),
+            displays: shown.iter().map(|_| PatchDecoder::new(&display, state, device)).collect(),
             camera_width: config.vision.embedding(),
         })
     }
@@ -177,11 +181,19 @@ impl Representation {
     /// `ô = ref + D(e, e_ref, ref) - D(e_ref, e_ref, ref)`: what the decoder gets wrong about the reference itself cancels, and an
     /// embedding that has not changed shows exactly the reference.
     pub fn decode(&self, camera: usize, e: Tensor<2>, e_reference: Tensor<2>, reference: Tensor<3>) -> Tensor<3> {
-        let unchanged = self.paint(camera, e_reference.clone(), e_reference.clone(), reference.clone());
-        reference.clone() + self.paint(camera, e, e_reference, reference) - unchanged
+        let decoder = self.displays.get(camera).unwrap_or(&self.decoders[camera]);
+        let unchanged = self.paint(decoder, camera, [e_reference.clone(), e_reference.clone()], reference.clone());
+        reference.clone() + self.paint(decoder, camera, [e, e_reference], reference) - unchanged
     }
 
-    fn paint(&self, camera: usize, e: Tensor<2>, e_reference: Tensor<2>, reference: Tensor<3>) -> Tensor<3> {
+    /// `[e, e_reference]` `[B, E]` each.
+    fn paint(
+        &self,
+        decoder: &PatchDecoder,
+        camera: usize,
+        [e, e_reference]: [Tensor<2>; 2],
+        reference: Tensor<3>,
+    ) -> Tensor<3> {
         let (width, cameras) = (self.camera_width, self.decoders.len() * self.camera_width);
         let shown = |e: Tensor<2>| {
             let [_, embedding] = e.dims();
@@ -190,7 +202,7 @@ impl Representation {
                 state: e.narrow(1, cameras, embedding - cameras),
             }
         };
-        self.decoders[camera].forward(&shown(e), &shown(e_reference), reference)
+        decoder.forward(&shown(e), &shown(e_reference), reference)
     }
 
     /// Loss of one shard: reconstruction of `o_t` on another picture, and the task's heads.
@@ -207,14 +219,21 @@ impl Representation {
         let value = (self.value.forward(now.clone()) - pairs.value).square().mean();
         let task = inverse.clone() * 0.3 + forward.clone() * 3.0 + reward.clone() * 100.0 + value.clone() * 10.0;
 
-        let mut picture = now.clone().mean() * 0.0;
+        let [mut picture, mut display] = [(); 2].map(|()| now.clone().mean() * 0.0);
         for (camera, (seen, shown)) in pairs.reference.into_iter().zip(pairs.now).enumerate() {
-            let painted = self.paint(camera, now.clone(), reference.clone(), seen.clone());
+            let both = [now.clone(), reference.clone()];
+            let painted = self.paint(&self.decoders[camera], camera, both.clone(), seen.clone());
             // What moved is a few pixels of many: they count four times.
-            picture = picture + moved_error(painted, shown, seen);
+            picture = picture + moved_error(painted, shown.clone(), seen.clone());
+            if let Some(decoder) = self.displays.get(camera) {
+                // Without gradients into the embedding: what it has to know of the robot must stay in it.
+                let painted = self.paint(decoder, camera, both.map(Tensor::detach), seen.clone());
+                display = display + moved_error(painted, shown, seen);
+            }
         }
         let metrics = [
             ("picture", &picture),
+            ("display", &display),
             ("inverse", &inverse),
             ("forward", &forward),
             ("reward", &reward),
@@ -222,7 +241,7 @@ impl Representation {
         ]
         .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
         // Pixel errors are of the order 1e-3 in these units; the factor brings them to the order of one.
-        (picture * 100.0 + task * task_weight, metrics.to_vec())
+        ((picture + display) * 100.0 + task * task_weight, metrics.to_vec())
     }
 }
 
@@ -253,4 +272,59 @@ pub fn embed_all(encoder: &Encoder, dataset: &Dataset, corpus: &Corpus, device: 
         .collect();
     let dim = rows.iter().zip(&corpus.tracks).find(|(_, t)| t.len > 0).map_or(0, |(r, t)| r.len() / t.len);
     Embeddings { dim, rows }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise;
+    use burn::module::ModuleVisitor;
+    use burn::module::Param;
+    use burn::optim::GradientsParams;
+
+    struct Gradients(GradientsParams, Vec<f32>);
+
+    impl ModuleVisitor for Gradients {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.1.extend(self.0.get::<D>(param.id).map(floats).unwrap_or_default());
+        }
+    }
+
+    fn encoder_gradients(display_points: usize) -> (usize, Vec<f32>) {
+        let device = Device::default().autodiff();
+        device.seed(5);
+        let vision = VisionConfig { display_points, ..VisionConfig::default() };
+        let config = RepresentationConfig { vision, ..RepresentationConfig::default() };
+        let network = Representation::new(&config, &[16], (2, 1), &device).expect("16 is a block").materialize();
+        let mut rng = noise::generator(0, "representation", 0);
+        let mut picture = || vec![noise::uniform([3, 1, 768], &mut rng, &device) - 0.5];
+        let (now, next, reference) = (picture(), picture(), picture());
+        let mut row = |width| noise::normal([3, width], &mut rng, &device);
+        let pairs = Pairs {
+            now,
+            next,
+            reference,
+            state_now: row(2),
+            state_next: row(2),
+            state_reference: row(2),
+            action: row(1),
+            reward: row(1),
+            value: row(1),
+        };
+        let grads = network.loss(pairs, 0.3).0.backward();
+        let mut all = Gradients(GradientsParams::from_grads(grads, &network), Vec::new());
+        network.encoder.visit(&mut all);
+        let of_encoder = std::mem::take(&mut all.1);
+        network.displays.visit(&mut all);
+        (all.1.iter().filter(|g| **g != 0.0).count(), of_encoder)
+    }
+
+    #[test]
+    fn the_decoder_for_showing_learns_and_teaches_the_embedding_nothing() {
+        let ((none, without), (some, with)) = (encoder_gradients(0), encoder_gradients(4));
+        assert!(none == 0 && some > 1000, "{none} and {some} weights of the second decoder learn");
+        assert!(without.iter().any(|g| *g != 0.0));
+        let most = with.iter().zip(&without).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(most < 1e-6, "the encoder's gradients differ by {most}");
+    }
 }

@@ -41,6 +41,9 @@ pub struct VisionConfig {
     /// Points that the decoder reads off the robot's state: where the robot itself is in the picture. 0: the decoder does not see
     /// the state at all. Pictures get better, the policies learned on the embedding worse (docs/LOG.md, 2026-11-25).
     pub state_points: usize,
+    /// The same for a second decoder, which shows pictures to people and to the quality report and from which nothing is learned by
+    /// the embedding: better pictures cost the policies nothing. 0: there is no second decoder.
+    pub display_points: usize,
     /// Keypoints are found with the block around a patch in view, not by the patch alone. The same holds of it.
     pub surroundings: bool,
 }
@@ -54,6 +57,7 @@ impl Default for VisionConfig {
             block_features: 48,
             width: 64,
             state_points: 0,
+            display_points: 4,
             surroundings: false,
         }
     }
