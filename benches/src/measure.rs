@@ -46,8 +46,11 @@ impl Measured {
 impl fmt::Display for Burst {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { steps, wall_ms, cpu_ms, peak_rss_mb } = self;
-        let (median, least) = (wall_ms[steps / 2], wall_ms[0]);
-        write!(f, "steps {steps} wall_ms {median:.3} min_ms {least:.3} cpu_ms {cpu_ms:.3} peak_rss_mb {peak_rss_mb:.0}")
+        let (median, least, late) = (wall_ms[steps / 2], wall_ms[0], wall_ms[(steps - 1) * 99 / 100]);
+        write!(
+            f,
+            "steps {steps} wall_ms {median:.3} min_ms {least:.3} cpu_ms {cpu_ms:.3} peak_rss_mb {peak_rss_mb:.0} p99_ms {late:.3}"
+        )
     }
 }
 

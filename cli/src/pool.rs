@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rl::evaluate::interval;
+use rl::scorecard::{Entry, Scorecard};
 use serde::{Deserialize, Serialize};
 use world_model::agreement::mean as mean_of;
 
 use crate::errors::UsageError;
 use crate::output;
-use crate::report::{Difference, points, same_order, share};
+use crate::report::{Difference, FEW, card_words, points, same_order, share};
 
 /// File in a run directory.
 pub const FILE: &str = "outcomes.json";
@@ -79,6 +80,8 @@ struct Pooled {
     order_by_success: Orders,
     /// The same by return.
     order_by_return: Orders,
+    /// How far the pooled scores agree, by success and by return; `None` without a truth for all.
+    scorecard: Option<[Scorecard; 2]>,
 }
 
 /// Reads the runs and answers as text or JSON.
@@ -166,7 +169,21 @@ fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes]) -> Result<Pooled> {
     };
     let order_by_success = orders(|o| &o.success, |r| Some((r.true_success?.mean, r.imagined_success.mean)));
     let order_by_return = orders(|o| &o.value, |r| Some((r.true_return?.mean, r.imagined_return.mean)));
+    let card = |pick: fn(&Row) -> Option<(Mean, Mean)>| {
+        let entry = |row: &Row| {
+            let (imagined, known) = pick(row)?;
+            // An interval of 95 % is 3.92 standard errors wide.
+            let known_se = (known.ci95[1] - known.ci95[0]) / 3.92;
+            let (mean, known) = (imagined.mean as f32, known.mean as f32);
+            Some(Entry { name: row.policy.clone(), imagined: mean, imagined_ci95: imagined.ci95, known, known_se })
+        };
+        let entries: Option<Vec<Entry>> = policies.iter().map(entry).collect();
+        entries.map(|entries| Scorecard::of(&entries, RESAMPLES, 0))
+    };
+    let by_success = card(|r| Some((r.imagined_success, r.true_success?)));
+    let by_return = card(|r| Some((r.imagined_return, r.true_return?)));
     Ok(Pooled {
+        scorecard: by_success.zip(by_return).map(<[Scorecard; 2]>::from),
         runs: dirs.to_vec(),
         gain_by_run: pairs.iter().map(|[i, c]| Difference::paired(i, c, RESAMPLES, 0)).collect(),
         gain: (!pairs.is_empty()).then(|| {
@@ -208,6 +225,11 @@ fn words(pooled: &Pooled) -> String {
             points(gain),
             each.join(", ")
         );
+        // Of many policies some are all but equal: then the scorecard tells more than the order.
+        if let Some([success, value]) = pooled.scorecard.as_ref().filter(|_| pooled.policies.len() > FEW) {
+            let _ = write!(text, "\n{}{}", card_words("success", success), card_words("return", value));
+            return text;
+        }
         for (what, orders) in [("success", pooled.order_by_success), ("return", pooled.order_by_return)] {
             let _ = writeln!(
                 text,

@@ -35,7 +35,7 @@ torch.set_default_device(os.environ.get("DEVICE", "cpu"))
 EPISODES, STEPS, STATE, STATE_ONLY, ACTION = 18, 60, 2, 8, 2
 HIDDEN, GROUPS, CLASSES, WIDTH, MEMBERS, UNIMIX, FREE = 128, 8, 8, 128, 3, 0.01, 1.0
 Z = GROUPS * CLASSES
-KEYPOINTS, GLOBAL, PATCH_FEATURES, BLOCK_FEATURES, DECODER = 16, 24, 32, 48, 64
+KEYPOINTS, GLOBAL, PATCH_FEATURES, BLOCK_FEATURES, DECODER, PLACED = 16, 24, 32, 48, 64, 4
 CAMERA = 2 * KEYPOINTS + GLOBAL
 EMBEDDING = CAMERA + STATE
 BLOCK, PATCH, PATCHES, PATCH_VALUES, BLOCK_VALUES = 16, 4, 16, 48, 768
@@ -350,16 +350,23 @@ class PatchEncoder(nn.Module):
 
 
 class PatchDecoder(nn.Module):
-    def __init__(self, blocks):
+    """With `placed` points read off the state, which is then seen too."""
+
+    def __init__(self, blocks, placed=0):
         super().__init__()
-        self.near = nn.Linear(8 * KEYPOINTS + PATCH_VALUES, DECODER)
-        self.whole = nn.Linear(2 * GLOBAL, DECODER)
+        self.points, self.seen = KEYPOINTS + placed, CAMERA + (STATE if placed else 0)
+        self.place = mlp(STATE, DECODER, 2 * placed) if placed else None
+        self.near = nn.Linear(8 * self.points + PATCH_VALUES, DECODER)
+        self.whole = nn.Linear(2 * (self.seen - 2 * KEYPOINTS), DECODER)
         self.mix = nn.Linear(DECODER, DECODER)
         self.paint = nn.Linear(DECODER, PATCH_VALUES + PATCH_VALUES // 3)
         self.register_buffer("centres", centres(blocks))
 
     def around(self, e):
-        points = e[:, None, : 2 * KEYPOINTS].view(-1, 1, KEYPOINTS, 2) / 2.0
+        points = e[:, : 2 * KEYPOINTS] / 2.0
+        if self.place:
+            points = torch.cat([points, self.place(e[:, CAMERA:])], 1)
+        points = points.view(-1, 1, self.points, 2)
         d = self.centres.view(1, -1, 1, 2) - points
         dx, dy = d[..., 0], d[..., 1]
         squared = dx * dx + dy * dy
@@ -370,7 +377,7 @@ class PatchDecoder(nn.Module):
         batch, blocks, _ = reference.shape
         places, pixels = blocks * PATCHES, PATCH_VALUES // 3
         rest = 2 * KEYPOINTS
-        whole = self.whole(torch.cat([e[:, rest:], e_reference[:, rest:]], 1))
+        whole = self.whole(torch.cat([e[:, rest : self.seen], e_reference[:, rest : self.seen]], 1))
         patches = reference.view(batch, places, PATCH_VALUES)
         near = self.near(torch.cat([self.around(e), self.around(e_reference), patches], 2))
         out = self.paint(F.relu(self.mix(F.relu(near + whole[:, None]))))
@@ -384,7 +391,7 @@ class Representation(nn.Module):
     def __init__(self, size):
         super().__init__()
         blocks, width = (size // BLOCK) ** 2, 2 * DECODER
-        self.encoder, self.decoder = PatchEncoder(blocks), PatchDecoder(blocks)
+        self.encoder, self.decoder, self.display = PatchEncoder(blocks), PatchDecoder(blocks), PatchDecoder(blocks, PLACED)
         self.inverse = mlp(2 * EMBEDDING, width, ACTION)
         self.ahead = mlp(EMBEDDING + ACTION, width, EMBEDDING)
         nn.init.zeros_(self.ahead[-1].weight)
@@ -401,9 +408,11 @@ class Representation(nn.Module):
         reward = (self.reward(acted) - reward).square().mean()
         value = (self.value(now) - value).square().mean()
         shown, seen = pictures[0], pictures[2]
-        painted = self.decoder(now[:, :CAMERA], reference[:, :CAMERA], seen)
         moved = ((shown - seen).abs() > 0.1).float() * 3.0 + 1.0
+        painted = self.decoder(now, reference, seen)
         picture = ((painted - shown).square() * moved).mean()
+        painted = self.display(now.detach(), reference.detach(), seen)
+        picture = picture + ((painted - shown).square() * moved).mean()
         return picture * 100 + (inverse * 0.3 + ahead * 3 + reward * 100 + value * 10) * 0.3
 
 

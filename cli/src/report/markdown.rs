@@ -49,9 +49,6 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     )
 }
 
-/// Policies whose order fits a sentence.
-const FEW: usize = 6;
-
 fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
     if report.policies.is_empty() {
         return Ok(());
@@ -77,7 +74,7 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
     write!(out, "\n95 % intervals in brackets. ")?;
     if with_truth {
         // Of many policies some are all but equal: then the scorecard tells more than the order.
-        let order = if report.policies.len() <= FEW { order(&report.policies) } else { String::new() };
+        let order = if report.policies.len() <= super::FEW { order(&report.policies) } else { String::new() };
         writeln!(out, "Truth is the simulator, {driven} episodes each. {order}\n")?;
     } else {
         writeln!(out, "There is no simulator of this robot, so nothing here was checked against the truth.\n")?;

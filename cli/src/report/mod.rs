@@ -234,31 +234,11 @@ pub struct JudgeReport {
 impl JudgeReport {
     /// In words.
     pub fn words(&self) -> String {
-        use std::fmt::Write;
-        let mut out = String::new();
-        for (what, card) in [("success", &self.success), ("return", &self.return_)] {
-            let number = |x: rl::scorecard::Measured| {
-                x.map_or("cannot be told".to_owned(), |(x, [low, high])| format!("{x:.2} [{low:.2}, {high:.2}]"))
-            };
-            let coverage = card.coverage.map_or(String::new(), |c| {
-                format!("; {:.0} % of the true means lie in their imagined interval", 100.0 * c)
-            });
-            // Writing to a String cannot fail.
-            let _ = writeln!(
-                out,
-                "- By {what}, {} policies: Pearson's r {}, Spearman's ρ {}, mean maximum rank violation {}, regret of the one imagined best {}, mean error {}{coverage}.",
-                card.policies,
-                number(card.pearson),
-                number(card.spearman),
-                number(card.mmrv),
-                number(card.regret),
-                number(card.error),
-            );
-        }
         let d = self.decisions;
-        let _ = writeln!(
-            out,
-            "- Of {} pairs of policies imagination prefers one in {}; of these the truth has the other one ahead in {}, beyond doubt in {}. Of the {} pairs whose true success differs by more than {:.0} points it leaves {} undecided.",
+        format!(
+            "{}{}- Of {} pairs of policies imagination prefers one in {}; of these the truth has the other one ahead in {}, beyond doubt in {}. Of the {} pairs whose true success differs by more than {:.0} points it leaves {} undecided.\n",
+            card_words("success", &self.success),
+            card_words("return", &self.return_),
             d.pairs,
             d.decided,
             d.contradicted,
@@ -266,9 +246,30 @@ impl JudgeReport {
             d.clear,
             100.0 * rl::scorecard::CLEAR,
             d.clear_undecided
-        );
-        out
+        )
     }
+}
+
+/// Policies whose order fits a sentence.
+pub const FEW: usize = 6;
+
+/// A scorecard in one line.
+pub fn card_words(what: &str, card: &Scorecard) -> String {
+    let number = |x: rl::scorecard::Measured| {
+        x.map_or("cannot be told".to_owned(), |(x, [low, high])| format!("{x:.2} [{low:.2}, {high:.2}]"))
+    };
+    let coverage = card
+        .coverage
+        .map_or(String::new(), |c| format!("; {:.0} % of the true means lie in their imagined interval", 100.0 * c));
+    format!(
+        "- By {what}, {} policies: Pearson's r {}, Spearman's ρ {}, mean maximum rank violation {}, regret of the one imagined best {}, mean error {}{coverage}.\n",
+        card.policies,
+        number(card.pearson),
+        number(card.spearman),
+        number(card.mmrv),
+        number(card.regret),
+        number(card.error),
+    )
 }
 
 /// What was learned from.
