@@ -162,6 +162,7 @@ pub struct CriticLearner<'a> {
     config: CriticConfig,
     corpus: &'a Corpus,
     embeddings: &'a Embeddings,
+    shards: usize,
     device: Device,
     seed: u64,
 }
@@ -172,6 +173,7 @@ impl<'a> CriticLearner<'a> {
         critic: Critic,
         config: &CriticConfig,
         data: (&'a Corpus, &'a Embeddings),
+        shards: usize,
         device: &Device,
         seed: u64,
     ) -> Self {
@@ -183,6 +185,7 @@ impl<'a> CriticLearner<'a> {
             config: *config,
             corpus,
             embeddings,
+            shards,
             device: device.clone(),
             seed,
         }
@@ -203,14 +206,20 @@ impl<'a> CriticLearner<'a> {
         let mut rng = noise::generator(self.seed, "critic", update as u64);
         let at = draw_steps(self.corpus, &self.corpus.train, self.config.batch, &mut rng);
         let target = self.targets(&at, self.config.n_step);
-        let e = self.embeddings.gather(&at, &self.device);
-        let target = Tensor::from_data(TensorData::new(target, [at.len()]), &self.device);
+        let part = at.len().div_ceil(self.shards.max(1)).max(1);
+        let shards = at
+            .chunks(part)
+            .zip(target.chunks(part))
+            .map(|(at, target)| {
+                let target = TensorData::new(target.to_vec(), [at.len()]);
+                (self.embeddings.gather(at, &self.device), Tensor::from_data(target, &self.device))
+            })
+            .collect();
         let schedule = Schedule { learning_rate: self.config.learning_rate, updates };
-        let metrics =
-            self.trainee.update(schedule.at(update), vec![(e, target)], &self.device, |critic, (e, target)| {
-                let weight = target.ones_like();
-                (critic.loss(e, target, weight), Vec::new())
-            });
+        let metrics = self.trainee.update(schedule.at(update), shards, &self.device, |critic, (e, target)| {
+            let weight = target.ones_like();
+            (critic.loss(e, target, weight), Vec::new())
+        });
         self.slow = blend(self.slow.clone(), &self.trainee.network, self.config.target_rate);
         metrics
     }

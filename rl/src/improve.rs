@@ -1,7 +1,7 @@
 //! Rehearsal: offline improvement of a cloned policy by counterfactual comparison in imagination.
 //!
 //! From a recorded state, `N` chunks are drawn, half from the frozen clone, half from its copy (half of those nudged by a
-//! smooth offset, if `nudge` is above zero, or borrowed from similar recorded moments, with `borrow`). All are imagined under the *same* noise and scored by
+//! smooth offset, if `nudge` is above zero). All are imagined under the *same* noise and scored by
 //! ```text
 //! score = Σ_k γ^k m_k [(1-γ) r_k + γ p_k R] + γ^C m_C (V - std V)(ê_C) - κ · disagreement / d95
 //! ```
@@ -47,9 +47,6 @@ pub struct ImproveConfig {
     pub penalty: f32,
     /// Size of the smooth offset on nudged candidates, standard deviations of the recorded actions.
     pub nudge: f32,
-    /// A quarter of the candidates is borrowed: chunks recorded at the moments that look most like the state. "Had it acted as it
-    /// did back then", where the clone itself does not think of it.
-    pub borrow: bool,
     /// Weight of advantage-weighted cloning of recorded chunks.
     pub leash: f32,
     /// Peak learning rate of the policy.
@@ -70,7 +67,6 @@ impl Default for ImproveConfig {
             sharpness: 3.0,
             penalty: 1.0,
             nudge: 0.0,
-            borrow: false,
             leash: 1.0,
             learning_rate: 4e-4,
             context: 3,
@@ -357,38 +353,12 @@ impl<'a> ImproveLearner<'a> {
         let from_clone = act(self.prior.clone, half, rng);
         let own = act(actor, n - half, rng);
         let a = self.corpus.action_len;
-        if self.config.borrow {
-            let kept = own.narrow(1, 0, n - half - nudged);
-            let borrowed = self.borrowed(&latent.e, nudged, rng, device);
-            return Tensor::cat(vec![from_clone, kept, borrowed], 1).reshape([starts * n, width]);
-        }
         let offset = noise::normal([starts, nudged, 1, a], rng, device)
             .expand([starts, nudged, width / a, a])
             .reshape([starts, nudged, width]);
         let kept = own.clone().narrow(1, 0, n - half - nudged);
         let moved = own.narrow(1, n - half - nudged, nudged) + offset * self.config.nudge;
         Tensor::cat(vec![from_clone, kept, moved], 1).reshape([starts * n, width])
-    }
-
-    /// `[B, times, chunk*A]`: chunks recorded at those of a few thousand moments whose embeddings are nearest to `e [B, E]`.
-    fn borrowed(&self, e: &Tensor<2>, times: usize, rng: &mut StdRng, device: &Device) -> Tensor<3> {
-        let moments = draw_steps(self.corpus, &self.corpus.train, MOMENTS, rng);
-        let known = self.embeddings.gather(&moments, device);
-        let lengths = known.clone().square().sum_dim(1).transpose();
-        // |e|² is the same for all moments of a state.
-        let distance = lengths - e.clone().matmul(known.transpose()) * 2.0;
-        let mut chunks = Vec::new();
-        for row in floats(distance).chunks_exact(moments.len()) {
-            let mut order: Vec<usize> = (0..row.len()).collect();
-            let nearest = times.min(order.len() - 1);
-            order.select_nth_unstable_by(nearest, |&a, &b| row[a].total_cmp(&row[b]));
-            for &i in order.iter().take(times) {
-                let (track, t) = moments[i];
-                self.corpus.action_chunk(track, t, self.flow.chunk, &mut chunks);
-            }
-        }
-        let width = self.flow.chunk * self.corpus.action_len;
-        Tensor::from_data(TensorData::new(chunks, [e.dims()[0], times, width]), device)
     }
 
     /// Scores in units of the spread within groups, pooled over groups, minus the penalty.
@@ -404,9 +374,6 @@ impl<'a> ImproveLearner<'a> {
         value.iter().zip(doubt).map(|(v, d)| v / spread - self.config.penalty * d / unit - beyond(d)).collect()
     }
 }
-
-/// Recorded moments among which similar ones are looked for, drawn anew at each update.
-const MOMENTS: usize = 4096;
 
 /// Taken off the score of a chunk that leads beyond what held-out data look like, in spreads: such a chunk is learned from
 /// only where every other one does too.

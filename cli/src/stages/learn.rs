@@ -121,7 +121,7 @@ impl Workshop {
     /// # Errors
     /// As [`train`].
     pub fn train_value(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
-        let (config, seed) = (self.config.value, self.config.seed);
+        let (config, seed, shards) = (self.config.value, self.config.seed, self.config.world_model.shards);
         let critic = self.fresh_critic(&self.device);
         let stage = Stage {
             name: "value",
@@ -129,7 +129,7 @@ impl Workshop {
             budget_s: self.budget("value", among),
             learning_rate_key: "value.learning_rate",
         };
-        let mut learner = CriticLearner::new(critic, &config, (&self.corpus, embeddings), &self.device, seed);
+        let mut learner = CriticLearner::new(critic, &config, (&self.corpus, embeddings), shards, &self.device, seed);
         train(
             &mut self.run,
             &stage,
