@@ -149,7 +149,7 @@ pub enum Verb {
     Evaluate {
         /// Run directory with a trained world model and policies.
         run: PathBuf,
-        /// Policies to judge, comma-separated; all of the run's without it.
+        /// Policies to judge, comma-separated, also changed ones like improved+noise:0.5 (or bias, gain); all of the run's without it.
         #[arg(long, value_delimiter = ',', value_name = "A,B")]
         policies: Vec<String>,
     },

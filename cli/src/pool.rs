@@ -170,13 +170,7 @@ fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes]) -> Result<Pooled> {
     let order_by_success = orders(|o| &o.success, |r| Some((r.true_success?.mean, r.imagined_success.mean)));
     let order_by_return = orders(|o| &o.value, |r| Some((r.true_return?.mean, r.imagined_return.mean)));
     let card = |pick: fn(&Row) -> Option<(Mean, Mean)>| {
-        let entry = |row: &Row| {
-            let (imagined, known) = pick(row)?;
-            // An interval of 95 % is 3.92 standard errors wide.
-            let known_se = (known.ci95[1] - known.ci95[0]) / 3.92;
-            let (mean, known) = (imagined.mean as f32, known.mean as f32);
-            Some(Entry { name: row.policy.clone(), imagined: mean, imagined_ci95: imagined.ci95, known, known_se })
-        };
+        let entry = |row: &Row| pick(row).map(|(i, t)| Entry::new((i.mean, i.ci95), (t.mean, t.ci95)));
         let entries: Option<Vec<Entry>> = policies.iter().map(entry).collect();
         entries.map(|entries| Scorecard::of(&entries, RESAMPLES, 0))
     };

@@ -14,8 +14,6 @@ use crate::evaluate::{PerStart, gate, paired};
 /// One policy: what was imagined of it and what is known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Name in the report.
-    pub name: String,
     /// Imagined mean.
     pub imagined: f32,
     /// Its 95 % interval.
@@ -24,6 +22,15 @@ pub struct Entry {
     pub known: f32,
     /// Standard error of the known mean, from its trials.
     pub known_se: f64,
+}
+
+impl Entry {
+    /// From means with their 95 % intervals.
+    pub fn new((imagined, imagined_ci95): (f64, [f64; 2]), (known, known_ci95): (f64, [f64; 2])) -> Self {
+        // An interval of 95 % is 3.92 standard errors wide.
+        let known_se = (known_ci95[1] - known_ci95[0]) / 3.92;
+        Self { imagined: imagined as f32, imagined_ci95, known: known as f32, known_se }
+    }
 }
 
 /// A number with its interval; `None` where it cannot be told.
@@ -73,19 +80,6 @@ impl Decisions {
             }
         }
         all
-    }
-
-    /// Those of several runs together.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            pairs: self.pairs + other.pairs,
-            decided: self.decided + other.decided,
-            contradicted: self.contradicted + other.contradicted,
-            refuted: self.refuted + other.refuted,
-            clear: self.clear + other.clear,
-            clear_undecided: self.clear_undecided + other.clear_undecided,
-        }
     }
 }
 
@@ -170,7 +164,7 @@ mod tests {
 
     fn entry(imagined: f32, known: f32) -> Entry {
         let imagined_ci95 = [f64::from(imagined) - 0.1, f64::from(imagined) + 0.1];
-        Entry { name: String::new(), imagined, imagined_ci95, known, known_se: 0.0 }
+        Entry { imagined, imagined_ci95, known, known_se: 0.0 }
     }
 
     #[test]
@@ -205,7 +199,6 @@ mod tests {
         assert_eq!(Decisions::of(&right, 200, 0), expected);
         let wrong = [(&low, (&best[..], &best[..])), (&high, (&worst, &worst)), (&guessed, (&middle, &middle))];
         assert_eq!(Decisions::of(&wrong, 200, 0), Decisions { contradicted: 1, refuted: 1, ..expected });
-        assert_eq!(expected.and(expected).clear_undecided, 4);
     }
 
     #[test]

@@ -74,8 +74,9 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
     write!(out, "\n95 % intervals in brackets. ")?;
     if with_truth {
         // Of many policies some are all but equal: then the scorecard tells more than the order.
-        let order = if report.policies.len() <= super::FEW { order(&report.policies) } else { String::new() };
-        writeln!(out, "Truth is the simulator, {driven} episodes each. {order}\n")?;
+        let order =
+            if report.policies.len() <= super::FEW { format!(" {}", order(&report.policies)) } else { String::new() };
+        writeln!(out, "Truth is the simulator, {driven} episodes each.{order}\n")?;
     } else {
         writeln!(out, "There is no simulator of this robot, so nothing here was checked against the truth.\n")?;
     }

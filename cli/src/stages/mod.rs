@@ -247,8 +247,9 @@ pub fn improve(dir: &Path, common: &Common) -> Result<()> {
 /// # Errors
 /// A run without world model, a policy that is not there.
 pub fn evaluate(dir: &Path, policies: &[String], common: &Common) -> Result<()> {
-    let w = reopen(dir, common)?;
+    // Before anything is read: a misspelt name is told at once.
     let policies: Vec<Variant> = policies.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+    let w = reopen(dir, common)?;
     let names: Vec<String> = if policies.is_empty() {
         let known = ["random", "behaviour", "cloned", "improved"];
         known.iter().filter(|n| **n != "improved" || w.run.is_complete("improve")).map(|&n| n.to_owned()).collect()

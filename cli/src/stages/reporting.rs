@@ -39,16 +39,8 @@ fn scorecard(judged: &[Judged], policies: &[PolicyReport], resamples: usize, see
         .map(|j| j.truth.as_ref().map(|t| (&j.imagined, (&t.value[..], &t.success[..]))))
         .collect::<Option<_>>()?;
     let by = |score: fn(&PolicyReport) -> Option<[(f64, [f64; 2]); 2]>| {
-        let entries: Vec<Entry> = policies
-            .iter()
-            .filter_map(|p| {
-                let [(imagined, imagined_ci95), (known, known_ci95)] = score(p)?;
-                // An interval of 95 % is 3.92 standard errors wide.
-                let known_se = (known_ci95[1] - known_ci95[0]) / 3.92;
-                let (imagined, known) = (imagined as f32, known as f32);
-                Some(Entry { name: p.name.clone(), imagined, imagined_ci95, known, known_se })
-            })
-            .collect();
+        let entries: Vec<Entry> =
+            policies.iter().filter_map(score).map(|[imagined, known]| Entry::new(imagined, known)).collect();
         Scorecard::of(&entries, resamples, seed)
     };
     Some(JudgeReport {

@@ -107,10 +107,7 @@ impl<C: CheckpointStrategy> Blended for Autodiff<Flex, C> {
 
             fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let (painted, reference) = ops.state;
-                let dy = grads.consume::<Flex>(&ops.node);
-                if let [Some(parent)] = ops.parents {
-                    grads.register::<Flex>(parent.id, backward(painted, &reference, &dy));
-                }
+                unary::<Flex, _>(ops.parents, ops.node, grads, |dy| backward(painted, &reference, &dy));
             }
         }
 

@@ -121,10 +121,7 @@ impl<C: CheckpointStrategy> Categorical for Autodiff<Flex, C> {
 
             fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let (p, unimix) = ops.state;
-                let d = grads.consume::<Flex>(&ops.node);
-                if let [Some(parent)] = ops.parents {
-                    grads.register::<Flex>(parent.id, backward(&p, d, unimix));
-                }
+                unary::<Flex, _>(ops.parents, ops.node, grads, |d| backward(&p, d, unimix));
             }
         }
 
@@ -144,10 +141,7 @@ impl<C: CheckpointStrategy> Categorical for Autodiff<Flex, C> {
             type State = ();
 
             fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let d = grads.consume::<Flex>(&ops.node);
-                if let [Some(parent)] = ops.parents {
-                    grads.register::<Flex>(parent.id, d);
-                }
+                unary::<Flex, _>(ops.parents, ops.node, grads, |d| d);
             }
         }
 

@@ -6,14 +6,14 @@ use rand::RngExt;
 use crate::noise;
 use crate::vision::floats;
 
-/// Values between -2 and 2, none of them near 0 or near one another's kinks more than chance has it.
+/// Values between -2 and 2, the same for the same seed.
 pub(super) fn uniform<const D: usize>(shape: &[usize; D], seed: u64) -> Tensor<D> {
     let mut rng = noise::generator(seed, "kernels", 0);
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.random_range(-2.0..2.0)).collect();
     Tensor::from_data(TensorData::new(values, *shape), &Device::default())
 }
 
-/// Weights that make a scalar of an output, different for every element.
+/// A scalar of an output, its neighbouring elements weighed differently.
 fn weighed<const D: usize>(y: Tensor<D>) -> Tensor<1> {
     let (shape, device) = (y.dims(), y.device());
     let values: Vec<f32> = (0..shape.iter().product()).map(|i| 0.3 + ((i * 7) % 11) as f32 * 0.1).collect();

@@ -114,10 +114,7 @@ impl<C: CheckpointStrategy> Keypoints for Autodiff<Flex, C> {
 
             fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let [weights, places, points] = ops.state;
-                let d = grads.consume::<Flex>(&ops.node);
-                if let [Some(parent)] = ops.parents {
-                    grads.register::<Flex>(parent.id, backward(weights, &places, &points, &d));
-                }
+                unary::<Flex, _>(ops.parents, ops.node, grads, |d| backward(weights, &places, &points, &d));
             }
         }
 

@@ -27,7 +27,7 @@ mod prelude {
     pub(super) use burn::backend::autodiff::checkpoint::base::Checkpointer;
     pub(super) use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
     pub(super) use burn::backend::autodiff::grads::Gradients;
-    pub(super) use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+    pub(super) use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
     pub(super) use burn::backend::flex::FlexTensor;
     pub(super) use burn::backend::tensor::FloatTensor;
     pub(super) use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};

@@ -88,10 +88,7 @@ impl<C: CheckpointStrategy> MovedError for Autodiff<Flex, C> {
 
             fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let [painted, shown, seen] = ops.state;
-                let d = grads.consume::<Flex>(&ops.node);
-                if let [Some(parent)] = ops.parents {
-                    grads.register::<Flex>(parent.id, backward(&painted, &shown, &seen, &d));
-                }
+                unary::<Flex, _>(ops.parents, ops.node, grads, |d| backward(&painted, &shown, &seen, &d));
             }
         }
 

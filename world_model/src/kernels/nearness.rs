@@ -146,10 +146,7 @@ impl<C: CheckpointStrategy> Nearness for Autodiff<Flex, C> {
 
             fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let [points, places, out] = ops.state;
-                let d = grads.consume::<Flex>(&ops.node);
-                if let [Some(parent)] = ops.parents {
-                    grads.register::<Flex>(parent.id, backward(&points, &places, &out, &d));
-                }
+                unary::<Flex, _>(ops.parents, ops.node, grads, |d| backward(&points, &places, &out, &d));
             }
         }
 

@@ -107,10 +107,7 @@ impl<C: CheckpointStrategy> TwoHot for Autodiff<Flex, C> {
 
             fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let (p, position) = ops.state;
-                let d = grads.consume::<Flex>(&ops.node);
-                if let [Some(parent)] = ops.parents {
-                    grads.register::<Flex>(parent.id, backward(p, &position, &d));
-                }
+                unary::<Flex, _>(ops.parents, ops.node, grads, |d| backward(p, &position, &d));
             }
         }
 
