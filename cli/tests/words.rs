@@ -123,7 +123,8 @@ fn a_report_has_the_promised_fields() -> Result<(), Error> {
         }
     }
     let names: Vec<&str> = policies.iter().filter_map(|p| p["name"].as_str()).collect();
-    assert_eq!(names, ["random", "behaviour", "cloned", "improved"]);
+    // The four that every demo judges come first; the weakened ones that widen the scorecard follow.
+    assert_eq!(names.get(..4), Some(&["random", "behaviour", "cloned", "improved"][..]), "{names:?}");
     for policy in &policies {
         for score in ["imagined", "truth"] {
             let fields = ["/return", "/return_ci95/1", "/success", "/success_ci95/1"];
