@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::companion::Companion;
 use crate::episode::Episode;
 use crate::error::Error;
 use crate::frames::FrameStore;
@@ -104,12 +105,18 @@ pub struct Dataset {
     pub episodes: Vec<Episode>,
     /// What was left out, and why.
     pub skipped: Vec<Skipped>,
-    /// One store per camera, in the order of the spec. Stores may also hold (black) frames of skipped episodes.
+    /// One store per camera, in the order of the spec, of the episodes that are no companion's. Stores may also hold (black) frames of skipped episodes.
     pub frames: Vec<FrameStore>,
     /// The dataset's clock; absent where it has none.
     pub timing: Option<Timing>,
     /// Hash (hex) of what was read: metadata, settings and which episodes were kept. Independent of where it lies.
     pub content_id: String,
+    /// How often this dataset itself is drawn from, relative to its companions; 1 unless set.
+    pub weight: f64,
+    /// Datasets that joined this one, in the order of their episodes.
+    pub companions: Vec<Companion>,
+    /// A picture of a camera that a companion does not have; empty without companions.
+    pub(crate) black: Vec<u8>,
 }
 
 impl Dataset {
@@ -146,7 +153,17 @@ impl Dataset {
         }
         let content_id = survey.content_id(&episodes);
         let timing = survey.timing();
-        Ok(Dataset { spec: survey.into_spec(), episodes, skipped: holes.into_skipped(), frames, timing, content_id })
+        Ok(Dataset {
+            spec: survey.into_spec(),
+            episodes,
+            skipped: holes.into_skipped(),
+            frames,
+            timing,
+            content_id,
+            weight: 1.0,
+            companions: Vec::new(),
+            black: Vec::new(),
+        })
     }
 
     /// Steps of all episodes together.
@@ -155,11 +172,21 @@ impl Dataset {
     }
 
     /// What camera `camera` (position in the spec) saw at step `t` of the episode at position `episode`, as RGB
-    /// `[size, size, 3]`.
+    /// `[size, size, 3]`; black where a companion has no such camera.
     pub fn frame(&self, camera: usize, episode: usize, t: usize) -> &[u8] {
+        let store = match self.companion_of(episode) {
+            None => Some(&self.frames[camera]),
+            Some(companion) => companion.frames(camera),
+        };
         let episode = &self.episodes[episode];
         assert!(t < episode.len, "step {t} of an episode of {} steps", episode.len);
-        self.frames[camera].frame(episode.first_frame + t)
+        match store {
+            Some(store) => store.frame(episode.first_frame + t),
+            None => {
+                let size = self.spec.cameras[camera].model_size;
+                &self.black[..size * size * 3]
+            }
+        }
     }
 }
 

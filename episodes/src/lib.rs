@@ -6,6 +6,7 @@
 //!
 //! Architecture invariant: no tensors, no models, no printing.
 
+pub mod companion;
 pub mod convert;
 pub mod dataset;
 pub mod episode;
@@ -25,6 +26,7 @@ pub mod video;
 pub mod window;
 pub mod writer;
 
+pub use companion::{Companion, Joining};
 pub use convert::{Converted, convert};
 pub use dataset::{ALL, ControlRate, Dataset, OpenOptions, Progress, Timing, probe};
 pub use episode::{Episode, RecordedEpisode};

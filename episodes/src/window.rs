@@ -12,11 +12,13 @@ pub struct Window {
 }
 
 /// Draws windows that lie wholly inside an episode, uniformly over all possible starts, so that long episodes
-/// count by their steps.
+/// count by their steps; of several groups of episodes first the group, by its weight.
 #[derive(Clone, Debug)]
 pub struct WindowSampler {
     /// Episode position and the number of starts in all episodes up to and including it.
     cumulative: Vec<(usize, usize)>,
+    /// First start of each group that has any, and its weight.
+    groups: Vec<(usize, f64)>,
     window_len: usize,
     too_short: usize,
 }
@@ -25,18 +27,30 @@ impl WindowSampler {
     /// Takes `(episode position, steps)` pairs; episodes shorter than `window_len` steps have no window and are
     /// counted in [`WindowSampler::too_short`].
     pub fn new(episodes: &[(usize, usize)], window_len: usize) -> Self {
-        let mut cumulative = Vec::with_capacity(episodes.len());
-        let (mut total, mut too_short) = (0, 0);
-        for &(episode, len) in episodes {
-            match len.checked_sub(window_len.max(1)) {
-                Some(last_start) => {
-                    total += last_start + 1;
-                    cumulative.push((episode, total));
+        Self::weighted(&[(1.0, episodes.to_vec())], window_len)
+    }
+
+    /// The same of several groups `(weight, episodes)`: a group is drawn as often as its weight says, however many steps
+    /// it has. A group without a window is never drawn.
+    pub fn weighted(groups: &[(f64, Vec<(usize, usize)>)], window_len: usize) -> Self {
+        let mut sampler = Self { cumulative: Vec::new(), groups: Vec::new(), window_len, too_short: 0 };
+        let mut total = 0;
+        for (weight, episodes) in groups {
+            let first = total;
+            for &(episode, len) in episodes {
+                match len.checked_sub(window_len.max(1)) {
+                    Some(last_start) => {
+                        total += last_start + 1;
+                        sampler.cumulative.push((episode, total));
+                    }
+                    None => sampler.too_short += 1,
                 }
-                None => too_short += 1,
+            }
+            if total > first {
+                sampler.groups.push((first, *weight));
             }
         }
-        Self { cumulative, window_len, too_short }
+        sampler
     }
 
     /// Steps per window.
@@ -67,11 +81,25 @@ impl WindowSampler {
 
     /// Draws `batch` windows with replacement; none where no episode is long enough.
     pub fn sample(&self, rng: &mut impl Rng, batch: usize) -> Vec<Window> {
-        let n = self.windows();
-        if n == 0 {
+        if self.windows() == 0 {
             return Vec::new();
         }
-        (0..batch).map(|_| self.window(rng.random_range(0..n))).collect()
+        (0..batch).map(|_| self.window(self.draw(rng))).collect()
+    }
+
+    /// One of all windows; groups are drawn only where there are several.
+    fn draw(&self, rng: &mut impl Rng) -> usize {
+        let total: f64 = self.groups.iter().map(|group| group.1).sum();
+        let mut group = 0;
+        if self.groups.len() > 1 {
+            let mut at = rng.random::<f64>() * total;
+            while group + 1 < self.groups.len() && at >= self.groups[group].1 {
+                at -= self.groups[group].1;
+                group += 1;
+            }
+        }
+        let end = self.groups.get(group + 1).map_or(self.windows(), |next| next.0);
+        rng.random_range(self.groups[group].0..end)
     }
 }
 
@@ -91,6 +119,18 @@ mod tests {
         let starts: Vec<_> = counts.keys().copied().collect();
         assert_eq!(starts, vec![(4, 0), (4, 1), (4, 2), (9, 0)]);
         assert!(counts.values().all(|&c| (1800..2200).contains(&c)), "{counts:?}");
+    }
+
+    #[test]
+    fn groups_are_drawn_by_their_weight_and_within_them_every_start_alike() {
+        let groups = [(1.0, vec![(0, 3)]), (9.0, vec![(1, 1)]), (3.0, vec![(2, 12), (3, 4)])];
+        let sampler = WindowSampler::weighted(&groups, 3);
+        assert_eq!((sampler.windows(), sampler.too_short()), (1 + 10 + 2, 1));
+        let mut counts = [0; 4];
+        sampler.sample(&mut StdRng::seed_from_u64(2), 12_000).iter().for_each(|w| counts[w.episode] += 1);
+        // A quarter to the first, which has one window; the rest 10 to 2; the second is too short, whatever its weight.
+        assert!((2800..3200).contains(&counts[0]) && counts[1] == 0, "{counts:?}");
+        assert!((7200..7800).contains(&counts[2]) && (1350..1650).contains(&counts[3]), "{counts:?}");
     }
 
     #[test]

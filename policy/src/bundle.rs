@@ -29,9 +29,10 @@ pub struct BundleSpec {
     pub kind: String,
     /// Names, shapes and rates of the observations and the action.
     pub dataset: DatasetSpec,
-    /// State normalisation.
+    /// State normalisation. Where other robots were learned from too, its rows are longer than the state: it then takes the
+    /// state padded with 0, and turns the padding into the mark of this robot.
     pub state_normaliser: Normaliser,
-    /// Action normalisation; its `min` and `max` also bound every action sent to the robot.
+    /// Action normalisation; its `min` and `max` also bound every action sent to the robot. Longer than the action alike.
     pub action_normaliser: Normaliser,
     /// Picture networks.
     pub vision: VisionConfig,
@@ -165,8 +166,14 @@ impl Bundle {
         let mut encoder =
             Encoder::new(&spec.vision, &sizes, device).map_err(|e| unusable(e.to_string(), "sound picture sizes"))?;
         load_weights(&mut encoder, &directory.join("encoder.safetensors"), "this bundle's encoder")?;
-        let embedding = sizes.len() * spec.vision.embedding() + spec.dataset.state_len();
-        let mut flow = FlowPolicy::new(&spec.flow, embedding, spec.dataset.action_len(), device);
+        let (state, action) = (spec.state_normaliser.dim(), spec.action_normaliser.dim());
+        let (own_state, own_action) = (spec.dataset.state_len(), spec.dataset.action_len());
+        if own_state > state || own_action > action {
+            let found = format!("normalisers of {state} and {action} elements");
+            return Err(unusable(found, &format!("at least {own_state} and {own_action}")));
+        }
+        let embedding = sizes.len() * spec.vision.embedding() + state;
+        let mut flow = FlowPolicy::padded(&spec.flow, embedding, (action, own_action), device);
         load_weights(
             &mut flow,
             &directory.join(format!("{policy}.safetensors")),
@@ -206,19 +213,22 @@ impl Bundle {
             }
             blocks.push(to_blocks([*picture].into_iter(), camera.model_size, &self.device));
         }
-        let mut normalised = vec![0.0; state_len];
-        self.spec.state_normaliser.normalise(state, &mut normalised);
-        let state = Tensor::from_data(TensorData::new(normalised, [1, state_len]), &self.device);
+        let padded = self.spec.state_normaliser.dim();
+        let (mut raw, mut normalised) = (state.to_vec(), vec![0.0; padded]);
+        raw.resize(padded, 0.0);
+        self.spec.state_normaliser.normalise(&raw, &mut normalised);
+        let state = Tensor::from_data(TensorData::new(normalised, [1, padded]), &self.device);
         let e = self.encoder.encode(blocks, state);
         let noise = noise::normal([1, self.policy.noise_len()], rng, &self.device);
         let chunk = floats(self.policy.act(e, noise));
         let a = self.spec.dataset.action_len();
         let normaliser = &self.spec.action_normaliser;
+        let mut raw = vec![0.0; normaliser.dim()];
         let mut actions = vec![0.0; self.spec.flow.execute.clamp(1, self.spec.flow.chunk) * a];
-        for (out, row) in actions.chunks_exact_mut(a).zip(chunk.chunks_exact(a)) {
-            normaliser.denormalise(row, out);
+        for (out, row) in actions.chunks_exact_mut(a).zip(chunk.chunks_exact(normaliser.dim())) {
+            normaliser.denormalise(row, &mut raw);
             for (i, v) in out.iter_mut().enumerate() {
-                *v = v.clamp(normaliser.min[i], normaliser.max[i]);
+                *v = raw[i].clamp(normaliser.min[i], normaliser.max[i]);
             }
         }
         Ok(actions)

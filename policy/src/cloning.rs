@@ -1,7 +1,6 @@
 //! Behaviour cloning: the flow policy fitted to every recorded chunk. The clone is the prior and the floor.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::RngExt;
 use world_model::noise;
 use world_model::optimise::{Metrics, Schedule, Trainee};
 use world_model::shards::Ahead;
@@ -22,8 +21,19 @@ pub struct CloneLearner<'a> {
     seed: u64,
 }
 
-/// One shard of recorded chunks: embedding `[B, E]`, chunk and noise `[B, chunk*A]`, time `[B, 1]`.
-type Shard = (Tensor<2>, Tensor<2>, Tensor<2>, Tensor<2>);
+/// One shard of recorded chunks.
+struct Shard {
+    /// Embedding `[B, E]`.
+    e: Tensor<2>,
+    /// Recorded chunk `[B, chunk*A]`.
+    chunk: Tensor<2>,
+    /// Normal noise, alike.
+    noise: Tensor<2>,
+    /// Time `[B, 1]`.
+    tau: Tensor<2>,
+    /// 1 for the elements of the chunk that the robot has `[B, chunk*A]`; `None` where all have all.
+    known: Option<Tensor<2>>,
+}
 
 impl<'a> CloneLearner<'a> {
     /// `policy` must live on `device`, an autodiff device.
@@ -59,10 +69,7 @@ impl<'a> CloneLearner<'a> {
         };
         let schedule = Schedule { learning_rate: config.learning_rate, updates };
         ahead.learn(update, draw, |shards| {
-            trainee.update(schedule.at(update), shards, device, |policy, (e, chunk, noise, tau)| {
-                let weight = Tensor::ones([e.dims()[0]], &e.device());
-                (policy.loss(e, chunk, noise, tau, weight), Vec::new())
-            })
+            trainee.update(schedule.at(update), shards, device, |policy, shard| (shard.loss(policy), Vec::new()))
         })
     }
 
@@ -74,9 +81,16 @@ impl<'a> CloneLearner<'a> {
         let device = self.device.clone().inner();
         let mut rng = noise::generator(self.seed, "cloning-held-out", update as u64);
         let (data, sizes) = ((self.corpus, self.embeddings), (self.config.batch, self.config.chunk));
-        let (e, chunk, noise, tau) = shard(data, &self.corpus.held_out, sizes, &mut rng, &device);
-        let weight = Tensor::ones([self.config.batch], &device);
-        Some(self.trainee.frozen().loss(e, chunk, noise, tau, weight).into_scalar())
+        let shard = shard(data, &self.corpus.held_out, sizes, &mut rng, &device);
+        Some(shard.loss(&self.trainee.frozen()).into_scalar())
+    }
+}
+
+impl Shard {
+    fn loss(self, policy: &FlowPolicy) -> Tensor<1> {
+        let Self { e, chunk, noise, tau, known } = self;
+        let weight = Tensor::ones([e.dims()[0]], &e.device());
+        policy.loss(e, (chunk, noise, tau), weight, known)
     }
 }
 
@@ -90,32 +104,15 @@ fn shard(
 ) -> Shard {
     let width = chunk * corpus.action_len;
     let mut chunks = Vec::with_capacity(rows * width);
-    let at = draw_steps(corpus, tracks, rows, rng);
+    let at = corpus.draw_steps(tracks, rows, rng);
     for &(track, t) in &at {
         corpus.action_chunk(track, t, chunk, &mut chunks);
     }
-    (
-        embeddings.gather(&at, device),
-        Tensor::from_data(TensorData::new(chunks, [rows, width]), device),
-        noise::normal([rows, width], rng, device),
-        noise::uniform([rows, 1], rng, device),
-    )
-}
-
-/// Draws `rows` (track, step) pairs, uniform over steps.
-pub fn draw_steps(corpus: &Corpus, tracks: &[usize], rows: usize, rng: &mut rand::rngs::StdRng) -> Vec<(usize, usize)> {
-    let total: usize = tracks.iter().map(|&t| corpus.tracks[t].len).sum();
-    (0..rows)
-        .map(|_| {
-            let mut at = rng.random_range(0..total.max(1));
-            for &track in tracks {
-                let len = corpus.tracks[track].len;
-                if at < len {
-                    return (track, at);
-                }
-                at -= len;
-            }
-            (tracks[0], 0)
-        })
-        .collect()
+    Shard {
+        e: embeddings.gather(&at, device),
+        chunk: Tensor::from_data(TensorData::new(chunks, [rows, width]), device),
+        noise: noise::normal([rows, width], rng, device),
+        tau: noise::uniform([rows, 1], rng, device),
+        known: corpus.has_gaps().then(|| corpus.known_actions(at.iter().map(|&(track, _)| track), chunk, device)),
+    }
 }

@@ -44,18 +44,27 @@ pub struct FlowPolicy {
     velocity: Mlp,
     chunk: usize,
     action_len: usize,
+    own_action_len: usize,
     flow_steps: usize,
 }
 
 impl FlowPolicy {
-    /// A fresh policy for embeddings of `embedding` elements and actions of `action_len`.
+    /// A fresh policy for embeddings of `embedding` elements and actions of `action_len`, all of them its robot's.
     pub fn new(config: &FlowConfig, embedding: usize, action_len: usize, device: &Device) -> Self {
+        Self::padded(config, embedding, (action_len, action_len), device)
+    }
+
+    /// A fresh policy for embeddings of `embedding` elements and actions of `action_len`, the first `own` of which are its
+    /// robot's and the rest, of other robots it learns from, always 0.
+    pub fn padded(config: &FlowConfig, embedding: usize, (action_len, own): (usize, usize), device: &Device) -> Self {
+        assert!(own <= action_len, "a robot of {own} action elements in {action_len}");
         let flat = config.chunk * action_len;
         let w = config.width;
         Self {
             velocity: Mlp::new(&[flat + 2 * FREQUENCIES + embedding, w, w, w, flat], device).materialize(),
             chunk: config.chunk,
             action_len,
+            own_action_len: own,
             flow_steps: config.flow_steps,
         }
     }
@@ -82,18 +91,37 @@ impl FlowPolicy {
     }
 
     /// Flow-matching loss, weighted per row: `e [B, E]`, recorded chunk `[B, chunk*A]`, `noise` alike, `tau [B, 1]`, `weight [B]`.
+    ///
+    /// `known [B, chunk*A]` is 1 for the elements that the row's robot has: the others are 0 on the way and are not learned.
     pub fn loss(
         &self,
         e: Tensor<2>,
-        chunk: Tensor<2>,
-        noise: Tensor<2>,
-        tau: Tensor<2>,
+        (chunk, mut noise, tau): (Tensor<2>, Tensor<2>, Tensor<2>),
         weight: Tensor<1>,
+        known: Option<Tensor<2>>,
     ) -> Tensor<1> {
         assert_eq!(chunk.dims(), noise.dims(), "noise has the shape of the chunk [B, chunk*A]");
+        if let Some(known) = &known {
+            noise = noise * known.clone();
+        }
         let x = noise.clone() + (chunk.clone() - noise.clone()) * tau.clone();
-        let error = (self.velocity(x, tau, e) - (chunk - noise)).square().mean_dim(1).squeeze_dim::<1>(1);
-        (error * weight.clone()).sum() / weight.sum().clamp_min(1e-6)
+        let squared = (self.velocity(x, tau, e) - (chunk - noise)).square();
+        let error = match known {
+            None => squared.mean_dim(1),
+            Some(known) => (squared * known.clone()).sum_dim(1) / known.sum_dim(1).clamp_min(1.0),
+        };
+        (error.squeeze_dim::<1>(1) * weight.clone()).sum() / weight.sum().clamp_min(1e-6)
+    }
+
+    /// Actions `[B, chunk*A]` with 0 for what the policy's robot does not have.
+    pub fn own(&self, actions: Tensor<2>) -> Tensor<2> {
+        let ([batch, width], a, own) = (actions.dims(), self.action_len, self.own_action_len);
+        if own == a {
+            return actions;
+        }
+        let kept = actions.reshape([batch, width / a, a]).narrow(2, 0, own);
+        let rest = Tensor::zeros([batch, width / a, a - own], &kept.device());
+        Tensor::cat(vec![kept, rest], 2).reshape([batch, width])
     }
 
     /// Acts: `e [B, E]` and standard normal noise `[B, chunk*A]` to normalised actions `[B, chunk*A]`.
@@ -101,9 +129,9 @@ impl FlowPolicy {
         let [batch, width] = noise.dims();
         assert_eq!(width, self.noise_len(), "noise is [B, chunk*A]");
         let step = 1.0 / self.flow_steps as f64;
-        (0..self.flow_steps).fold(noise, |x, i| {
+        (0..self.flow_steps).fold(self.own(noise), |x, i| {
             let tau = Tensor::full([batch, 1], i as f64 * step, &x.device());
-            let v = self.velocity(x.clone(), tau, e.clone());
+            let v = self.own(self.velocity(x.clone(), tau, e.clone()));
             x + v * step
         })
     }
@@ -130,7 +158,7 @@ mod tests {
             let (noise, tau) = (normal([128, 1], &mut rng, &device), uniform([128, 1], &mut rng, &device));
             trainee.update(schedule.at(update), vec![(sign, noise, tau)], &device, |net, (a, noise, tau)| {
                 let e = Tensor::zeros([128, 1], &a.device());
-                (net.loss(e, a, noise, tau, Tensor::ones([128], &device)), Vec::new())
+                (net.loss(e, (a, noise, tau), Tensor::ones([128], &device), None), Vec::new())
             });
         }
         let inner = Device::default();
@@ -152,10 +180,33 @@ mod tests {
         let (e, a) = (normal([2, 3], &mut rng, &device), normal([2, 4], &mut rng, &device));
         let (noise, tau) = (normal([2, 4], &mut rng, &device), uniform([2, 1], &mut rng, &device));
         let weights = Tensor::from_data(TensorData::new(vec![1.0f32, 0.0], [2]), &device);
-        let both: f32 = policy.loss(e.clone(), a.clone(), noise.clone(), tau.clone(), weights).into_scalar();
+        let both: f32 = policy.loss(e.clone(), (a.clone(), noise.clone(), tau.clone()), weights, None).into_scalar();
         let first = |x: Tensor<2>| x.narrow(0, 0, 1);
         let one: f32 =
-            policy.loss(first(e), first(a), first(noise), first(tau), Tensor::ones([1], &device)).into_scalar();
+            policy.loss(first(e), (first(a), first(noise), first(tau)), Tensor::ones([1], &device), None).into_scalar();
         assert!((both - one).abs() < 1e-5);
+    }
+
+    #[test]
+    fn what_a_robot_does_not_have_is_zero_all_the_way_and_teaches_nothing() {
+        let device = Device::default();
+        device.seed(3);
+        let config = FlowConfig { chunk: 2, width: 16, ..FlowConfig::default() };
+        // Actions of three elements, two of them the robot's.
+        let policy = FlowPolicy::padded(&config, 3, (3, 2), &device);
+        let mut rng = generator(0, "padding", 0);
+        let (e, noise) = (normal([4, 3], &mut rng, &device), normal([4, 6], &mut rng, &device));
+        let other = Tensor::<2>::from_floats([[0.0f32, 0.0, 9.0, 0.0, 0.0, -7.0]], &device);
+        let floats = |x: Tensor<2>| x.try_into_vec_as::<f32>().expect("floats");
+        let acts = floats(policy.act(e.clone(), noise.clone()));
+        assert!(acts.chunks(3).all(|a| a[2] == 0.0 && a[0] != 0.0), "{acts:?}");
+        assert_eq!(acts, floats(policy.act(e.clone(), noise.clone() + other.clone())));
+        let known = || Some(Tensor::<2>::from_floats([[1.0f32, 1.0, 0.0, 1.0, 1.0, 0.0]], &device).expand([4, 6]));
+        let (chunk, tau) = (policy.own(normal([4, 6], &mut rng, &device)), uniform([4, 1], &mut rng, &device));
+        let loss = |noise: Tensor<2>| -> f32 {
+            let parts = (chunk.clone(), noise, tau.clone());
+            policy.loss(e.clone(), parts, Tensor::ones([4], &device), known()).into_scalar()
+        };
+        assert_eq!(loss(noise.clone()), loss(noise + other));
     }
 }

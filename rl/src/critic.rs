@@ -6,7 +6,6 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use policy::cloning::draw_steps;
 use serde::{Deserialize, Serialize};
 use world_model::corpus::ReturnRule;
 use world_model::layers::EnsembleMlp;
@@ -204,7 +203,7 @@ impl<'a> CriticLearner<'a> {
     /// Update number `update` of a planned `updates`, on recorded steps.
     pub fn update(&mut self, update: usize, updates: usize) -> Metrics {
         let mut rng = noise::generator(self.seed, "critic", update as u64);
-        let at = draw_steps(self.corpus, &self.corpus.train, self.config.batch, &mut rng);
+        let at = self.corpus.draw_steps(&self.corpus.train, self.config.batch, &mut rng);
         let target = self.targets(&at, self.config.n_step);
         let part = at.len().div_ceil(self.shards.max(1)).max(1);
         let shards = at

@@ -13,7 +13,6 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use policy::cloning::draw_steps;
 use policy::{FlowConfig, FlowPolicy};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -208,12 +207,17 @@ impl<'a> ImproveLearner<'a> {
                 (e, chunk, noise, tau, weight, factor)
             })
             .collect();
+        // Everything here is done by home's robot.
+        let (corpus, chunk_len, device) = (self.corpus, self.flow.chunk, &self.device);
+        let (gaps, home) = (corpus.has_gaps(), corpus.train_home.first().copied().unwrap_or(0));
         let mut metrics = self.actor.update(
             schedule.at(update),
             shards,
             &self.device,
             |policy, (e, chunk, noise, tau, weight, factor)| {
-                (policy.loss(e, chunk, noise, tau, weight) * factor, Vec::new())
+                let known =
+                    gaps.then(|| corpus.known_actions(std::iter::repeat_n(home, e.dims()[0]), chunk_len, device));
+                (policy.loss(e, (chunk, noise, tau), weight, known) * factor, Vec::new())
             },
         );
         let count = rehearsed.len().max(1) as f32;
@@ -226,7 +230,7 @@ impl<'a> ImproveLearner<'a> {
     /// Recorded steps and the weight `exp(A / spread)` of cloning them, `A` from n-step returns.
     fn recorded(&self, rng: &mut StdRng) -> (Vec<(usize, usize)>, Vec<f32>) {
         let inner = self.device.clone().inner();
-        let at = draw_steps(self.corpus, &self.corpus.train, 2 * self.config.starts, rng);
+        let at = self.corpus.draw_steps(&self.corpus.train_home, 2 * self.config.starts, rng);
         let parts: Vec<_> =
             at.iter().map(|&(track, t)| n_step_target(self.corpus, track, t, self.flow.chunk)).collect();
         let ends: Vec<_> = at.iter().zip(&parts).map(|(&(track, _), p)| (track, p.2)).collect();
@@ -254,7 +258,7 @@ impl<'a> ImproveLearner<'a> {
     fn rehearse(&self, actor: &FlowPolicy, starts: usize, rng: &mut StdRng, device: &Device) -> Rehearsed {
         let ImproveConfig { candidates: n, segments, context, .. } = self.config;
         let (model, a, chunk) = (self.prior.model, self.corpus.action_len, self.flow.chunk);
-        let at = draw_steps(self.corpus, &self.corpus.train, starts, rng);
+        let at = self.corpus.draw_steps(&self.corpus.train_home, starts, rng);
         let mut latent = latents_at(model, (self.corpus, self.embeddings), &at, context, rng, device);
         let mut alive = vec![1.0f32; starts];
         let mut spent = Tensor::<1>::zeros([starts], device);
@@ -358,7 +362,7 @@ impl<'a> ImproveLearner<'a> {
             .reshape([starts, nudged, width]);
         let kept = own.clone().narrow(1, 0, n - half - nudged);
         let moved = own.narrow(1, n - half - nudged, nudged) + offset * self.config.nudge;
-        Tensor::cat(vec![from_clone, kept, moved], 1).reshape([starts * n, width])
+        actor.own(Tensor::cat(vec![from_clone, kept, moved], 1).reshape([starts * n, width]))
     }
 
     /// Scores in units of the spread within groups, pooled over groups, minus the penalty.

@@ -85,6 +85,7 @@ fn sequence(device: &Device, (batch, steps, e, a): (usize, usize, usize, usize))
         failure: flags(&mut rng),
         taken: ones.clone(),
         observed: ones,
+        known: None,
     }
 }
 
@@ -145,7 +146,7 @@ fn flow_loss() {
     let (e, a) = (normal([4, 3], &mut rng, &inner), normal([4, 4], &mut rng, &inner));
     let (n, t, w) =
         (normal([4, 4], &mut rng, &inner), uniform([4, 1], &mut rng, &inner), uniform([4], &mut rng, &inner));
-    agrees("flow", module, |m| m.loss(e.clone(), a.clone(), n.clone(), t.clone(), w.clone()));
+    agrees("flow", module, |m| m.loss(e.clone(), (a.clone(), n.clone(), t.clone()), w.clone(), None));
 }
 
 #[test]

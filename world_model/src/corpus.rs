@@ -1,15 +1,27 @@
 //! Episodes as the learners see them: outcome rule applied, vectors normalised, embeddings cached, sequences gathered.
 
+mod parts;
+mod sequence;
+#[cfg(test)]
+mod tests;
+
 use burn::tensor::{Device, Tensor, TensorData};
-use episodes::{Dataset, Normaliser, OutcomeRule, RewardRule, Split, Window, WindowSampler};
+use episodes::{Dataset, Normaliser, OutcomeRule, RewardRule, Split, WindowSampler};
+use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
+
+pub use parts::Part;
+use parts::{normalised, padded, parts_of};
+pub use sequence::{Embeddings, Sequence};
 
 /// One usable episode: `T` steps of normalised vectors and what followed from each action.
 #[derive(Clone, Debug)]
 pub struct Track {
     /// Position in [`Dataset::episodes`].
     pub episode: usize,
+    /// Position in [`Corpus::parts`].
+    pub part: usize,
     /// Steps `T` up to and including the first success.
     pub len: usize,
     /// Normalised state `[T, S]`.
@@ -72,22 +84,29 @@ impl ReturnRule {
     }
 }
 
-/// All usable episodes of a dataset, split by episode.
+/// All usable episodes of a dataset and its companions, split by episode.
+///
+/// Robots of other sizes share one state and one action vector: as long as the longest, padded with 0, and behind the state
+/// one element per robot, 1 for the robot it is. Losses leave out what is padding ([`Corpus::known`]).
 #[derive(Clone, Debug)]
 pub struct Corpus {
     /// Usable episodes.
     pub tracks: Vec<Track>,
     /// Positions in `tracks` used for training.
     pub train: Vec<usize>,
-    /// Positions in `tracks` kept out of all training.
+    /// Those of them recorded with the robot that the policy is for: where improvement starts, and what a clone may become.
+    pub train_home: Vec<usize>,
+    /// Positions in `tracks` kept out of all training, all of home.
     pub held_out: Vec<usize>,
+    /// The datasets, home first.
+    pub parts: Vec<Part>,
     /// Elements of the state.
     pub state_len: usize,
     /// Elements of an action.
     pub action_len: usize,
-    /// State normalisation, from training episodes.
+    /// State normalisation of home's robot, from training episodes; beyond its own elements 0 becomes padding and mark.
     pub state_normaliser: Normaliser,
-    /// Action normalisation, from training episodes.
+    /// Action normalisation of home's robot, from training episodes; beyond its own elements 0 stays 0.
     pub action_normaliser: Normaliser,
     /// Meaning of a return.
     pub returns: ReturnRule,
@@ -97,52 +116,160 @@ pub struct Corpus {
 
 impl Corpus {
     /// Applies `rule` and the normalisers to every episode of `dataset`. Normalisers see training episodes only.
+    /// Companions are read by what their columns say; [`Corpus::joined`] for other rules.
     pub fn new(dataset: &Dataset, rule: impl Into<OutcomeRule>, split: &Split, gamma: f32) -> Self {
-        let spec = &dataset.spec;
-        let (state_len, action_len) = (spec.state_len(), spec.action_len());
-        let rule = rule.into().resolve(spec);
-        let fit = |of: fn(&episodes::Episode) -> &Vec<f32>, len: usize| {
-            Normaliser::fit(split.train.iter().flat_map(|&e| of(&dataset.episodes[e]).chunks_exact(len.max(1))), len)
+        Self::joined(dataset, &[rule.into()], split, gamma)
+    }
+
+    /// The same with a rule for each companion: `rules` are home's and theirs, in order.
+    ///
+    /// `split` is of home's episodes; companions are only learned from. Rewards of a companion are scaled so that a success is
+    /// worth the same everywhere.
+    pub fn joined(dataset: &Dataset, rules: &[OutcomeRule], split: &Split, gamma: f32) -> Self {
+        let home = dataset.home_episodes();
+        let (parts, positions, specs) = parts_of(dataset);
+        let robots = parts.iter().map(|part| part.embodiment).max().unwrap_or(0) + 1;
+        let marks = if robots > 1 { robots } else { 0 };
+        let longest = |of: fn(&Part) -> usize| parts.iter().map(of).max().unwrap_or(0);
+        let (padded_state, action_len) = (longest(|part| part.state_len), longest(|part| part.action_len));
+        let state_len = padded_state + marks;
+        let train: Vec<usize> = split.train.iter().copied().chain(home..dataset.episodes.len()).collect();
+        let fit = |robot: usize, of: fn(&episodes::Episode) -> &Vec<f32>, own: fn(&Part) -> usize| {
+            let rows = train.iter().filter(|&&e| parts[positions[e]].embodiment == robot);
+            let len = parts.iter().find(|part| part.embodiment == robot).map_or(0, own);
+            Normaliser::fit(rows.flat_map(|&e| of(&dataset.episodes[e]).chunks_exact(len.max(1))), len)
         };
-        let state_normaliser = fit(|e| &e.state, state_len);
-        let action_normaliser = fit(|e| &e.action, action_len);
-        let tracks: Vec<Track> = dataset
+        let normalisers: Vec<(Normaliser, Normaliser)> = (0..robots)
+            .map(|robot| {
+                let mut state = padded(fit(robot, |e| &e.state, |part| part.state_len), state_len);
+                if marks > 0 {
+                    // A raw 0 there becomes 1.
+                    state.mean[padded_state + robot] = -1.0;
+                }
+                (state, padded(fit(robot, |e| &e.action, |part| part.action_len), action_len))
+            })
+            .collect();
+        let rules: Vec<OutcomeRule> =
+            specs.iter().enumerate().map(|(i, spec)| rules.get(i).cloned().unwrap_or_default().resolve(spec)).collect();
+        let mut tracks: Vec<Track> = dataset
             .episodes
             .iter()
             .enumerate()
             .map(|(position, episode)| {
-                let outcome = rule.apply(episode);
-                let normalised = |n: &Normaliser, rows: &[f32], len: usize| {
-                    let mut out = vec![0.0; outcome.len * len];
-                    for (row, out) in rows.chunks_exact(len.max(1)).zip(out.chunks_exact_mut(len.max(1))) {
-                        n.normalise(row, out);
-                    }
-                    out
-                };
+                let part = positions[position];
+                let outcome = rules[part].apply(episode);
+                let (state, action) = &normalisers[parts[part].embodiment];
                 Track {
                     episode: position,
+                    part,
                     len: outcome.len,
-                    state: normalised(&state_normaliser, &episode.state, state_len),
-                    action: normalised(&action_normaliser, &episode.action, action_len),
+                    state: normalised(state, &episode.state, (parts[part].state_len, outcome.len)),
+                    action: normalised(action, &episode.action, (parts[part].action_len, outcome.len)),
                     reward: outcome.reward,
                     success: outcome.success,
                     terminated: outcome.terminated,
                 }
             })
             .collect();
-        let rewards = split.train.iter().flat_map(|&t| tracks[t].reward.iter().copied());
-        let returns = ReturnRule::new(gamma, &rule, rewards);
+        let rule_of = |part: usize, tracks: &[Track]| {
+            let of_part = train.iter().filter(|&&t| tracks[t].part == part);
+            ReturnRule::new(gamma, &rules[part], of_part.flat_map(|&t| tracks[t].reward.iter().copied()))
+        };
+        let mut returns = rule_of(0, &tracks);
+        for part in 1..parts.len() {
+            let theirs = rule_of(part, &tracks);
+            let scale = returns.success_reward / theirs.success_reward;
+            for track in tracks.iter_mut().filter(|track| track.part == part) {
+                track.reward.iter_mut().for_each(|reward| *reward *= scale);
+            }
+            returns.low = returns.low.min(theirs.low * scale);
+            returns.high = returns.high.max(theirs.high * scale);
+        }
+        let train_home = train.iter().copied().filter(|&t| parts[tracks[t].part].embodiment == 0).collect();
+        let mut normalisers = normalisers.into_iter();
+        let (state_normaliser, action_normaliser) = normalisers.next().unwrap_or_else(|| {
+            // There is always a home.
+            (Normaliser::identity(state_len), Normaliser::identity(action_len))
+        });
         Self {
             tracks,
-            train: split.train.clone(),
+            train,
+            train_home,
             held_out: split.held_out.clone(),
+            parts,
             state_len,
             action_len,
             state_normaliser,
             action_normaliser,
             returns,
-            rule,
+            rule: rules.into_iter().next().unwrap_or_default(),
         }
+    }
+
+    /// Whether some rows are padded or some cameras black, so that losses need masks.
+    pub fn has_gaps(&self) -> bool {
+        let whole = |part: &Part| {
+            part.state_len == self.state_len && part.action_len == self.action_len && part.sees.iter().all(|&sees| sees)
+        };
+        !self.parts.iter().all(whole)
+    }
+
+    /// 1 for every element of an embedding of `dim` elements that the given tracks really have, 0 for black cameras, padding
+    /// and marks: `[B, E]`.
+    pub fn known(&self, tracks: impl ExactSizeIterator<Item = usize>, dim: usize, device: &Device) -> Tensor<2> {
+        let rows = tracks.len();
+        let mut known = Vec::with_capacity(rows * dim);
+        for track in tracks {
+            let part = &self.parts[self.tracks[track].part];
+            let width = (dim - self.state_len) / part.sees.len().max(1);
+            known.extend(part.sees.iter().flat_map(|&sees| std::iter::repeat_n(f32::from(u8::from(sees)), width)));
+            known.extend((0..self.state_len).map(|i| f32::from(u8::from(i < part.state_len))));
+        }
+        Tensor::from_data(TensorData::new(known, [rows, dim]), device)
+    }
+
+    /// 1 for every element of chunks of `chunk` actions that the given tracks' robots have, 0 for padding: `[B, chunk*A]`.
+    pub fn known_actions(
+        &self,
+        tracks: impl ExactSizeIterator<Item = usize>,
+        chunk: usize,
+        device: &Device,
+    ) -> Tensor<2> {
+        let (rows, width) = (tracks.len(), chunk * self.action_len);
+        let mut known = Vec::with_capacity(rows * width);
+        for track in tracks {
+            let own = self.parts[self.tracks[track].part].action_len;
+            known.extend((0..width).map(|i| f32::from(u8::from(i % self.action_len < own))));
+        }
+        Tensor::from_data(TensorData::new(known, [rows, width]), device)
+    }
+
+    /// Elements of an action of the robot that the policy is for.
+    pub fn home_action_len(&self) -> usize {
+        self.parts.first().map_or(self.action_len, |part| part.action_len)
+    }
+
+    /// Draws `rows` (track, step) pairs: the dataset by its weight, then uniform over its steps.
+    pub fn draw_steps(&self, tracks: &[usize], rows: usize, rng: &mut StdRng) -> Vec<(usize, usize)> {
+        let steps = self.sampler(tracks, 1);
+        steps.sample(rng, rows).into_iter().map(|window| (window.episode, window.start)).collect()
+    }
+
+    /// Draws one of the given tracks: the dataset by its weight, then every track alike.
+    pub fn draw_track(&self, tracks: &[usize], rng: &mut StdRng) -> usize {
+        if self.parts.len() < 2 {
+            return tracks[rng.random_range(0..tracks.len())];
+        }
+        let each: Vec<(usize, usize)> = tracks.iter().map(|&track| (track, 1)).collect();
+        let drawn = WindowSampler::weighted(&self.grouped(each.into_iter()), 1).sample(rng, 1);
+        drawn.first().map_or(tracks[0], |window| window.episode)
+    }
+
+    /// Tracks and their lengths, by dataset.
+    fn grouped(&self, tracks: impl Iterator<Item = (usize, usize)>) -> Vec<(f64, Vec<(usize, usize)>)> {
+        let mut groups: Vec<_> = self.parts.iter().map(|part| (part.weight, Vec::new())).collect();
+        tracks.for_each(|(track, len)| groups[self.tracks[track].part].1.push((track, len)));
+        groups
     }
 
     /// Discounted return from every step of a track `[T]`. A cut-off episode is continued with its last reward held:
@@ -163,10 +290,10 @@ impl Corpus {
         tracks.iter().filter(|&&t| self.tracks[t].success).count() as f32 / tracks.len().max(1) as f32
     }
 
-    /// A sampler of sequences of `steps` transitions over the given tracks; starts are uniform over steps.
+    /// A sampler of sequences of `steps` transitions over the given tracks: the dataset by its weight, then starts uniform
+    /// over steps.
     pub fn sampler(&self, tracks: &[usize], steps: usize) -> WindowSampler {
-        let lengths: Vec<(usize, usize)> = tracks.iter().map(|&t| (t, self.tracks[t].len)).collect();
-        WindowSampler::new(&lengths, steps)
+        WindowSampler::weighted(&self.grouped(tracks.iter().map(|&t| (t, self.tracks[t].len))), steps)
     }
 
     /// Chunk of `chunk` normalised actions from step `t` of a track, `[chunk * A]`; past the end the last action is held.
@@ -176,110 +303,5 @@ impl Corpus {
             let i = (t + k).min(track.len - 1);
             out.extend_from_slice(&track.action[i * self.action_len..(i + 1) * self.action_len]);
         }
-    }
-}
-
-/// Embeddings `e_t` of every step of every track, computed once with the frozen encoder.
-#[derive(Clone, Debug)]
-pub struct Embeddings {
-    /// Elements `E` of one embedding.
-    pub dim: usize,
-    /// Per track `[T, E]`.
-    pub rows: Vec<Vec<f32>>,
-}
-
-impl Embeddings {
-    /// Embedding at step `t` of a track, `[E]`.
-    pub fn at(&self, track: usize, t: usize) -> &[f32] {
-        &self.rows[track][t * self.dim..(t + 1) * self.dim]
-    }
-
-    /// Embeddings at the given (track, step) pairs: `[B, E]`.
-    pub fn gather(&self, at: &[(usize, usize)], device: &Device) -> Tensor<2> {
-        let mut values = Vec::with_capacity(at.len() * self.dim);
-        for &(track, t) in at {
-            values.extend_from_slice(self.at(track, t));
-        }
-        Tensor::from_data(TensorData::new(values, [at.len(), self.dim]), device)
-    }
-}
-
-/// A batch of `B` sequences of `L` transitions, ready for a dynamics loss.
-///
-/// Position `i` of a sequence is the transition from `e_i` by `a_i` to `e_{i+1}`; masks are 1 where it was recorded.
-#[derive(Clone, Debug)]
-pub struct Sequence {
-    /// Embeddings `[B, L+1, E]`; zero where nothing was recorded.
-    pub embedding: Tensor<3>,
-    /// Normalised actions `[B, L, A]`.
-    pub action: Tensor<3>,
-    /// Rewards `[B, L]`.
-    pub reward: Tensor<2>,
-    /// 1 where the action led to success `[B, L]`.
-    pub success: Tensor<2>,
-    /// 1 where the action led to an end that is no success `[B, L]`.
-    pub failure: Tensor<2>,
-    /// 1 where the action was recorded `[B, L]`.
-    pub taken: Tensor<2>,
-    /// 1 where the observation after the action was recorded `[B, L]`.
-    pub observed: Tensor<2>,
-}
-
-impl Sequence {
-    /// Gathers the windows (their `episode` is a track of `corpus`) as sequences of `steps` transitions.
-    pub fn gather(corpus: &Corpus, embeddings: &Embeddings, windows: &[Window], steps: usize, device: &Device) -> Self {
-        let (batch, width, actions) = (windows.len(), embeddings.dim, corpus.action_len);
-        let mut embedding = vec![0.0; batch * (steps + 1) * width];
-        let mut action = vec![0.0; batch * steps * actions];
-        let [mut reward, mut success, mut failure, mut taken, mut observed] =
-            [(); 5].map(|()| vec![0.0; batch * steps]);
-        for (b, window) in windows.iter().enumerate() {
-            let track = &corpus.tracks[window.episode];
-            for i in 0..=steps {
-                let t = window.start + i;
-                if t >= track.len {
-                    break;
-                }
-                let at = (b * (steps + 1) + i) * width;
-                embedding[at..at + width].copy_from_slice(embeddings.at(window.episode, t));
-                if i == steps {
-                    break;
-                }
-                let row = b * steps + i;
-                action[row * actions..(row + 1) * actions]
-                    .copy_from_slice(&track.action[t * actions..(t + 1) * actions]);
-                let last = t + 1 == track.len;
-                reward[row] = track.reward[t];
-                success[row] = f32::from(u8::from(last && track.success));
-                failure[row] = f32::from(u8::from(last && track.terminated && !track.success));
-                taken[row] = 1.0;
-                observed[row] = f32::from(u8::from(!last));
-            }
-        }
-        let flat = |values: Vec<f32>| Tensor::<2>::from_data(TensorData::new(values, [batch, steps]), device);
-        Self {
-            embedding: Tensor::from_data(TensorData::new(embedding, [batch, steps + 1, width]), device),
-            action: Tensor::from_data(TensorData::new(action, [batch, steps, actions]), device),
-            reward: flat(reward),
-            success: flat(success),
-            failure: flat(failure),
-            taken: flat(taken),
-            observed: flat(observed),
-        }
-    }
-
-    /// Draws `batch` windows and gathers them in `shards` parts.
-    pub fn sample(
-        (corpus, embeddings): (&Corpus, &Embeddings),
-        sampler: &WindowSampler,
-        (batch, steps, shards): (usize, usize, usize),
-        rng: &mut StdRng,
-        device: &Device,
-    ) -> Vec<Self> {
-        let windows = sampler.sample(rng, batch);
-        windows
-            .chunks(batch.div_ceil(shards.max(1)))
-            .map(|part| Self::gather(corpus, embeddings, part, steps, device))
-            .collect()
     }
 }

@@ -120,7 +120,11 @@ impl Ensemble {
         let (mean, log_variance) = self.gaussians(&e, &action);
         let target = Tensor::cat(vec![next.clone() - e.clone(), reward.unsqueeze_dim(1)], 1).unsqueeze::<3>();
         // Each element counts where it was recorded: the change where the next observation exists, the reward always.
-        let seen_wide = seen.clone().unsqueeze_dim::<2>(1).expand([n, self.embedding]);
+        let mut seen_wide = seen.clone().unsqueeze_dim::<2>(1).expand([n, self.embedding]);
+        if let Some(known) = s.known {
+            // [B, E] to the rows of [B, L]: every step of a sequence is of the same robot.
+            seen_wide = seen_wide * known.repeat_dim(1, steps).reshape([n, self.embedding]);
+        }
         let weight = Tensor::cat(vec![seen_wide, taken.clone().unsqueeze_dim(1)], 1).unsqueeze::<3>();
         let learns = bootstrap.swap_dims(0, 1).swap_dims(1, 2).reshape([self.count, n, 1]);
         let squared = (mean.clone() - target).square();

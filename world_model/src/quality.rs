@@ -140,7 +140,8 @@ pub fn error_by_horizon(
     let references: Vec<Tensor<3>> = (0..dataset.spec.cameras.len()).map(|c| pictures_at(c, 0)).collect();
     let mse = |a: Tensor<2>, b: Tensor<2>| f64::from((a - b).square().mean().into_scalar::<f32>());
     let mse3 = |a: Tensor<3>, b: Tensor<3>| f64::from((a - b).square().mean().into_scalar::<f32>());
-    let state_of = |e: Tensor<2>| e.narrow(1, embeddings.dim - corpus.state_len, corpus.state_len);
+    let own = dataset.spec.state_len();
+    let state_of = |e: Tensor<2>| e.narrow(1, embeddings.dim - corpus.state_len, own);
     let mut out = Vec::new();
     for h in 1..=horizon {
         let noise = model.draw_noise(rows, &mut rng, device);
@@ -151,7 +152,7 @@ pub fn error_by_horizon(
         }
         let ahead: Vec<(usize, usize)> = starts.iter().map(|&(t, s)| (t, s + h)).collect();
         let truth = embeddings.gather(&ahead, device);
-        if corpus.state_len > 0 {
+        if own > 0 {
             out.push(HorizonError {
                 modality: "state".into(),
                 h,
@@ -189,7 +190,7 @@ pub fn held_out_disagreement(
     device: &Device,
 ) -> f32 {
     let (corpus, embeddings) = data;
-    let tracks = if corpus.held_out.is_empty() { &corpus.train } else { &corpus.held_out };
+    let tracks = if corpus.held_out.is_empty() { &corpus.train_home } else { &corpus.held_out };
     let mut rng = noise::generator(seed, "disagreement", 0);
     let starts: Vec<(usize, usize)> = (0..config.starts)
         .map(|_| {

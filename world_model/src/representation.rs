@@ -93,14 +93,15 @@ pub struct Pairs {
     action: Tensor<2>,
     reward: Tensor<2>,
     value: Tensor<2>,
+    known: Option<(Tensor<2>, Tensor<2>)>,
 }
 
 impl Pairs {
-    /// Draws `batch` pairs from the training tracks.
+    /// Draws `batch` pairs from the training tracks, for embeddings of `embedding` elements.
     pub fn sample(
         data: (&Dataset, &Corpus),
         returns: &[Vec<f32>],
-        batch: usize,
+        (batch, embedding): (usize, usize),
         rng: &mut StdRng,
         device: &Device,
     ) -> Self {
@@ -108,7 +109,7 @@ impl Pairs {
         let usable: Vec<usize> = corpus.train.iter().copied().filter(|&t| corpus.tracks[t].len >= 2).collect();
         let drawn: Vec<(usize, usize, usize)> = (0..batch)
             .map(|_| {
-                let track = usable[rng.random_range(0..usable.len())];
+                let track = corpus.draw_track(&usable, rng);
                 let len = corpus.tracks[track].len;
                 (track, rng.random_range(0..len - 1), rng.random_range(0..len))
             })
@@ -143,6 +144,10 @@ impl Pairs {
             action: rows(a, &|d| corpus.tracks[d.0].action[d.1 * a..(d.1 + 1) * a].to_vec()),
             reward: rows(1, &|d| vec![corpus.tracks[d.0].reward[d.1]]),
             value: rows(1, &|d| vec![returns[d.0][d.1]]),
+            known: corpus.has_gaps().then(|| {
+                let tracks = || drawn.iter().map(|d| d.0);
+                (corpus.known(tracks(), embedding, device), corpus.known_actions(tracks(), 1, device))
+            }),
         }
     }
 }
@@ -205,6 +210,11 @@ impl Representation {
         decoder.forward(&shown(e), &shown(e_reference), reference)
     }
 
+    /// Elements `E` of an embedding.
+    pub fn embedding(&self, state_len: usize) -> usize {
+        self.decoders.len() * self.camera_width + state_len
+    }
+
     /// Loss of one shard: reconstruction of `o_t` on another picture, and the task's heads.
     pub fn loss(&self, pairs: Pairs, task_weight: f32) -> (Tensor<1>, Metrics) {
         let now = self.encoder.encode(pairs.now.clone(), pairs.state_now);
@@ -213,8 +223,15 @@ impl Representation {
         let with_action = Tensor::cat(vec![now.clone(), pairs.action.clone()], 1);
 
         let inverse = self.inverse.forward(Tensor::cat(vec![now.clone(), next.clone()], 1));
-        let inverse = (inverse - pairs.action).square().mean();
-        let forward = (now.clone() + self.forward.forward(with_action.clone()) - next).square().mean();
+        let inverse = (inverse - pairs.action).square();
+        let forward = (now.clone() + self.forward.forward(with_action.clone()) - next).square();
+        let (inverse, forward) = match pairs.known {
+            None => (inverse.mean(), forward.mean()),
+            Some((embedding, action)) => {
+                let mean = |x: Tensor<2>, known: Tensor<2>| (x * known.clone()).sum() / known.sum().clamp_min(1.0);
+                (mean(inverse, action), mean(forward, embedding))
+            }
+        };
         let reward = (self.reward.forward(with_action) - pairs.reward).square().mean();
         let value = (self.value.forward(now.clone()) - pairs.value).square().mean();
         let task = inverse.clone() * 0.3 + forward.clone() * 3.0 + reward.clone() * 100.0 + value.clone() * 10.0;
@@ -313,6 +330,7 @@ mod tests {
             action: row(1),
             reward: row(1),
             value: row(1),
+            known: None,
         };
         let grads = network.loss(pairs, 0.3).0.backward();
         let mut all = Gradients(GradientsParams::from_grads(grads, &network), Vec::new());

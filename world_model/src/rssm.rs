@@ -215,9 +215,20 @@ impl Rssm {
         Latent { e, h: Some(h), z: Some(z) }
     }
 
-    /// Squared error per row `[B]`: mean over the cameras' elements plus mean over the state's.
-    fn embedding_error(&self, predicted: Tensor<2>, seen: Tensor<2>) -> Tensor<1> {
-        self.mean_by_part((predicted - seen).square())
+    /// Squared error per row `[B]`: mean over the cameras' elements plus mean over the state's, of those that are `known [B, E]`.
+    fn embedding_error(&self, predicted: Tensor<2>, seen: Tensor<2>, known: Option<&Tensor<2>>) -> Tensor<1> {
+        let squared = (predicted - seen).square();
+        let Some(known) = known else { return self.mean_by_part(squared) };
+        // A mean over all elements, made one over the known ones: what is left out counts 0 above and below.
+        let [_, width] = squared.dims();
+        let of = |from: usize, len: usize| {
+            let counted = known.clone().narrow(1, from, len);
+            let sum = (squared.clone().narrow(1, from, len) * counted.clone()).sum_dim(1);
+            (sum / counted.sum_dim(1).clamp_min(1.0)).squeeze_dim::<1>(1)
+        };
+        let cameras = width - self.state_len;
+        let state = of(cameras, self.state_len);
+        if cameras > 0 { of(0, cameras) + state } else { state }
     }
 
     /// `[B, E]` to `[B]`: mean over the cameras' elements plus mean over the state's.
@@ -293,17 +304,26 @@ impl Rssm {
         let seen_count = seen.clone().sum().clamp_min(1.0);
 
         let predicted = self.changed(&e_before, &h, &z);
-        let wrong = self.embedding_error(predicted, next.clone());
+        let known = s.known.as_ref().map(|known| known.clone().repeat_dim(0, steps));
+        let wrong = self.embedding_error(predicted, next.clone(), known.as_ref());
         // With s = log E[error], error · e^-s + s is least; nothing but this head learns from it.
         let s_log = self.log_surprise(&h.clone().detach(), &e_before);
         let surprise = wrong.clone().detach() * s_log.clone().neg().exp() + s_log;
         let surprise = (surprise * seen.clone()).sum() / seen_count.clone();
         let one_step = (wrong * seen.clone()).sum() / seen_count.clone();
-        let many_step =
-            (self.embedding_error(e_imagined.clone(), next.clone()) * seen.clone()).sum() / seen_count.clone();
+        let many_step = (self.embedding_error(e_imagined.clone(), next.clone(), known.as_ref()) * seen.clone()).sum()
+            / seen_count.clone();
         let (each, guesses) = self.heads(&h);
         let learns = bootstrap.swap_dims(0, 1).reshape([self.members, steps * batch]);
-        let wrong = (guesses - (next - e_before.clone()).unsqueeze::<3>()).square().mean_dim(2).squeeze_dim::<2>(2);
+        let wrong = (guesses - (next - e_before.clone()).unsqueeze::<3>()).square();
+        let wrong = match &known {
+            None => wrong.mean_dim(2),
+            Some(known) => {
+                (wrong * known.clone().unsqueeze::<3>()).sum_dim(2)
+                    / known.clone().sum_dim(1).clamp_min(1.0).unsqueeze::<3>()
+            }
+        };
+        let wrong = wrong.squeeze_dim::<2>(2);
         let guess =
             (wrong * learns.clone() * seen.clone().unsqueeze::<2>()).sum() / (seen_count.clone() * self.members as f64);
         let prior = self.mean_prior(each.clone());

@@ -52,9 +52,10 @@ impl<'a> RepresentationLearner<'a> {
         let Self { trainee, config, dataset, corpus, returns, ahead, device, seed } = self;
         let representation = config.representation;
         let per_shard = representation.batch.div_ceil(config.shards);
+        let sizes = (per_shard, trainee.network.embedding(corpus.state_len));
         let draw = |update: usize| -> Vec<Pairs> {
             let mut rng = noise::generator(*seed, "representation", update as u64);
-            (0..config.shards).map(|_| Pairs::sample((dataset, corpus), returns, per_shard, &mut rng, device)).collect()
+            (0..config.shards).map(|_| Pairs::sample((dataset, corpus), returns, sizes, &mut rng, device)).collect()
         };
         let schedule = Schedule { learning_rate: representation.learning_rate, updates };
         let weight = representation.task_weight;

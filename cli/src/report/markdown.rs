@@ -294,6 +294,22 @@ fn data(report: &Report, out: &mut String) -> std::fmt::Result {
         "{}: {} episodes, {} steps; {} episodes held out. {}\n",
         data.source, data.episodes, data.frames, data.held_out_episodes, report.reward_rule
     )?;
+    for with in &data.learned_with {
+        let robot = if with.is_same_robot { "the same robot" } else { "another robot" };
+        let mut cameras = String::new();
+        if !with.missing_cameras.is_empty() {
+            cameras = format!(", without {} (black)", with.missing_cameras.join(", "));
+        }
+        writeln!(
+            out,
+            "Learned with {}: {} episodes, {} steps, {:.0} % of what was drawn, {robot}{cameras}. {}\n",
+            with.source,
+            with.episodes,
+            with.frames,
+            100.0 * with.share,
+            with.reward_rule
+        )?;
+    }
     if data.skipped.is_empty() {
         return writeln!(out, "Nothing was left out.\n");
     }

@@ -285,6 +285,28 @@ pub struct DatasetReport {
     pub frames: usize,
     /// What was left out, and why.
     pub skipped: Vec<Skipped>,
+    /// Datasets that were learned from beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learned_with: Vec<CompanionReport>,
+}
+
+/// A dataset that was learned from beside the main one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CompanionReport {
+    /// Where it came from.
+    pub source: String,
+    /// Sound episodes.
+    pub episodes: usize,
+    /// Steps in them.
+    pub frames: usize,
+    /// Share of what was drawn for training, 0 to 1.
+    pub share: f64,
+    /// Its vectors mean what those of the main dataset mean.
+    pub is_same_robot: bool,
+    /// Cameras of the main dataset that it does not have.
+    pub missing_cameras: Vec<String>,
+    /// How its rewards and success were read.
+    pub reward_rule: String,
 }
 
 /// One stage.

@@ -125,6 +125,7 @@ fn demo() -> Report {
             episodes: 298,
             held_out_episodes: 30,
             frames: 23456,
+            learned_with: Vec::new(),
             skipped: vec![skipped("episode 7", "NaN in action at step 12"), skipped("episode 9", "no data file")],
         },
         reward_rule: "Reward is the column next.reward.".into(),

@@ -57,7 +57,7 @@ impl Workshop {
                 let act = |e: &Tensor<2>, rng: &mut StdRng| match (&policy, variant.base) {
                     (Some(policy), _) => {
                         let noise = noise::normal([e.dims()[0], policy.noise_len()], rng, &e.device());
-                        variant.change(policy.act(e.clone(), noise), rng)
+                        policy.own(variant.change(policy.act(e.clone(), noise), rng))
                     }
                     (None, Base::Random) => self.random_actions(e.dims()[0], rng, &device),
                     (None, _) => Tensor::zeros([e.dims()[0], self.corpus.action_len], &device),

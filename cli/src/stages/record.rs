@@ -72,12 +72,13 @@ impl Workshop {
     }
 
     fn state_rows(&self, e: &Tensor<2>) -> Vec<Vec<f32>> {
-        let (dim, s) = (e.dims()[1], self.corpus.state_len);
+        let (dim, s, own) = (e.dims()[1], self.corpus.state_len, self.dataset.spec.state_len());
         floats(e.clone())
             .chunks_exact(dim)
             .map(|row| {
                 let mut raw = vec![0.0; s];
                 self.corpus.state_normaliser.denormalise(&row[dim - s..], &mut raw);
+                raw.truncate(own);
                 raw
             })
             .collect()
@@ -122,7 +123,7 @@ impl Workshop {
     }
 
     fn actions_from(&self, path: &std::path::Path) -> Result<Vec<f32>> {
-        let a = self.corpus.action_len;
+        let (a, padded) = (self.dataset.spec.action_len(), self.corpus.action_len);
         let wrong = |found: String| {
             crate::errors::UsageError(format!(
                 "{}: {found}; expected rows of {a} comma-separated numbers, raw units, one row per step",
@@ -133,12 +134,13 @@ impl Workshop {
         let mut out = Vec::new();
         for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#')) {
             let row: Result<Vec<f32>, _> = line.split(',').map(|v| v.trim().parse::<f32>()).collect();
-            let row = row.map_err(|e| wrong(format!("line {}: {e}", i + 1)))?;
+            let mut row = row.map_err(|e| wrong(format!("line {}: {e}", i + 1)))?;
             if row.len() != a || row.iter().any(|v| !v.is_finite()) {
                 return Err(wrong(format!("line {} has {} numbers", i + 1, row.len())).into());
             }
             let start = out.len();
-            out.resize(start + a, 0.0);
+            row.resize(padded, 0.0);
+            out.resize(start + padded, 0.0);
             self.corpus.action_normaliser.normalise(&row, &mut out[start..]);
         }
         if out.is_empty() {
@@ -206,7 +208,7 @@ impl Workshop {
     fn episode_view(&self, minds: &Minds, embeddings: &Embeddings, track: usize) -> EpisodeView {
         let t = &self.corpus.tracks[track];
         let episode = &self.dataset.episodes[t.episode];
-        let (s, a) = (self.corpus.state_len, self.corpus.action_len);
+        let (s, a) = (self.dataset.spec.state_len(), self.dataset.spec.action_len());
         let at: Vec<(usize, usize)> = (0..t.len).map(|i| (track, i)).collect();
         EpisodeView {
             name: format!("episode {}", episode.index),
@@ -239,7 +241,7 @@ impl Workshop {
                     (self.dataset.spec.cameras[c].key.clone(), self.real_frames(c, track, real.clone()), imagined)
                 })
                 .collect(),
-            state_real: real.map(|t| episode.state_at(t, self.corpus.state_len).to_vec()).collect(),
+            state_real: real.map(|t| episode.state_at(t, self.dataset.spec.state_len()).to_vec()).collect(),
             state_imagined: self.state_rows(&path),
             state_names: self.state_names(),
             disagreement: branch.series(|p| &p.disagreement),
@@ -284,7 +286,7 @@ impl Workshop {
     pub fn record(&self, minds: &Minds, embeddings: &Embeddings, report: &str) -> Result<()> {
         let mut recorder =
             Recorder::create(&self.run.path("recording.rrd"), "rehearsal", &self.run.root().display().to_string())?;
-        let shown = if self.corpus.held_out.is_empty() { &self.corpus.train } else { &self.corpus.held_out };
+        let shown = if self.corpus.held_out.is_empty() { &self.corpus.train_home } else { &self.corpus.held_out };
         let mut rows = Vec::new();
         for (i, &track) in shown.iter().filter(|&&t| self.corpus.tracks[t].len > 4).take(3).enumerate() {
             let len = self.corpus.tracks[track].len;

@@ -9,8 +9,8 @@ use super::judge::Judged;
 use super::workshop::Workshop;
 use crate::pool::Outcomes;
 use crate::report::{
-    Calibration, Comparison, CounterfactualCheck, DatasetReport, Decision, Difference, HorizonError, ImaginedScore,
-    JudgeReport, PolicyReport, Report, TrueScore, Verdict, WorldModelReport,
+    Calibration, CompanionReport, Comparison, CounterfactualCheck, DatasetReport, Decision, Difference, HorizonError,
+    ImaginedScore, JudgeReport, PolicyReport, Report, TrueScore, Verdict, WorldModelReport,
 };
 
 /// Held-out successes imagined beyond those recorded, as a share, from which on no policy is judged.
@@ -184,9 +184,10 @@ impl Workshop {
             counterfactuals,
             dataset: DatasetReport {
                 source: self.dataset.spec.source.clone(),
-                episodes: self.dataset.episodes.len(),
+                episodes: self.dataset.home_episodes(),
                 held_out_episodes: self.corpus.held_out.len(),
-                frames: self.dataset.total_frames(),
+                frames: self.dataset.episodes[..self.dataset.home_episodes()].iter().map(|e| e.len).sum(),
+                learned_with: self.learned_with(),
                 skipped: self.dataset.skipped.clone(),
             },
             reward_rule: self.corpus.rule.describe(),
@@ -194,6 +195,35 @@ impl Workshop {
             notes: self.notes(judged),
             config: serde_json::to_value(&self.config)?,
         })
+    }
+
+    /// The datasets beside the main one.
+    fn learned_with(&self) -> Vec<CompanionReport> {
+        let total: f64 = self.corpus.parts.iter().map(|part| part.weight).sum();
+        let rules = self.config.data.rules();
+        let companions = self.dataset.companions.iter().zip(rules.iter().skip(1));
+        companions
+            .map(|(companion, rule)| CompanionReport {
+                source: companion.spec.source.clone(),
+                episodes: companion.episodes,
+                frames: {
+                    let own = companion.first_episode..companion.first_episode + companion.episodes;
+                    self.dataset.episodes[own].iter().map(|e| e.len).sum()
+                },
+                share: companion.weight / total,
+                is_same_robot: companion.is_same_robot,
+                missing_cameras: self
+                    .dataset
+                    .spec
+                    .cameras
+                    .iter()
+                    .enumerate()
+                    .filter(|(camera, _)| !companion.sees(*camera))
+                    .map(|(_, camera)| camera.key.clone())
+                    .collect(),
+                reward_rule: rule.resolve(&companion.spec).describe(),
+            })
+            .collect()
     }
 
     /// The behaviour's imagined outcomes beside what its episodes recorded.
@@ -253,7 +283,7 @@ impl Workshop {
         if self.corpus.held_out.is_empty() {
             notes.push("There is no held-out episode: everything above was measured on training episodes.".into());
         }
-        if self.corpus.success_share(&self.corpus.train) == 0.0 {
+        if self.corpus.success_share(&self.corpus.train_home) == 0.0 {
             notes.push("No training episode ends in success: success cannot be predicted, only the reward.".into());
         }
         notes

@@ -38,7 +38,13 @@ pub struct Workshop {
 /// As [`Dataset::open`]; a rule of rewards that makes no sense.
 pub fn open_data(config: &RunConfig) -> Result<Dataset> {
     config.data.check()?;
-    inspect::open(&config.data.options())
+    let mut dataset = inspect::open(&config.data.options())?;
+    dataset.weight = config.data.weight;
+    for with in &config.data.with {
+        let options = inspect::complete(with.options(&config.data))?;
+        dataset.join(inspect::open(&options)?, &with.joining())?;
+    }
+    Ok(dataset)
 }
 
 impl Workshop {
@@ -54,8 +60,8 @@ impl Workshop {
         minutes: Option<f64>,
     ) -> Result<Self> {
         run.set_dataset(&dataset.content_id)?;
-        let split = episodes::split::split(dataset.episodes.len(), config.data.held_out, config.seed);
-        let corpus = Corpus::new(&dataset, config.data.rule(), &split, config.value.gamma);
+        let split = episodes::split::split(dataset.home_episodes(), config.data.held_out, config.seed);
+        let corpus = Corpus::joined(&dataset, &config.data.rules(), &split, config.value.gamma);
         // Parameter initialisation is the one user of the device's own generator.
         device.seed(config.seed);
         Ok(Self {
@@ -102,7 +108,8 @@ impl Workshop {
     /// A fresh policy.
     pub fn fresh_policy(&self, device: &Device) -> FlowPolicy {
         device.seed(self.config.seed.wrapping_add(1));
-        FlowPolicy::new(&self.config.policy, self.embedding_len(), self.corpus.action_len, device)
+        let actions = (self.corpus.action_len, self.corpus.home_action_len());
+        FlowPolicy::padded(&self.config.policy, self.embedding_len(), actions, device)
     }
 
     /// A fresh value ensemble.

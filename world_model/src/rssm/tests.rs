@@ -19,6 +19,7 @@ fn sequence(batch: usize, steps: usize, device: &Device) -> Sequence {
         failure,
         taken: Tensor::ones([batch, steps], device),
         observed,
+        known: None,
     }
 }
 
@@ -55,7 +56,7 @@ fn both_passes_in_one_batch_give_what_each_gives_alone() {
         let (action, next) = (at(&s.action, i), at(&s.embedding, i + 1));
         let now = model.observe(&observed, action.clone(), next.clone(), draw(0, i + 1));
         let (h, z) = now.recurrent();
-        one_step.push(model.embedding_error(model.changed(&observed.e, &h, &z), next.clone()));
+        one_step.push(model.embedding_error(model.changed(&observed.e, &h, &z), next.clone(), None));
         let q = model.believe(&h, &next);
         let each = model.heads(&h).0;
         let mut heads = Tensor::<1>::zeros([batch], &device);
@@ -65,7 +66,7 @@ fn both_passes_in_one_batch_give_what_each_gives_alone() {
         }
         kls.push(heads * 0.5 + kl(&q, &model.mean_prior(each)) * 0.1);
         imagined = model.imagine(&imagined, action, draw(1, i + 1)).0;
-        many_step.push(model.embedding_error(imagined.e.clone(), next));
+        many_step.push(model.embedding_error(imagined.e.clone(), next, None));
         imagined_next.push(imagined.e.clone());
         seen.push(s.observed.clone().narrow(1, i, 1).reshape([batch]));
         observed = now;
@@ -80,4 +81,20 @@ fn both_passes_in_one_batch_give_what_each_gives_alone() {
     let foreseen = foreseen.next.narrow(0, steps * batch, steps * batch);
     let difference: f32 = (foreseen - Tensor::cat(imagined_next, 0)).abs().max().into_scalar();
     assert!(difference < 1e-4, "imagined embeddings differ by {difference}");
+}
+
+#[test]
+fn what_a_robot_does_not_have_is_no_error() {
+    let device = Device::default();
+    device.seed(6);
+    let model = Rssm::new(&RssmConfig::default(), E, STATE, A, &device);
+    // Four elements of a camera and three of the state; the second row has no camera and one element of the state.
+    let seen = Tensor::zeros([2, E], &device);
+    let predicted =
+        Tensor::from_floats([[1.0, 1.0, 1.0, 1.0, 3.0, 0.0, 0.0], [9.0, 9.0, 9.0, 9.0, 2.0, 9.0, 9.0]], &device);
+    let known = Tensor::from_floats([[1.0; E], [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]], &device);
+    let error = model.embedding_error(predicted.clone(), seen.clone(), Some(&known));
+    assert_eq!(error.try_into_vec_as::<f32>().expect("floats"), [1.0 + 3.0, 4.0]);
+    let all = model.embedding_error(predicted, seen, Some(&Tensor::ones([2, E], &device)));
+    assert_eq!(all.try_into_vec_as::<f32>().expect("floats")[0], 4.0);
 }

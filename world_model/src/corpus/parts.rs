@@ -1,0 +1,63 @@
+//! Several datasets in one corpus: whose episode is whose, and rows of one length for robots of many.
+
+use episodes::{Dataset, DatasetSpec, Normaliser};
+
+/// One of the datasets behind a corpus: home, or a companion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// How often it is drawn from, relative to the others.
+    pub weight: f64,
+    /// Which robot: 0 is home's.
+    pub embodiment: usize,
+    /// Elements of its own state; the rest of a row is padding, 0, and the mark of the embodiment.
+    pub state_len: usize,
+    /// Elements of its own action; the rest of a row is padding, 0.
+    pub action_len: usize,
+    /// Per camera of home, whether it has that camera; one that it lacks is black.
+    pub sees: Vec<bool>,
+}
+
+/// The datasets of a joined one, the dataset of each of its episodes, and their specs.
+pub(super) fn parts_of(dataset: &Dataset) -> (Vec<Part>, Vec<usize>, Vec<&DatasetSpec>) {
+    let part = |spec: &DatasetSpec, weight, embodiment, sees| Part {
+        weight,
+        embodiment,
+        state_len: spec.state_len(),
+        action_len: spec.action_len(),
+        sees,
+    };
+    let cameras = dataset.spec.cameras.len();
+    let mut parts = vec![part(&dataset.spec, dataset.weight, 0, vec![true; cameras])];
+    let mut positions = vec![0; dataset.home_episodes()];
+    let mut robots = 1;
+    for companion in &dataset.companions {
+        let embodiment = if companion.is_same_robot { 0 } else { robots };
+        robots += usize::from(!companion.is_same_robot);
+        let sees = (0..cameras).map(|camera| companion.sees(camera)).collect();
+        positions.extend(std::iter::repeat_n(parts.len(), companion.episodes));
+        parts.push(part(&companion.spec, companion.weight, embodiment, sees));
+    }
+    let specs = std::iter::once(&dataset.spec).chain(dataset.companions.iter().map(|c| &c.spec)).collect();
+    (parts, positions, specs)
+}
+
+/// A normaliser for rows of `len` elements, which leaves those beyond its own as they are.
+pub(super) fn padded(mut normaliser: Normaliser, len: usize) -> Normaliser {
+    let Normaliser { mean, std, min, max } = &mut normaliser;
+    for of in [mean, min, max] {
+        of.resize(len, 0.0);
+    }
+    std.resize(len, 1.0);
+    normaliser
+}
+
+/// The first `len` rows of `own` elements each, padded with 0 to what the normaliser takes, and normalised.
+pub(super) fn normalised(normaliser: &Normaliser, rows: &[f32], (own, len): (usize, usize)) -> Vec<f32> {
+    let width = normaliser.dim();
+    let (mut raw, mut out) = (vec![0.0; width], vec![0.0; len * width]);
+    for (i, out) in out.chunks_exact_mut(width.max(1)).enumerate() {
+        raw[..own].copy_from_slice(&rows[i * own..(i + 1) * own]);
+        normaliser.normalise(&raw, out);
+    }
+    out
+}

@@ -1,0 +1,177 @@
+//! Datasets of two robots, written and read through the usual doors, become one corpus.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use episodes::{
+    CameraFeature, DatasetSpec, Episode, Error, Joining, LeRobotWriter, OpenOptions, RecordedEpisode, RewardRule,
+    VectorFeature, split,
+};
+use rand::SeedableRng;
+
+use super::*;
+use crate::vision::floats;
+
+/// Episodes of 6 steps: the state of robot `base` is `base + t`, its action `10 base + t` in every element, its reward `reward`.
+fn record(
+    path: &Path,
+    (state, action): (usize, usize),
+    camera: Option<&str>,
+    (episodes, base, reward): (usize, f32, f32),
+) -> Result<(), Error> {
+    let vector = |key: &str, len: usize| VectorFeature {
+        key: key.into(),
+        names: (0..len).map(|i| format!("{key}{i}")).collect(),
+        offset: 0,
+        len,
+    };
+    let spec = DatasetSpec {
+        source: String::new(),
+        codebase_version: "v3.0".into(),
+        robot_type: None,
+        control_rate_hz: 10.0,
+        state: vec![vector("observation.state", state)],
+        action: vector("action", action),
+        cameras: camera
+            .into_iter()
+            .map(|key| CameraFeature { key: key.into(), native_height: 16, native_width: 16, model_size: 16 })
+            .collect(),
+        tasks: Vec::new(),
+        has_reward: true,
+        has_success: true,
+    };
+    let mut writer = LeRobotWriter::create(path, &spec)?;
+    for index in 0..episodes {
+        let rows = |len: usize, scale: f32| (0..6).flat_map(|t| vec![scale * base + t as f32; len]).collect();
+        writer.push(&RecordedEpisode {
+            episode: Episode {
+                index,
+                task: "push".into(),
+                len: 6,
+                state: rows(state, 1.0),
+                action: rows(action, 10.0),
+                reward: Some(vec![reward; 6]),
+                success: Some(vec![false; 6]),
+                intervention: None,
+                terminated: false,
+                truncated: true,
+                first_frame: 0,
+            },
+            frames: camera.map(|_| vec![200; 6 * 16 * 16 * 3]).into_iter().collect(),
+        })?;
+    }
+    writer.finish()
+}
+
+fn open(path: &Path, cache: &Path) -> Result<Dataset, Error> {
+    let options = OpenOptions { path: path.into(), image_size: 16, cache_dir: cache.into(), ..OpenOptions::default() };
+    Dataset::open(&options, &mut |_| {})
+}
+
+const CAMERA: &str = "observation.images.top";
+
+/// Home with a camera, a state of 2 and an action of 3, and beside it a robot of 4 and 1 without a camera.
+fn two_robots(dir: &Path, weight: f64) -> Result<Dataset, Error> {
+    record(&dir.join("home"), (2, 3), Some(CAMERA), (4, 1.0, 0.5))?;
+    record(&dir.join("other"), (4, 1), None, (6, 5.0, 4.0))?;
+    let mut dataset = open(&dir.join("home"), dir)?;
+    dataset.join(open(&dir.join("other"), dir)?, &Joining { weight, ..Joining::default() })?;
+    Ok(dataset)
+}
+
+fn corpus(dataset: &Dataset) -> Corpus {
+    Corpus::new(dataset, RewardRule::Auto, &split::split(dataset.home_episodes(), 0.25, 0), 0.9)
+}
+
+#[test]
+fn robots_of_other_sizes_are_padded_marked_and_masked() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let dataset = two_robots(dir.path(), 1.0)?;
+    let corpus = corpus(&dataset);
+    // The longest state, 4, and a mark for each of two robots; the longest action, 3.
+    assert_eq!((corpus.state_len, corpus.action_len, corpus.home_action_len()), (6, 3, 3));
+    let (home, other) = (&corpus.tracks[0], &corpus.tracks[4]);
+    let row = |track: &Track, t: usize| track.state[t * 6..(t + 1) * 6].to_vec();
+    let (first, last) = (row(home, 0), row(other, 5));
+    assert!(first[0] < 0.0 && first[0] == first[1] && first[2..] == [0.0, 0.0, 1.0, 0.0], "{first:?}");
+    assert!(last[0] > 0.0 && last[..4].iter().all(|x| *x == last[0]) && last[4..] == [0.0, 1.0], "{last:?}");
+    // Each robot's own statistics: the same step is the same number of standard deviations from its mean.
+    assert!((row(home, 2)[0] - row(other, 2)[0]).abs() < 1e-6);
+    let action = &other.action[15..18];
+    assert!(action[0] > 0.0 && action[1..] == [0.0, 0.0], "{action:?}");
+    // Embeddings of one camera of 5 elements and the state: what is known of each.
+    let device = Device::default();
+    let known = floats(corpus.known([0, 4].into_iter(), 11, &device));
+    assert_eq!(known[..11], [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(known[11..], [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
+    let known = floats(corpus.known_actions([0, 4].into_iter(), 2, &device));
+    assert_eq!(known, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+    assert!(dataset.frame(0, 0, 0).iter().all(|&v| v > 190), "home sees");
+    assert!(
+        dataset.frame(0, 4, 3).len() == 768 && dataset.frame(0, 4, 3).iter().all(|&v| v == 0),
+        "the other does not"
+    );
+    Ok(())
+}
+
+#[test]
+fn companions_are_only_learned_from_and_their_success_is_worth_the_same() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let dataset = two_robots(dir.path(), 1.0)?;
+    let corpus = corpus(&dataset);
+    assert!(corpus.held_out.iter().chain(&corpus.train_home).all(|&t| t < 4));
+    assert_eq!((corpus.held_out.len(), corpus.train_home.len(), corpus.train.len()), (1, 3, 9));
+    // The best recorded reward is what a success holds: 0.5 at home, 4 there, which becomes 0.5.
+    assert_eq!(corpus.returns.success_reward, 0.5);
+    assert!(corpus.tracks[4].reward.iter().all(|r| (r - 0.5).abs() < 1e-6) && corpus.returns.high == 0.5);
+    Ok(())
+}
+
+#[test]
+fn datasets_are_drawn_by_their_weight_whatever_their_size() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let corpus = corpus(&two_robots(dir.path(), 3.0)?);
+    let mut rng = StdRng::seed_from_u64(0);
+    let of_other = |drawn: &[usize]| drawn.iter().filter(|&&t| t >= 4).count() as f64 / drawn.len() as f64;
+    let steps: Vec<usize> = corpus.draw_steps(&corpus.train, 4000, &mut rng).iter().map(|at| at.0).collect();
+    let tracks: Vec<usize> = (0..4000).map(|_| corpus.draw_track(&corpus.train, &mut rng)).collect();
+    let windows: Vec<usize> =
+        corpus.sampler(&corpus.train, 4).sample(&mut rng, 4000).iter().map(|w| w.episode).collect();
+    for drawn in [steps, tracks, windows] {
+        assert!((of_other(&drawn) - 0.75).abs() < 0.03, "{}", of_other(&drawn));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_same_robot_elsewhere_shares_statistics_and_needs_no_mask() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for (name, base) in [("real", 1.0), ("sim", 21.0)] {
+        record(&dir.path().join(name), (2, 3), Some(CAMERA), (4, base, 0.5))?;
+    }
+    let mut dataset = open(&dir.path().join("real"), dir.path())?;
+    dataset.join(open(&dir.path().join("sim"), dir.path())?, &Joining::default())?;
+    let corpus = corpus(&dataset);
+    assert!(!corpus.has_gaps() && corpus.train_home.len() == 7 && corpus.state_len == 2);
+    // One mean for both: the simulated states lie above it, the real ones below.
+    assert!(corpus.tracks[0].state.iter().all(|&x| x < 0.0) && corpus.tracks[5].state.iter().all(|&x| x > 0.0));
+    Ok(())
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused_in_one_sentence() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    two_robots(dir.path(), 1.0)?;
+    let refused = |how: &Joining| -> Result<String, Error> {
+        let mut home = open(&dir.path().join("home"), dir.path())?;
+        let other = open(&dir.path().join("other"), dir.path())?;
+        Ok(home.join(other, how).expect_err("does not fit").to_string())
+    };
+    let same = refused(&Joining { same_robot: Some(true), ..Joining::default() })?;
+    assert!(same.contains("a state of 4 and an action of 1 elements; expected 2 and 3"), "{same}");
+    let camera = refused(&Joining { cameras: Some(vec!["left".into()]), ..Joining::default() })?;
+    assert!(camera.contains("feature 'left' is not in"), "{camera}");
+    let weight = refused(&Joining { weight: 0.0, ..Joining::default() })?;
+    assert!(weight.contains("weight 0; expected a weight above 0"), "{weight}");
+    Ok(())
+}
