@@ -1,0 +1,31 @@
+//! Bar charts over a whole dataset.
+
+use rerun::blueprint::ContainerLike;
+use rerun::{BarChart, Color, RecordingStream};
+
+use crate::series::{colour, path};
+use crate::{Chart, Error, layout};
+
+/// Sends the charts; returns one view per chart. Bars without a point leave nothing behind.
+pub(crate) fn record(rec: &RecordingStream, charts: &[Chart]) -> Result<Vec<ContainerLike>, Error> {
+    let mut views = Vec::new();
+    for chart in charts {
+        let mut shown = Vec::new();
+        for (index, bars) in chart.bars.iter().enumerate().filter(|(_, bars)| !bars.points.is_empty()) {
+            let mut parts = vec!["dataset"];
+            parts.extend(chart.name.split('/').filter(|part| !part.is_empty()));
+            parts.push(&bars.name);
+            let at = path(&parts);
+            let (places, heights): (Vec<f64>, Vec<f64>) = bars.points.iter().copied().unzip();
+            let widths = vec![chart.bar_width as f32; places.len()];
+            let drawn = BarChart::new(heights.as_slice())
+                .with_abscissa(places.as_slice())
+                .with_widths(widths)
+                .with_color(Color::from_u32(colour(index)));
+            rec.log_static(at.clone(), &drawn).map_err(|error| Error::recording(&chart.title, error))?;
+            shown.push(at);
+        }
+        views.push(layout::chart(&chart.title, &shown));
+    }
+    Ok(views)
+}
