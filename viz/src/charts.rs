@@ -16,7 +16,9 @@ pub(crate) fn record(rec: &RecordingStream, charts: &[Chart]) -> Result<Vec<Cont
             parts.extend(chart.name.split('/').filter(|part| !part.is_empty()));
             parts.push(&bars.name);
             let at = path(&parts);
-            let (places, heights): (Vec<f64>, Vec<f64>) = bars.points.iter().copied().unzip();
+            // The viewer draws a bar to the right of its place.
+            let (places, heights): (Vec<f64>, Vec<f64>) =
+                bars.points.iter().map(|(middle, height)| (middle - 0.5 * chart.bar_width, *height)).unzip();
             let widths = vec![chart.bar_width as f32; places.len()];
             let drawn = BarChart::new(heights.as_slice())
                 .with_abscissa(places.as_slice())

@@ -52,6 +52,7 @@ impl Layout {
     }
 
     pub(crate) fn into_blueprint(self) -> Blueprint {
+        let is_dataset = self.sections.contains_key(&Section::Dataset);
         let (time, curves_title) = match self.fps {
             // A plot shows the timeline chosen in the time panel; curves have one of their own.
             Some(fps) => (
@@ -63,6 +64,8 @@ impl Layout {
             }
             None => (TimePanel::new().with_state(PanelState::Hidden), String::new()),
         };
+        // A page with charts needs the room; play and the timeline's handle stay in sight.
+        let time = if is_dataset && self.fps.is_some() { time.with_state(PanelState::Collapsed) } else { time };
         let tabs = self.sections.into_iter().map(|(section, items)| match section {
             // Plots beside each other; pages have their name already.
             Section::Curves => Grid::new(unnamed(items)).with_name(curves_title.as_str()).into(),

@@ -190,8 +190,7 @@ fn dataset_view(inspection: &Inspection) -> DatasetView {
     } else {
         "steps of each episode"
     };
-    let by_outcome =
-        vec![lengths("success", Some(true)), lengths("failure", Some(false)), lengths("outcome unknown", None)];
+    let by_outcome = vec![lengths("success", Some(true)), lengths("failure", Some(false)), lengths("unknown", None)];
     DatasetView {
         pages: vec![
             ("inspection".to_owned(), inspection.markdown()),
@@ -200,8 +199,8 @@ fn dataset_view(inspection: &Inspection) -> DatasetView {
         charts: vec![
             chart("lengths", title, by_outcome),
             chart("idle", "% of each episode at which the action stays the same", one(idle)),
-            chart("action limits", "% of steps at its limits, per action element", one(limits(&inspection.action))),
-            chart("state limits", "% of steps at its limits, per state element", one(limits(&inspection.state))),
+            chart("action_limits", "% of steps at its limits, per action element", one(limits(&inspection.action))),
+            chart("state_limits", "% of steps at its limits, per state element", one(limits(&inspection.state))),
         ],
         groups: vec![
             ("state".to_owned(), histograms(&inspection.state)),

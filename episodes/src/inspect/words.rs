@@ -61,8 +61,8 @@ impl Inspection {
         }
         out.push(meanings(&self.follow));
         out.push(format!(
-            "variety: of {} moments looked at, {} are distinct (state and action differ from every other's by more than a \
-             quarter of their spread)",
+            "variety: of {} moments looked at, {} are distinct (state and action differ from those of every other one by \
+             more than a quarter of their spread)",
             self.coverage.moments, self.coverage.distinct
         ));
         out.push(match self.timing {
@@ -85,19 +85,23 @@ fn meanings(follow: &[Follow]) -> String {
     let of = |meaning: Meaning| -> Vec<&str> {
         follow.iter().filter(|f| f.meaning == meaning).map(|f| f.action.as_str()).collect()
     };
-    let names =
-        |names: &[&str]| if names.len() == follow.len() { String::new() } else { format!(" ({})", names.join(", ")) };
     let kinds = [
         (Meaning::Target, "targets for the state (the next state goes with them)"),
         (Meaning::Change, "changes of the state (the next change goes with them)"),
         (Meaning::Unclear, "neither clearly targets for the state nor changes of it"),
     ];
-    let parts: Vec<String> = kinds
+    let groups: Vec<(Vec<&str>, &str)> = kinds
         .into_iter()
         .map(|(meaning, words)| (of(meaning), words))
         .filter(|(elements, _)| !elements.is_empty())
-        .map(|(elements, words)| format!("{} of {} are {words}{}", elements.len(), follow.len(), names(&elements)))
         .collect();
+    // What is not named belongs to the largest group.
+    let largest = (0..groups.len()).max_by_key(|&i| groups[i].0.len());
+    let part = |(i, (elements, words)): (usize, &(Vec<&str>, &str))| {
+        let names = if Some(i) == largest { String::new() } else { format!(": {}", elements.join(", ")) };
+        format!("{} of {} are {words}{names}", elements.len(), follow.len())
+    };
+    let parts: Vec<String> = groups.iter().enumerate().map(part).collect();
     if parts.is_empty() {
         return "actions: no element has a partner in the state, so nobody knows whether they are targets or changes"
             .to_owned();
@@ -124,9 +128,9 @@ mod tests {
             "actions: 1 of 1 are targets for the state (the next state goes with them)"
         );
         assert_eq!(
-            meanings(&[follow("a", Meaning::Change), follow("b", Meaning::Unclear)]),
-            "actions: 1 of 2 are changes of the state (the next change goes with them) (a); 1 of 2 are neither clearly \
-             targets for the state nor changes of it (b)"
+            meanings(&[follow("a", Meaning::Change), follow("b", Meaning::Change), follow("c", Meaning::Unclear)]),
+            "actions: 2 of 3 are changes of the state (the next change goes with them); 1 of 3 are neither clearly targets \
+             for the state nor changes of it: c"
         );
     }
 }
