@@ -70,3 +70,71 @@ pub fn originals(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CameraFeature, DatasetSpec, Episode, LeRobotWriter, RecordedEpisode, VectorFeature};
+
+    /// Episodes of 3 and 2 steps seen by a camera of 2 x 3 pixels, each picture of a grey that says which it is.
+    fn write_two(root: &std::path::Path) -> Result<(), Error> {
+        let vector = |key: &str| VectorFeature { key: key.to_owned(), names: vec!["x".to_owned()], offset: 0, len: 1 };
+        let camera = CameraFeature {
+            key: "observation.images.top".to_owned(),
+            native_height: 2,
+            native_width: 3,
+            model_size: 16,
+        };
+        let spec = DatasetSpec {
+            source: String::new(),
+            codebase_version: "v3.0".to_owned(),
+            robot_type: None,
+            control_rate_hz: 10.0,
+            state: vec![vector("observation.state")],
+            action: vector("action"),
+            cameras: vec![camera],
+            tasks: vec![],
+            has_reward: false,
+            has_success: false,
+        };
+        let mut writer = LeRobotWriter::create(root, &spec)?;
+        for (index, len) in [(0, 3), (1, 2)] {
+            let episode = Episode {
+                index,
+                task: String::new(),
+                len,
+                state: vec![0.0; len],
+                action: vec![0.0; len],
+                reward: None,
+                success: None,
+                intervention: None,
+                terminated: false,
+                truncated: true,
+                first_frame: 0,
+            };
+            let grey = |t: usize| [(100 * index + 10 * t) as u8; 2 * 3 * 3];
+            writer.push(&RecordedEpisode { episode, frames: vec![(0..len).flat_map(grey).collect()] })?;
+        }
+        writer.finish()?;
+        Ok(())
+    }
+
+    #[test]
+    fn chosen_pictures_come_at_their_own_size() -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let root = dir.path().join("made");
+        write_two(&root)?;
+        let options = OpenOptions { path: root, ..OpenOptions::default() };
+        let mut seen = Vec::new();
+        let mut take = |o: Original<'_>| {
+            assert_eq!((o.camera, o.height, o.width, o.rgb.len()), (0, 2, 3, 18));
+            seen.push((o.chosen, o.t, o.rgb[0]));
+            Ok(())
+        };
+        originals(&options, &[1, 0], 2, &mut take, &mut |_| {})?;
+        assert_eq!(seen, [(0, 0, 100), (1, 0, 0), (1, 2, 20)]);
+        let absent = originals(&options, &[2], 1, &mut |_| Ok(()), &mut |_| {});
+        assert!(absent.is_err_and(|e| e.to_string().contains("episode 2: not among the sound ones")));
+        Ok(())
+    }
+}

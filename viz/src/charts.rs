@@ -14,7 +14,7 @@ pub(crate) fn record(rec: &RecordingStream, charts: &[Chart]) -> Result<Vec<Cont
         for (index, bars) in chart.bars.iter().enumerate().filter(|(_, bars)| !bars.points.is_empty()) {
             let mut parts = vec!["dataset"];
             parts.extend(chart.name.split('/').filter(|part| !part.is_empty()));
-            parts.push(&bars.name);
+            parts.extend(Some(bars.name.as_str()).filter(|name| !name.is_empty()));
             let at = path(&parts);
             // The viewer draws a bar to the right of its place.
             let (places, heights): (Vec<f64>, Vec<f64>) =

@@ -13,7 +13,7 @@
 //! branches/NAME/ARM/{value, success_probability, disagreement, next.reward}
 //! branches/NAME/summary                        a table, one row per arm
 //! curves/NAME                                                     timeline update
-//! dataset/CHART/BARS                           bar charts over a whole dataset, timeless
+//! dataset/{CHART, CHART/BARS}                  bar charts over a whole dataset, timeless
 //! text/NAME                                    markdown, timeless
 //! ```
 //!

@@ -80,7 +80,7 @@ pub struct Chart {
 /// Bars of one colour.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Bars {
-    /// What they have in common, such as `success`.
+    /// What they have in common, such as `success`; may be empty where a chart has one colour.
     pub name: String,
     /// `(place of the middle, height)`.
     pub points: Vec<(f64, f64)>,

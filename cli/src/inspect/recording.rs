@@ -178,7 +178,7 @@ fn dataset_view(inspection: &Inspection) -> DatasetView {
     let limits = |elements: &[ElementReport]| -> Vec<(f64, f64)> {
         elements.iter().enumerate().map(|(d, e)| (d as f64, 100.0 * e.saturation_share)).collect()
     };
-    let one = |points: Vec<(f64, f64)>| vec![Bars { name: "share".to_owned(), points }];
+    let one = |points: Vec<(f64, f64)>| vec![Bars { name: String::new(), points }];
     let chart = |name: &str, title: &str, bars: Vec<Bars>| Chart {
         name: name.to_owned(),
         title: title.to_owned(),
@@ -186,9 +186,9 @@ fn dataset_view(inspection: &Inspection) -> DatasetView {
         bars,
     };
     let title = if inspection.success.is_some() {
-        "steps of each episode (orange: success, blue: failure)"
+        "steps per episode (orange success, blue failure)"
     } else {
-        "steps of each episode"
+        "steps per episode"
     };
     let by_outcome = vec![lengths("success", Some(true)), lengths("failure", Some(false)), lengths("unknown", None)];
     DatasetView {
@@ -198,7 +198,7 @@ fn dataset_view(inspection: &Inspection) -> DatasetView {
         ],
         charts: vec![
             chart("lengths", title, by_outcome),
-            chart("idle", "% of each episode at which the action stays the same", one(idle)),
+            chart("idle", "% of each episode without a new action", one(idle)),
             chart("action_limits", "% of steps at its limits, per action element", one(limits(&inspection.action))),
             chart("state_limits", "% of steps at its limits, per state element", one(limits(&inspection.state))),
         ],
@@ -217,10 +217,11 @@ fn histograms(elements: &[ElementReport]) -> Vec<Chart> {
         let points =
             e.histogram.iter().enumerate().map(|(i, &n)| (left + (i as f64 + 0.5) * width, n as f64)).collect();
         Chart {
-            name: format!("histograms/{}", e.name),
-            title: e.name.clone(),
+            name: e.name.clone(),
+            // The feature's name is in the tab and in the legend.
+            title: e.name.split_once('/').map_or(e.name.as_str(), |(_, element)| element).to_owned(),
             bar_width: width,
-            bars: vec![Bars { name: "steps".to_owned(), points }],
+            bars: vec![Bars { name: String::new(), points }],
         }
     };
     elements.iter().take(MAX_HISTOGRAMS).map(histogram).collect()
@@ -242,7 +243,7 @@ mod tests {
             histogram: histogram.to_vec(),
         };
         let charts = histograms(&[element(-1.0, 1.0, &[3, 0, 0, 5]), element(7.0, 7.0, &[8])]);
-        assert_eq!((charts[0].name.as_str(), charts[0].bar_width), ("histograms/action/x", 0.5));
+        assert_eq!((charts[0].name.as_str(), charts[0].title.as_str(), charts[0].bar_width), ("action/x", "x", 0.5));
         assert_eq!(charts[0].bars[0].points, [(-0.75, 3.0), (-0.25, 0.0), (0.25, 0.0), (0.75, 5.0)]);
         assert_eq!((charts[1].bars[0].points.as_slice(), charts[1].bar_width), ([(7.0, 8.0)].as_slice(), 1.0));
     }
