@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::device::Choice;
+use crate::device;
+
 use crate::errors::UsageError;
 
 /// Learn from recorded robot episodes what would have happened had the robot acted otherwise; improve its policy
@@ -59,7 +60,7 @@ impl Common {
     ///
     /// # Errors
     /// A word that names no kind of device.
-    pub fn device(&self) -> Result<Choice, UsageError> {
+    pub fn device(&self) -> Result<device::Choice, UsageError> {
         self.device.parse()
     }
 
@@ -97,6 +98,13 @@ pub enum Verb {
     Inspect {
         /// LeRobot dataset directory (v2.0, v2.1 or v3.0), HDF5 file, or directory of HDF5 files.
         path: PathBuf,
+        /// Also write a recording for the rerun viewer: some episodes, the inspection, charts over the whole dataset.
+        #[arg(long, value_name = "FILE.rrd")]
+        rrd: Option<PathBuf>,
+        /// Episodes to record: few (evenly spread, a success, a failure, the shortest, the longest), all, or indices 0,3,7
+        /// [default: few].
+        #[arg(long, value_name = "few|all|N,N", requires = "rrd")]
+        episodes: Option<Choice>,
     },
     /// Write any dataset that can be read as LeRobot v3.0, whole or not at all; what is broken is left out and named.
     Convert {
@@ -193,6 +201,35 @@ pub enum Verb {
     },
     /// What works on this machine, what does not, and what to do about it.
     Doctor,
+}
+
+/// Which episodes of a dataset to record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// A handful that tells the most.
+    #[default]
+    Few,
+    /// Every sound one.
+    All,
+    /// These, by their index in the dataset.
+    These(Vec<usize>),
+}
+
+impl FromStr for Choice {
+    type Err = UsageError;
+
+    fn from_str(text: &str) -> Result<Self, UsageError> {
+        match text {
+            "few" => Ok(Choice::Few),
+            "all" => Ok(Choice::All),
+            _ => {
+                let indices = text.split(',').map(|index| index.trim().parse()).collect::<Result<Vec<usize>, _>>();
+                indices
+                    .map(Choice::These)
+                    .map_err(|_| UsageError("expected few, all, or indices of episodes such as 0,3,7".to_owned()))
+            }
+        }
+    }
 }
 
 /// A stage that `train` runs on its own.
@@ -334,6 +371,15 @@ mod tests {
             assert_eq!(text.parse::<Arm>()?.to_string(), text);
         }
         Ok(())
+    }
+
+    #[test]
+    fn episodes_are_chosen_by_word_or_index() {
+        let choices = ["few", "all", "3", "0, 7,3"].map(|text| text.parse::<Choice>().ok());
+        let these = |indices: &[usize]| Some(Choice::These(indices.to_vec()));
+        assert_eq!(choices, [Some(Choice::Few), Some(Choice::All), these(&[3]), these(&[0, 7, 3])]);
+        assert!(["", "0,,1", "-1", "most"].iter().all(|text| text.parse::<Choice>().is_err()));
+        assert!(words("rehearsal inspect d --episodes 0").contains("--rrd <FILE.rrd>"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub fn convert(input: &Path, out: &Path, append: bool, common: &Common) -> Resul
         options.state_keys = vec![episodes::ALL.to_owned()];
     }
     let options = complete(options)?;
-    interrupt::install(interrupt::CONVERSION)?;
+    interrupt::install(interrupt::WHOLE_OR_NOT)?;
     let converted = with_progress(|report| episodes::convert(&options, out, append, &interrupt::requested, report))?;
     if common.json {
         let Converted { episodes, frames, ref skipped } = converted;

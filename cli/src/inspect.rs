@@ -1,35 +1,54 @@
 //! `rehearsal inspect`: opens a dataset as training would and says what is in it.
 
+mod choose;
+mod recording;
+
 use std::path::Path;
 
 use anyhow::Result;
 use episodes::{ControlRate, Dataset, OpenOptions};
 
-use crate::args::Common;
+use crate::args::{Choice, Common};
 use crate::config::{DataConfig, RunConfig};
 use crate::progress::Progress;
 use crate::{config_file, output};
 
-/// Reads the dataset at `path`, every video included, and answers as text or JSON.
+/// Reads the dataset at `path`, every video included, and answers as text or JSON; writes a recording to `rrd`.
 ///
 /// Everything under `data.` may be set, the rule of rewards and success (`data.reward`, `data.labels`,
 /// `data.step_cost`) included.
 ///
 /// # Errors
-/// `path` is no dataset, or nothing in it is sound; a `--set` that is none.
-pub fn inspect(path: &Path, common: &Common) -> Result<()> {
-    let data = chosen(path, common)?;
+/// `path` is no dataset, or nothing in it is sound; a `--set` that is none; an episode that is not there; `rrd` cannot
+/// be written.
+pub fn inspect(path: &Path, rrd: Option<&Path>, choice: &Choice, common: &Common) -> Result<()> {
+    let RunConfig { data, seed, .. } = config(path, common)?;
+    rrd.map_or(Ok(()), recording::check_target)?;
     let mut options = data.options();
     if options.control_rate == ControlRate::Recorded {
         // To look at a recording nobody needs to know how fast it ran.
         options.control_rate = ControlRate::IfRecorded;
     }
-    let dataset = open(&complete(options)?)?;
-    let inspection = episodes::inspect(&dataset, &data.rule());
+    let options = complete(options)?;
+    let dataset = open(&options)?;
+    let split = episodes::split::split(dataset.episodes.len(), data.held_out, seed);
+    let inspection = episodes::inspect(&dataset, &data.rule()).with_split(&split);
+    let written = match rrd {
+        Some(file) => Some(recording::write(file, choice, &options, &dataset, &inspection)?),
+        None => None,
+    };
     if common.json {
-        return output::answer_json(&inspection);
+        let mut answer = serde_json::to_value(&inspection)?;
+        if let (Some(written), Some(fields)) = (&written, answer.as_object_mut()) {
+            fields.insert("recording".to_owned(), serde_json::to_value(written)?);
+        }
+        return output::answer_json(&answer);
     }
-    output::answer(&inspection.to_string());
+    let mut text = inspection.to_string();
+    if let Some(written) = written {
+        text.push_str(&written.to_string());
+    }
+    output::answer(&text);
     Ok(())
 }
 
@@ -38,9 +57,14 @@ pub fn inspect(path: &Path, common: &Common) -> Result<()> {
 /// # Errors
 /// A `--set` that is no key of the run file; a rule of rewards that makes no sense.
 pub fn chosen(path: &Path, common: &Common) -> Result<DataConfig> {
-    let config: RunConfig = config_file::load(None, &common.sets())?;
+    Ok(config(path, common)?.data)
+}
+
+fn config(path: &Path, common: &Common) -> Result<RunConfig> {
+    let mut config: RunConfig = config_file::load(None, &common.sets())?;
     config.data.check()?;
-    Ok(DataConfig { path: path.to_owned(), ..config.data })
+    config.data.path = path.to_owned();
+    Ok(config)
 }
 
 /// The same with state and action chosen from what the dataset holds, where nobody chose.

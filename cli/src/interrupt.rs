@@ -11,8 +11,8 @@ pub const CHECKPOINT: &str = "\nstopping after this step; a checkpoint is writte
 /// The same for a server, which has nothing to save.
 pub const SERVER: &str = "\nclosing. Press Ctrl-C again to quit at once";
 
-/// The same for a conversion, which leaves nothing half-written.
-pub const CONVERSION: &str = "\nstopping; nothing is left half-written. Press Ctrl-C again to quit at once";
+/// The same for what writes a file or a dataset whole or not at all.
+pub const WHOLE_OR_NOT: &str = "\nstopping; nothing is left half-written. Press Ctrl-C again to quit at once";
 
 /// Begins to catch signals, answering the first with `words`. Commands that do not call this keep the system's immediate
 /// end.

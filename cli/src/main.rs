@@ -59,7 +59,9 @@ fn dispatch(cli: &Cli) -> Result<()> {
     match &cli.verb {
         Verb::Demo { quick } => stages::demo(*quick, common),
         Verb::Run { config, quick } => stages::run(config.as_deref(), *quick, common),
-        Verb::Inspect { path } => inspect::inspect(path, common),
+        Verb::Inspect { path, rrd, episodes } => {
+            inspect::inspect(path, rrd.as_deref(), episodes.as_ref().unwrap_or(&args::Choice::Few), common)
+        }
         Verb::Convert { input, output, append } => convert::convert(input, output, *append, common),
         Verb::Train { what, config } => stages::train(*what, config.as_deref(), common),
         Verb::Improve { run } => stages::improve(run, common),

@@ -50,6 +50,75 @@ fn no_such_dataset_is_one_clear_sentence() -> Result<(), Error> {
 }
 
 #[test]
+fn a_recording_that_could_not_be_written_is_refused_before_anything_is_read() -> Result<(), Error> {
+    for (file, found) in [
+        ("look.png", "no name of a recording; expected one that ends in .rrd"),
+        (".", "is a directory; expected a file in it, such as look.rrd"),
+        ("a/b/look.rrd", "there is no directory a/b; expected one that exists; make it first"),
+    ] {
+        let words = failure(&["inspect", "nowhere", "--rrd", file])?;
+        assert_eq!(words, (2, format!("error: --rrd {file}: {found}")));
+    }
+    let (code, words) = failure(&["inspect", "nowhere", "--rrd", "look.rrd", "--episodes", "most"])?;
+    let expected = "invalid value 'most' for '--episodes <few|all|N,N>': expected few, all, or indices of episodes such as \
+                    0,3,7";
+    assert_eq!((code, words.contains(expected)), (2, true), "{words}");
+    Ok(())
+}
+
+#[test]
+fn an_inspection_is_recorded_whole_or_not_at_all() -> Result<(), Error> {
+    let dir = tempfile::tempdir()?;
+    let config = sim::SimConfig { max_steps: 20, ..sim::SimConfig::default() };
+    let mut writer = episodes::LeRobotWriter::create(dir.path().join("made"), &sim::spec(&config))?;
+    for recorded in sim::collect(&config, 3, 7, &mut |_| {}) {
+        writer.push(&recorded)?;
+    }
+    writer.finish()?;
+    let inspect = |args: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_rehearsal"))
+            .args(["inspect", "made"])
+            .args(args)
+            .current_dir(dir.path())
+            .env("REHEARSAL_CACHE", dir.path().join("frames"))
+            .output()
+    };
+    let file = dir.path().join("look.rrd");
+    std::fs::write(&file, "the one before")?;
+
+    let absent = inspect(&["--rrd", "look.rrd", "--episodes", "1,9"])?;
+    let words = String::from_utf8(absent.stderr)?;
+    let expected = "error: --episodes 9: there is no such episode, or it was left out; expected one of 3 from 0 to 2";
+    assert_eq!((absent.status.code(), words.lines().last()), (Some(2), Some(expected)));
+    assert_eq!(std::fs::read_to_string(&file)?, "the one before");
+
+    let json = inspect(&["--rrd", "look.rrd", "--json"])?;
+    assert!(json.status.success(), "{}", String::from_utf8_lossy(&json.stderr));
+    let answer: serde_json::Value = serde_json::from_slice(&json.stdout)?;
+    assert_eq!(answer["recording"]["path"], "look.rrd");
+    assert_eq!(answer["recording"]["episodes"], serde_json::json!([0, 1, 2]));
+    assert_eq!(answer["recording"]["bytes"], std::fs::metadata(&file)?.len());
+    assert_eq!(answer["split"]["train_episodes"], 2);
+    assert_eq!(answer["episode_list"].as_array().map(Vec::len), Some(3));
+    assert_eq!(&std::fs::read(&file)?[..4], b"RRF2");
+
+    // Without cameras, and one episode alone.
+    let bare = inspect(&["--rrd", "bare.rrd", "--episodes", "1", "--set", "data.cameras=[]"])?;
+    assert!(bare.status.success(), "{}", String::from_utf8_lossy(&bare.stderr));
+    let text = String::from_utf8(bare.stdout)?;
+    for line in ["movement", "to look at", "left out: nothing"] {
+        assert!(text.lines().any(|l| l.starts_with(line)), "{line} is missing in\n{text}");
+    }
+    let last: Vec<&str> = text.lines().rev().take(2).collect();
+    assert_eq!(last[0], "  to look at it: rehearsal view bare.rrd");
+    assert!(last[1].starts_with("recording: bare.rrd, 0.") && last[1].ends_with(" MB, episodes 1"), "{}", last[1]);
+    let mut names: Vec<_> = std::fs::read_dir(dir.path())?.flatten().map(|e| e.file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["bare.rrd", "frames", "look.rrd", "made"], "nothing half-written is left");
+    Ok(())
+}
+
+#[test]
 fn a_misspelt_key_is_answered_with_the_nearest_one() -> Result<(), Error> {
     let (code, words) = failure(&["demo", "--out", "run", "--set", "seeed=3"])?;
     assert_eq!((code, words.as_str()), (2, "error: --set seeed=3: unknown key 'seeed'; did you mean 'seed'?"));
@@ -225,6 +294,7 @@ fn labels_step_cost_and_rate_are_heeded_by_inspect_and_convert_for_hdf5_too() ->
                 labelled per episode in labels.csv. Every step costs 0.25 until success; an episode that fails pays it \
                 for ever.";
     assert_eq!(report["reward_rule"], rule);
+    assert_eq!(report["timing"], serde_json::Value::Null);
     let left_out = serde_json::json!([{"what": "episode 10", "why": "no label (data.labels)"}]);
     assert_eq!(report["skipped"], left_out);
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::dataset::{OpenOptions, Progress, Timing};
 use crate::episode::Episode;
 use crate::error::Error;
-use crate::frames::FrameStore;
+use crate::frames::{FrameStore, decode_picture};
 use crate::holes::{Holes, Why};
 use crate::outcome::Labels;
 use crate::spec::DatasetSpec;
@@ -28,6 +28,20 @@ pub(crate) enum Picture {
         /// Pixels.
         width: usize,
     },
+}
+
+impl Picture {
+    /// RGB `[height, width, 3]`, its height and width; or what is wrong with the picture.
+    pub fn into_rgb(self) -> Result<(Vec<u8>, usize, usize), String> {
+        match self {
+            Picture::Rgb { pixels, height, width } => Ok((pixels, height, width)),
+            Picture::Encoded(bytes) => {
+                let rgb = decode_picture(&bytes)?;
+                let (width, height) = (rgb.width() as usize, rgb.height() as usize);
+                Ok((rgb.into_raw(), height, width))
+            }
+        }
+    }
 }
 
 /// Metadata and rows of the sound episodes, and what was left out.

@@ -18,6 +18,20 @@ pub enum Error {
         /// Bytes expected.
         expected: usize,
     },
+    /// A picture whose bytes do not fit its sides.
+    #[error(
+        "found {found} bytes in the picture of step {step}, expected {height} x {width} pixels of red, green, blue"
+    )]
+    Still {
+        /// Step of the episode.
+        step: usize,
+        /// Bytes found.
+        found: usize,
+        /// Pixels.
+        height: usize,
+        /// Pixels.
+        width: usize,
+    },
     /// Rows of numbers that do not all have the same length, or not one name per element.
     #[error("found {found} numbers in row {row} of {what}, expected {expected}")]
     Row {

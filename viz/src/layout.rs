@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rerun::EntityPath;
 use rerun::blueprint::components::{LoopMode, PanelState};
 use rerun::blueprint::{
-    Blueprint, BlueprintPanel, ContainerLike, Grid, Horizontal, SelectionPanel, Spatial2DView, Tabs, TextDocumentView,
-    TimePanel, TimeSeriesView, Vertical,
+    BarChartView, Blueprint, BlueprintPanel, ContainerLike, Grid, Horizontal, SelectionPanel, Spatial2DView, Tabs,
+    TextDocumentView, TimePanel, TimeSeriesView, Vertical,
 };
 
 use crate::series::{FRAME_INDEX, UPDATE};
@@ -14,20 +14,24 @@ use crate::series::{FRAME_INDEX, UPDATE};
 /// Kinds of results, in the order of their tabs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Section {
+    Dataset,
     Text,
     Branches,
     Imagined,
     Episodes,
+    Distributions,
     Curves,
 }
 
 impl Section {
     fn title(self) -> &'static str {
         match self {
+            Section::Dataset => "Dataset",
             Section::Text => "Report",
             Section::Branches => "What if",
             Section::Imagined => "Real and imagined",
             Section::Episodes => "Episodes",
+            Section::Distributions => "Distributions",
             Section::Curves => "Training",
         }
     }
@@ -48,6 +52,7 @@ impl Layout {
     }
 
     pub(crate) fn into_blueprint(self) -> Blueprint {
+        let is_dataset = self.sections.contains_key(&Section::Dataset);
         let (time, curves_title) = match self.fps {
             // A plot shows the timeline chosen in the time panel; curves have one of their own.
             Some(fps) => (
@@ -59,10 +64,13 @@ impl Layout {
             }
             None => (TimePanel::new().with_state(PanelState::Hidden), String::new()),
         };
+        // A page with charts needs the room; play and the timeline's handle stay in sight.
+        let time = if is_dataset && self.fps.is_some() { time.with_state(PanelState::Collapsed) } else { time };
         let tabs = self.sections.into_iter().map(|(section, items)| match section {
             // Plots beside each other; pages have their name already.
             Section::Curves => Grid::new(unnamed(items)).with_name(curves_title.as_str()).into(),
             Section::Text => Tabs::new(unnamed(items)).with_name(section.title()).into(),
+            Section::Dataset => Vertical::new(unnamed(items)).with_name(section.title()).into(),
             _ => Tabs::new(items.into_iter().map(|(name, item)| Vertical::new([item]).with_name(name).into()))
                 .with_name(section.title())
                 .into(),
@@ -105,6 +113,30 @@ pub(crate) fn page(title: &str, entity: EntityPath) -> ContainerLike {
 /// The view of a plot.
 pub(crate) fn plot(plot: Plot) -> ContainerLike {
     TimeSeriesView::new(plot.title).with_contents(plot.lines.iter().map(|line| format!("+ {line}"))).into()
+}
+
+/// The view of a bar chart.
+pub(crate) fn chart(title: &str, bars: &[EntityPath]) -> ContainerLike {
+    BarChartView::new(title).with_contents(bars.iter().map(|bars| format!("+ {bars}"))).into()
+}
+
+/// Views side by side in rows of equal length, about as wide as high.
+pub(crate) fn grid(views: Vec<ContainerLike>) -> ContainerLike {
+    let columns = (views.len() as f64).sqrt().ceil().max(1.0);
+    Grid::new(views).with_grid_columns(columns as u32).into()
+}
+
+/// Pages on the left; what there is to see first and the charts on the right, one above the other.
+pub(crate) fn pages_beside_charts(
+    pages: Vec<ContainerLike>,
+    first_look: Vec<ContainerLike>,
+    charts: Vec<ContainerLike>,
+) -> ContainerLike {
+    let right: Vec<ContainerLike> =
+        [first_look, charts].into_iter().filter(|views| !views.is_empty()).map(grid).collect();
+    let left = (!pages.is_empty()).then(|| Tabs::new(pages).into());
+    let right = (!right.is_empty()).then(|| Vertical::new(right).into());
+    Horizontal::new(left.into_iter().chain(right)).into()
 }
 
 /// Pictures in a grid above plots (and a page) in a row; parts without data are left out.

@@ -1,11 +1,11 @@
 //! Plain results to pictures: one rerun recording to look around in, and contact sheets for everybody else.
 //!
-//! Callers fill structs of numbers and frames ([`EpisodeView`], [`ImaginedView`], [`BranchView`],
-//! [`Curve`]) and hand them to a [`Recorder`]. What lies in the recording:
+//! Callers fill structs of numbers and frames ([`EpisodeView`], [`RecordedView`], [`DatasetView`], [`ImaginedView`],
+//! [`BranchView`], [`Curve`]) and hand them to a [`Recorder`]. What lies in the recording:
 //!
 //! ```text
 //! episodes/NAME/observation.images.CAMERA      what was seen      timelines frame_index, timestamp
-//! episodes/NAME/{observation.state, action, next.reward, value}
+//! episodes/NAME/{observation.state, action, next.reward, value, next.success, intervention}
 //! imagined/NAME/{real, imagined, difference}/observation.images.CAMERA
 //! imagined/NAME/{real, imagined, error}/observation.state
 //! imagined/NAME/{error/observation.images.CAMERA, disagreement}
@@ -13,6 +13,7 @@
 //! branches/NAME/ARM/{value, success_probability, disagreement, next.reward}
 //! branches/NAME/summary                        a table, one row per arm
 //! curves/NAME                                                     timeline update
+//! dataset/{CHART, CHART/BARS}                  bar charts over a whole dataset, timeless
 //! text/NAME                                    markdown, timeless
 //! ```
 //!
@@ -20,6 +21,7 @@
 //! tensors, no models, no data sets.
 
 mod branches;
+mod charts;
 mod curves;
 mod episode;
 mod error;
@@ -27,9 +29,11 @@ mod font;
 mod frame;
 mod imagined;
 mod layout;
+mod recorded;
 mod recorder;
 mod series;
 mod sheet;
+mod still;
 mod viewer;
 mod views;
 
@@ -37,5 +41,6 @@ pub use error::Error;
 pub use frame::Frame;
 pub use recorder::Recorder;
 pub use sheet::{SheetRow, contact_sheet, save_sheet};
+pub use still::Still;
 pub use viewer::{RERUN_VERSION, open_viewer};
-pub use views::{ArmView, BranchView, Curve, EpisodeView, ImaginedView};
+pub use views::{ArmView, Bars, BranchView, Chart, Curve, DatasetView, EpisodeView, ImaginedView, RecordedView};

@@ -5,20 +5,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rerun::blueprint::{BlueprintActivation, BlueprintOpts};
+use rerun::blueprint::{BlueprintActivation, BlueprintOpts, ContainerLike};
 use rerun::{ApplicationId, RecordingStream, RecordingStreamBuilder, TextDocument};
 
 use crate::layout::{Layout, Section};
-use crate::{BranchView, Curve, EpisodeView, Error, ImaginedView, branches, curves, episode, imagined, layout, series};
+use crate::recorded::FirstLook;
+use crate::{
+    BranchView, Curve, DatasetView, EpisodeView, Error, ImaginedView, RecordedView, branches, charts, curves, episode,
+    imagined, layout, recorded, series,
+};
 
 /// Longest time to wait for a slow disk when a recording is finished.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Frames per second at which an episode plays whose rate nobody knows.
+const UNKNOWN_FPS: f64 = 10.0;
 
 /// A recording being written. Dropping it without [`Recorder::finish`] leaves nothing behind.
 #[derive(Debug)]
 pub struct Recorder {
     rec: Option<RecordingStream>,
     layout: Layout,
+    first_look: Option<FirstLook>,
     path: PathBuf,
     partial: PathBuf,
 }
@@ -43,7 +51,7 @@ impl Recorder {
             .enabled(true)
             .save(&partial)
             .map_err(|error| Error::recording("the first bytes", error))?;
-        Ok(Recorder { rec: Some(rec), layout: Layout::default(), path: path.to_owned(), partial })
+        Ok(Recorder { rec: Some(rec), layout: Layout::default(), first_look: None, path: path.to_owned(), partial })
     }
 
     fn rec(&self) -> Result<&RecordingStream, Error> {
@@ -58,6 +66,38 @@ impl Recorder {
     pub fn episode(&mut self, view: &EpisodeView) -> Result<(), Error> {
         let shown = episode::record(self.rec()?, view)?;
         self.layout.add(Section::Episodes, &view.name, shown, Some(view.fps));
+        Ok(())
+    }
+
+    /// Adds an episode of a dataset: its pictures, state, action, reward, success and interventions.
+    ///
+    /// # Errors
+    /// As [`Recorder::episode`].
+    pub fn recorded(&mut self, view: &RecordedView) -> Result<(), Error> {
+        let (shown, first_look) = recorded::record(self.rec()?, view)?;
+        let title = if view.note.is_empty() { view.name.clone() } else { format!("{}: {}", view.name, view.note) };
+        self.layout.add(Section::Episodes, &title, shown, view.fps.or(Some(UNKNOWN_FPS)));
+        self.first_look.get_or_insert(first_look);
+        Ok(())
+    }
+
+    /// Adds a dataset as a whole: its pages and charts beside the first episode that was added before.
+    ///
+    /// # Errors
+    /// As [`Recorder::episode`].
+    pub fn dataset(&mut self, view: &DatasetView) -> Result<(), Error> {
+        let mut pages = Vec::new();
+        for (name, markdown) in &view.pages {
+            pages.push(self.page(name, markdown)?);
+        }
+        let charts = charts::record(self.rec()?, &view.charts)?;
+        let first_look = self.first_look.take().map_or_else(Vec::new, FirstLook::into_views);
+        let shown = layout::pages_beside_charts(pages, first_look, charts);
+        self.layout.add(Section::Dataset, "dataset", shown, None);
+        for (title, group) in &view.groups {
+            let shown = layout::grid(charts::record(self.rec()?, group)?);
+            self.layout.add(Section::Distributions, title, shown, None);
+        }
         Ok(())
     }
 
@@ -98,11 +138,16 @@ impl Recorder {
     /// # Errors
     /// As [`Recorder::episode`].
     pub fn text(&mut self, name: &str, markdown: &str) -> Result<(), Error> {
+        let page = self.page(name, markdown)?;
+        self.layout.add(Section::Text, name, page, None);
+        Ok(())
+    }
+
+    fn page(&self, name: &str, markdown: &str) -> Result<ContainerLike, Error> {
         let at = series::path(&["text", name]);
         let page = TextDocument::from_markdown(markdown);
         self.rec()?.log_static(at.clone(), &page).map_err(|error| Error::recording(name, error))?;
-        self.layout.add(Section::Text, name, layout::page(name, at), None);
-        Ok(())
+        Ok(layout::page(name, at))
     }
 
     /// Writes the layout made from what was added, completes the file and gives it its name; returns that.

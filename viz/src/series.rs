@@ -3,7 +3,7 @@
 use rerun::components::MediaType;
 use rerun::{EncodedImage, EntityPath, EntityPathPart, RecordingStream, Scalars, SeriesLines, TimeColumn};
 
-use crate::{Error, Frame};
+use crate::{Error, Frame, Still};
 
 /// Timeline of positions in an episode.
 pub(crate) const FRAME_INDEX: &str = "frame_index";
@@ -37,7 +37,8 @@ pub(crate) fn camera_entity(name: &str) -> String {
 /// Where rows go: a recording, and the moment its row 0 stands for.
 pub(crate) struct Track<'r> {
     rec: &'r RecordingStream,
-    fps: f64,
+    /// `None` where nobody knows it.
+    fps: Option<f64>,
     first_frame: usize,
 }
 
@@ -46,19 +47,24 @@ impl<'r> Track<'r> {
     /// [`Error::Fps`] when the rate is not positive.
     pub(crate) fn new(rec: &'r RecordingStream, what: &str, fps: f64, first_frame: usize) -> Result<Self, Error> {
         if fps.is_finite() && fps > 0.0 {
-            Ok(Track { rec, fps, first_frame })
+            Ok(Track { rec, fps: Some(fps), first_frame })
         } else {
             Err(Error::Fps { what: what.to_owned(), fps })
         }
     }
 
-    fn times(&self, from: usize, to: usize) -> [TimeColumn; 2] {
-        let frames = self.first_frame + from..self.first_frame + to;
-        let seconds = frames.clone().map(|frame| frame as f64 / self.fps);
-        [
-            TimeColumn::new_sequence(FRAME_INDEX, frames.map(|frame| frame as i64)),
-            TimeColumn::new_duration_secs(TIMESTAMP, seconds),
-        ]
+    /// A track whose rate nobody knows: it has no seconds.
+    pub(crate) fn without_clock(rec: &'r RecordingStream) -> Self {
+        Track { rec, fps: None, first_frame: 0 }
+    }
+
+    fn times(&self, rows: impl Iterator<Item = usize> + Clone) -> Vec<TimeColumn> {
+        let frames = rows.map(|row| self.first_frame + row);
+        let mut times = vec![TimeColumn::new_sequence(FRAME_INDEX, frames.clone().map(|frame| frame as i64))];
+        times.extend(
+            self.fps.map(|fps| TimeColumn::new_duration_secs(TIMESTAMP, frames.map(|frame| frame as f64 / fps))),
+        );
+        times
     }
 
     /// Sends frames `[T]`.
@@ -73,15 +79,34 @@ impl<'r> Track<'r> {
                     .push(frame.encode().map_err(|error| Error::Picture { what: what(), message: error.to_string() })?);
             }
             let kinds = frames.iter().map(|frame| if frame.is_png() { MediaType::PNG } else { MediaType::JPEG });
-            EncodedImage::update_fields()
-                .with_many_blob(blobs)
-                .with_many_media_type(kinds)
-                .columns_of_unit_batches()
-                .map_err(rerun::RecordingStreamError::from)
-                .and_then(|columns| self.rec.send_columns(at.clone(), self.times(first, first + frames.len()), columns))
-                .map_err(|error| Error::recording(&at.ui_string(), error))?;
+            self.pictures(at, first..first + frames.len(), blobs, kinds)?;
         }
         Ok(())
+    }
+
+    /// Sends pictures of some steps.
+    pub(crate) fn stills(&self, at: &EntityPath, stills: &[Still]) -> Result<(), Error> {
+        for stills in stills.chunks(FRAMES_PER_CHUNK) {
+            let blobs = stills.iter().map(|still| still.jpeg.clone()).collect();
+            self.pictures(at, stills.iter().map(|still| still.step), blobs, stills.iter().map(|_| MediaType::JPEG))?;
+        }
+        Ok(())
+    }
+
+    fn pictures(
+        &self,
+        at: &EntityPath,
+        rows: impl Iterator<Item = usize> + Clone,
+        blobs: Vec<Vec<u8>>,
+        kinds: impl Iterator<Item = &'static str>,
+    ) -> Result<(), Error> {
+        EncodedImage::update_fields()
+            .with_many_blob(blobs)
+            .with_many_media_type(kinds)
+            .columns_of_unit_batches()
+            .map_err(rerun::RecordingStreamError::from)
+            .and_then(|columns| self.rec.send_columns(at.clone(), self.times(rows), columns))
+            .map_err(|error| Error::recording(&at.ui_string(), error))
     }
 
     /// Sends rows `[T, N]` as `N` lines. `prefix` goes before each name; empty `names` count from 0.
@@ -116,7 +141,7 @@ impl<'r> Track<'r> {
     }
 
     fn send(&self, at: &EntityPath, values: Vec<f64>, per_row: usize, lines: &SeriesLines) -> Result<(), Error> {
-        let times = self.times(0, values.len() / per_row);
+        let times = self.times(0..values.len() / per_row);
         send_scalars(self.rec, at, times, values, per_row, lines)
     }
 }

@@ -1,6 +1,6 @@
 //! The plain results this crate can draw. Filling one needs nothing but vectors.
 
-use crate::Frame;
+use crate::{Frame, Still};
 
 /// One lived episode of `T` steps.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,6 +24,66 @@ pub struct EpisodeView {
     pub reward: Vec<f32>,
     /// `[T]`, expected discounted return from each step; empty when there is no value function.
     pub value: Vec<f32>,
+}
+
+/// One recorded episode of `T` steps as it lies in a dataset.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RecordedView {
+    /// Unique among the episodes of a recording, such as `episode 12`.
+    pub name: String,
+    /// Why it is shown, such as `longest, failure`; may be empty.
+    pub note: String,
+    /// Control rate, frames per second; `None` where nobody knows it, and there is no timeline `timestamp` then.
+    pub fps: Option<f64>,
+    /// Per camera its name, as in [`EpisodeView`], and pictures of some or all steps, ascending.
+    pub cameras: Vec<(String, Vec<Still>)>,
+    /// `[T, S]`, in the data's units.
+    pub state: Vec<Vec<f32>>,
+    /// `[S]`, or empty for 0, 1, 2, …
+    pub state_names: Vec<String>,
+    /// `[T, A]`, in the data's units.
+    pub action: Vec<Vec<f32>>,
+    /// `[A]`, or empty for 0, 1, 2, …
+    pub action_names: Vec<String>,
+    /// `[T]`, following each action; empty when none was recorded, like the next two.
+    pub reward: Vec<f32>,
+    /// `[T]`, whether the task counted as solved after each action.
+    pub success: Vec<bool>,
+    /// `[T]`, whether a person had the controls.
+    pub intervention: Vec<bool>,
+}
+
+/// A dataset as a whole.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DatasetView {
+    /// Pages of markdown with their names, the most important first.
+    pub pages: Vec<(String, String)>,
+    /// Charts shown beside the pages.
+    pub charts: Vec<Chart>,
+    /// Further charts under a title each, such as one per element of the state.
+    pub groups: Vec<(String, Vec<Chart>)>,
+}
+
+/// A bar chart.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Chart {
+    /// Unique in the recording; parts separated by `/`.
+    pub name: String,
+    /// What is shown, with its units.
+    pub title: String,
+    /// Width of a bar, in units of the horizontal axis.
+    pub bar_width: f64,
+    /// Bars of one colour each.
+    pub bars: Vec<Bars>,
+}
+
+/// Bars of one colour.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Bars {
+    /// What they have in common, such as `success`; may be empty where a chart has one colour.
+    pub name: String,
+    /// `(place of the middle, height)`.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// A stretch of a real episode beside what the world model imagined for the same actions, `H` steps long.

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use viz::{ArmView, BranchView, Curve, EpisodeView, Error, Frame, ImaginedView, Recorder};
+use viz::{
+    ArmView, Bars, BranchView, Chart, Curve, DatasetView, EpisodeView, Error, Frame, ImaginedView, RecordedView,
+    Recorder, Still,
+};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -74,6 +77,47 @@ fn a_recording_of_everything_is_complete() -> Outcome {
     for entity in ["observation.images.wrist", "success_probability"] {
         // An arm without numbers leaves no entity behind.
         assert_eq!(contains(&bytes, entity), entity != "success_probability", "{entity}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_dataset_is_recorded_with_its_charts() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("look.rrd");
+    let mut recorder = Recorder::create(&path, "test", "dataset")?;
+    let still = |step| Still::new(step, 6, 8, &[90; 6 * 8 * 3]);
+    let recorded = RecordedView {
+        name: "episode 4".to_owned(),
+        note: "longest".to_owned(),
+        fps: Some(10.0),
+        cameras: vec![("top".to_owned(), vec![still(0)?, still(2)?])],
+        state: vec![vec![0.5]; 3],
+        success: vec![false, false, true],
+        ..RecordedView::default()
+    };
+    recorder.recorded(&recorded)?;
+    // Nobody knows the rate, there is no camera: steps and numbers are left.
+    let bare = RecordedView { name: "episode 5".to_owned(), fps: None, cameras: vec![], ..recorded };
+    recorder.recorded(&bare)?;
+    let bars = |name: &str, points: &[(f64, f64)]| Bars { name: name.to_owned(), points: points.to_vec() };
+    let chart =
+        |name: &str, bars: Vec<Bars>| Chart { name: name.to_owned(), title: name.to_owned(), bar_width: 1.0, bars };
+    recorder.dataset(&DatasetView {
+        pages: vec![("inspection".to_owned(), "# A dataset".to_owned())],
+        charts: vec![chart("lengths", vec![bars("success", &[(4.0, 3.0)]), bars("failure", &[])])],
+        groups: vec![("state".to_owned(), vec![chart("state/x", vec![bars("", &[(0.0, 1.0), (0.5, 2.0)])])])],
+    })?;
+    let bytes = fs::read(recorder.finish()?)?;
+    for (entity, is_there) in [
+        ("episodes/episode\\ 4/observation.images.top", true),
+        ("episodes/episode\\ 4/next.success", true),
+        ("episodes/episode\\ 4/next.reward", false),
+        ("dataset/lengths/success", true),
+        ("dataset/lengths/failure", false),
+        ("dataset/state/x", true),
+    ] {
+        assert_eq!(contains(&bytes, entity), is_there, "{entity}");
     }
     Ok(())
 }

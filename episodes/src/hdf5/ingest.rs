@@ -8,7 +8,7 @@ use super::contents::join;
 use super::pictures;
 use super::survey::Survey;
 use crate::error::Error;
-use crate::frames::{self, FrameStore, SegmentFailure, decode_picture, ingest_pixels};
+use crate::frames::{self, FrameStore, SegmentFailure, ingest_pixels};
 use crate::holes::Why;
 use crate::survey::{Picture, Unseen};
 use crate::video::resize_rgb;
@@ -28,7 +28,7 @@ impl Survey {
             let mut trouble = None;
             let outcome = self.batches(position, camera, &mut |pictures| {
                 let resized = pictures.into_par_iter().map(|picture| {
-                    let (pixels, height, width) = pixels(picture)?;
+                    let (pixels, height, width) = picture.into_rgb()?;
                     let mut out = vec![0; size * size * 3];
                     resize_rgb(&pixels, width, height, size, &mut out);
                     Ok(out)
@@ -103,17 +103,5 @@ impl Survey {
             add(format!("{:?} {}", sound.place, sound.episode.len));
         }
         hasher.finalize().to_hex().to_string()
-    }
-}
-
-/// The pixels of a picture, its height and width.
-fn pixels(picture: Picture) -> Result<(Vec<u8>, usize, usize), String> {
-    match picture {
-        Picture::Rgb { pixels, height, width } => Ok((pixels, height, width)),
-        Picture::Encoded(bytes) => {
-            let rgb = decode_picture(&bytes)?;
-            let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-            Ok((rgb.into_raw(), height, width))
-        }
     }
 }

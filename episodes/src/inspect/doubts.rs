@@ -1,8 +1,9 @@
-//! What is sound but looks like a mistake: clocks that jitter, pictures that stand still, units that do not agree.
+//! What is sound but looks like a mistake: clocks that jitter, pictures that stand still or show nothing, robots that wait.
 
+use super::report::SuccessReport;
 use crate::dataset::Timing;
 use crate::normaliser::Moments;
-use crate::{Dataset, DatasetSpec, Episode};
+use crate::{Dataset, Episode};
 
 /// Steps of each camera that are compared at most, spread evenly over the dataset.
 const MAX_COMPARED: usize = 20_000;
@@ -19,15 +20,14 @@ const DOUBTFUL_STILL_SHARE: f64 = 0.2;
 /// Jitter as a share of the step above which the clock is doubted.
 const DOUBTFUL_JITTER: f64 = 0.1;
 
-/// Factors between two spellings of one quantity, and their names: larger unit first.
-const FACTORS: [(f64, &str); 3] = [
-    (180.0 / std::f64::consts::PI, "one in degrees, the other in radians"),
-    (1000.0, "one in thousandths of the other's unit, as mm and m"),
-    (100.0, "one in hundredths of the other's unit, as cm and m"),
-];
+/// Pictures of each camera whose values are looked at, at most.
+const MAX_BRIGHTNESS: usize = 500;
 
-/// How far the ratio of two spreads may be from a factor.
-const FACTOR_TOLERANCE: f64 = 0.15;
+/// A camera whose values (0 to 255) all lie within this much of each other shows nothing.
+const BLANK_RANGE: u8 = 8;
+
+/// Share of steps without a new action above which the dataset is doubted.
+const DOUBTFUL_IDLE_SHARE: f64 = 0.5;
 
 /// Share of steps (of those at which the state moved) whose picture hardly differs from the one before; `None` where
 /// nothing moved.
@@ -50,30 +50,16 @@ pub(super) fn still_share(dataset: &Dataset, camera: usize, state: &[Moments]) -
     (moving > 0).then(|| f64::from(still as u32) / f64::from(moving as u32))
 }
 
-/// Pairs of state and action elements of one name whose spreads differ by the factor between two units.
-pub(super) fn units(spec: &DatasetSpec, state: &[Moments], action: &[Moments]) -> Vec<String> {
-    let mut doubts = Vec::new();
-    for (a, name) in spec.action.names.iter().enumerate() {
-        let states = spec.state.iter().flat_map(|f| f.names.iter().enumerate().map(move |(i, n)| (f, i, n)));
-        for (feature, i, _) in states.filter(|(_, _, n)| *n == name) {
-            let (of_state, of_action) = (&state[feature.offset + i], &action[a]);
-            let ratio = of_action.std() / of_state.std();
-            let Some((_, words)) = FACTORS
-                .iter()
-                .find(|(factor, _)| [ratio, 1.0 / ratio].iter().any(|r| (r / factor - 1.0).abs() < FACTOR_TOLERANCE))
-            else {
-                continue;
-            };
-            doubts.push(format!(
-                "{}/{name} and {}/{name} spread over {:.4} and {:.4}: {words}?",
-                spec.action.key,
-                feature.key,
-                of_action.std(),
-                of_state.std()
-            ));
-        }
-    }
-    doubts
+/// Smallest and largest value of any channel in pictures spread evenly over the dataset.
+pub(super) fn brightness(dataset: &Dataset, camera: usize) -> (u8, u8) {
+    let every = dataset.total_frames().div_ceil(MAX_BRIGHTNESS).max(1);
+    let steps = (0..dataset.episodes.len()).flat_map(|e| (0..dataset.episodes[e].len).map(move |t| (e, t)));
+    let pictures = steps.step_by(every).map(|(e, t)| dataset.frame(camera, e, t));
+    let range = pictures.flatten().fold(None, |range, &x| match range {
+        None => Some((x, x)),
+        Some((low, high)) => Some((x.min(low), x.max(high))),
+    });
+    range.unwrap_or_default()
 }
 
 /// A clock that does not keep the rate.
@@ -86,7 +72,7 @@ pub(super) fn clock(timing: Option<&Timing>, rate_hz: f64) -> Option<String> {
 }
 
 /// A camera that shows the same although the state moves.
-pub(super) fn camera(key: &str, still_share: Option<f64>) -> Option<String> {
+pub(super) fn still_camera(key: &str, still_share: Option<f64>) -> Option<String> {
     let share = still_share.filter(|share| *share > DOUBTFUL_STILL_SHARE)?;
     Some(format!(
         "camera {key} shows the same picture again at {:.0} % of the steps at which the state moves: a slow or stuck camera?",
@@ -94,56 +80,60 @@ pub(super) fn camera(key: &str, still_share: Option<f64>) -> Option<String> {
     ))
 }
 
+/// A camera that shows nothing.
+pub(super) fn blank_camera(key: &str, (darkest, brightest): (u8, u8)) -> Option<String> {
+    let why = match brightest {
+        0..=BLANK_RANGE => "pictures from 0 to 1 where 0 to 255 was meant, or a covered lens",
+        _ => "a covered or dead camera",
+    };
+    (brightest - darkest <= BLANK_RANGE).then(|| {
+        format!("camera {key} shows nothing: all values lie from {darkest} to {brightest} of 0 to 255: {why}?")
+    })
+}
+
+/// A robot that mostly waits.
+pub(super) fn idle(share: f64) -> Option<String> {
+    (share > DOUBTFUL_IDLE_SHARE).then(|| {
+        format!(
+            "the action stays the same at {:.0} % of the steps: long waits, or commands slower than the recording?",
+            100.0 * share
+        )
+    })
+}
+
+/// A success column in which nothing ever succeeds.
+pub(super) fn no_success(success: Option<&SuccessReport>, episodes: usize) -> Option<String> {
+    let is_none = episodes > 0 && success.is_some_and(|success| success.episodes == 0);
+    is_none.then(|| "no episode is recorded as a success: is the column filled? (labels: data.labels)".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::VectorFeature;
-
-    fn moments(values: &[f64]) -> Moments {
-        let mut moments = Moments::default();
-        values.iter().for_each(|&x| moments.add(x));
-        moments
-    }
-
-    #[test]
-    fn degrees_beside_radians_are_doubted_and_equal_units_are_not() {
-        let vector = |key: &str| VectorFeature {
-            key: key.to_owned(),
-            names: vec!["elbow".to_owned(), "wrist".to_owned()],
-            offset: 0,
-            len: 2,
-        };
-        let spec = DatasetSpec {
-            source: String::new(),
-            codebase_version: "v3.0".to_owned(),
-            robot_type: None,
-            control_rate_hz: 10.0,
-            state: vec![vector("observation.state")],
-            action: vector("action"),
-            cameras: vec![],
-            tasks: vec![],
-            has_reward: false,
-            has_success: false,
-        };
-        let state = [moments(&[-1.0, 1.0]), moments(&[-0.5, 0.5])];
-        let action = [moments(&[-60.0, 58.0]), moments(&[-0.45, 0.5])];
-        let doubts = units(&spec, &state, &action);
-        assert_eq!(
-            doubts,
-            [
-                "action/elbow and observation.state/elbow spread over 59.0000 and 1.0000: one in degrees, the other in radians?"
-            ]
-        );
-        let still = [moments(&[3.0, 3.0]), moments(&[0.0])];
-        assert_eq!(units(&spec, &still, &action), Vec::<String>::new());
-    }
 
     #[test]
     fn clocks_and_cameras_are_doubted_beyond_a_limit() {
         let timing = |jitter_s: f64| Timing { mean_step_s: 0.1, jitter_s, longest_step_s: 0.3 };
         assert_eq!(clock(None, 10.0).or(clock(Some(&timing(0.005)), 10.0)), None);
         assert!(clock(Some(&timing(0.02)), 10.0).is_some_and(|w| w.contains("0.1000 s give or take 0.0200 s")));
-        assert_eq!(camera("top", None).or(camera("top", Some(0.1))), None);
-        assert!(camera("top", Some(0.5)).is_some_and(|w| w.contains("at 50 % of the steps")));
+        assert_eq!(still_camera("top", None).or(still_camera("top", Some(0.1))), None);
+        assert!(still_camera("top", Some(0.5)).is_some_and(|w| w.contains("at 50 % of the steps")));
+    }
+
+    #[test]
+    fn pictures_from_0_to_1_and_dead_cameras_show_nothing() {
+        let words = |range| blank_camera("top", range);
+        assert!(words((0, 1)).is_some_and(|w| w.contains("from 0 to 1 of 0 to 255: pictures from 0 to 1 where")));
+        assert!(words((120, 124)).is_some_and(|w| w.ends_with("a covered or dead camera?")));
+        assert_eq!(words((0, 90)).or(words((3, 255))), None);
+    }
+
+    #[test]
+    fn waiting_robots_and_empty_success_columns_are_doubted() {
+        assert_eq!(idle(0.0).or(idle(0.5)), None);
+        assert!(idle(0.66).is_some_and(|w| w.starts_with("the action stays the same at 66 % of the steps")));
+        let success = |episodes| SuccessReport { episodes, share: 0.0 };
+        assert_eq!(no_success(None, 5).or(no_success(Some(&success(1)), 5)), None);
+        assert!(no_success(Some(&success(0)), 5).is_some_and(|w| w.starts_with("no episode is recorded as a success")));
     }
 }
