@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use anyhow::Result;
-use episodes::{ControlRate, Dataset, OpenOptions};
+use episodes::ControlRate;
 
 use crate::args::Common;
 use crate::config::{DataConfig, RunConfig};
 use crate::progress::Progress;
+use crate::source::Source;
 use crate::{config_file, output};
 
 /// Reads the dataset at `path`, every video included, and answers as text or JSON.
@@ -16,15 +17,16 @@ use crate::{config_file, output};
 /// `data.step_cost`) included.
 ///
 /// # Errors
-/// `path` is no dataset, or nothing in it is sound; a `--set` that is none.
+/// `path` is no dataset or cannot be downloaded, or nothing in it is sound; a `--set` that is none.
 pub fn inspect(path: &Path, common: &Common) -> Result<()> {
     let data = chosen(path, common)?;
+    let source = Source::find(&data.path, None)?;
     let mut options = data.options();
     if options.control_rate == ControlRate::Recorded {
         // To look at a recording nobody needs to know how fast it ran.
         options.control_rate = ControlRate::IfRecorded;
     }
-    let dataset = open(&complete(options)?)?;
+    let dataset = source.open(source.complete(options)?)?;
     let inspection = episodes::inspect(&dataset, &data.rule());
     if common.json {
         return output::answer_json(&inspection);
@@ -41,29 +43,6 @@ pub fn chosen(path: &Path, common: &Common) -> Result<DataConfig> {
     let config: RunConfig = config_file::load(None, &common.sets())?;
     config.data.check()?;
     Ok(DataConfig { path: path.to_owned(), ..config.data })
-}
-
-/// The same with state and action chosen from what the dataset holds, where nobody chose.
-///
-/// # Errors
-/// As [`episodes::probe`].
-pub fn complete(mut options: OpenOptions) -> Result<OpenOptions> {
-    let spec = episodes::probe(&options.path, options.control_rate)?;
-    if options.state_keys.is_empty() {
-        options.state_keys = spec.state.into_iter().map(|feature| feature.key).collect();
-    }
-    if options.action_key == OpenOptions::default().action_key {
-        options.action_key = spec.action.key;
-    }
-    Ok(options)
-}
-
-/// Opens a dataset with progress on stderr.
-///
-/// # Errors
-/// As [`Dataset::open`].
-pub fn open(options: &OpenOptions) -> Result<Dataset> {
-    Ok(with_progress(|report| Dataset::open(options, report))?)
 }
 
 /// Shows on stderr what a reader reports.

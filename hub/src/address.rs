@@ -49,6 +49,18 @@ impl Address {
         self.revision.as_deref().filter(|revision| is_commit(revision))
     }
 
+    /// Whether a folder of a cache holds this dataset; at any commit, unless the revision is (the beginning of) one.
+    pub fn owns(&self, folder: &Path) -> bool {
+        let mut parts = folder.iter().filter_map(|part| part.to_str()).skip_while(|part| *part != self.folder_name());
+        let (_, snapshots, commit) = (parts.next(), parts.next(), parts.next().unwrap_or_default());
+        snapshots == Some("snapshots") && self.revision.as_ref().is_none_or(|revision| commit.starts_with(revision))
+    }
+
+    /// The name of the dataset's folder in a cache.
+    pub(crate) fn folder_name(&self) -> String {
+        format!("datasets--{}--{}", self.owner, self.name)
+    }
+
     /// The same dataset at another revision.
     pub fn at(&self, revision: &str) -> Address {
         Address { revision: Some(revision.to_owned()), ..self.clone() }
@@ -146,6 +158,18 @@ mod tests {
         for text in wrong {
             assert!(matches!(Address::from_path(Path::new(text)), Some(Err(Error::BadAddress { .. }))), "{text}");
         }
+    }
+
+    #[test]
+    fn a_folder_of_the_cache_belongs_to_its_address() -> Result<(), Error> {
+        let folder = Path::new("/c/hub/datasets--me--tiny/snapshots/0123abcd");
+        for (text, owns) in
+            [("hub:me/tiny", true), ("hub:me/tiny@0123", true), ("hub:me/tiny@9", false), ("hub:me/tin", false)]
+        {
+            assert_eq!(text.parse::<Address>()?.owns(folder), owns, "{text}");
+        }
+        assert!(!"hub:me/tiny".parse::<Address>()?.owns(Path::new("/data/tiny")));
+        Ok(())
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) struct Store {
 impl Store {
     /// The folder of `address` below `cache_dir`; nothing is made yet.
     pub fn new(cache_dir: &Path, address: &Address) -> Store {
-        let folder = format!("datasets--{}--{}", address.owner, address.name);
+        let folder = address.folder_name();
         Store { root: cache_dir.join(&folder), locks: cache_dir.join(".locks").join(folder), link: symlink }
     }
 

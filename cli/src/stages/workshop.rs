@@ -11,8 +11,8 @@ use rl::Critic;
 use world_model::{Corpus, Embeddings, WorldModel};
 
 use crate::config::RunConfig;
-use crate::inspect;
 use crate::run_dir::{RunDir, write_atomic};
+use crate::source::Source;
 
 use super::training::restore_module;
 
@@ -35,10 +35,10 @@ pub struct Workshop {
 /// Reads the dataset of a configuration.
 ///
 /// # Errors
-/// As [`Dataset::open`]; a rule of rewards that makes no sense.
-pub fn open_data(config: &RunConfig) -> Result<Dataset> {
+/// As [`Source::open`]; a rule of rewards that makes no sense.
+pub fn open_data(config: &RunConfig, source: &Source) -> Result<Dataset> {
     config.data.check()?;
-    inspect::open(&config.data.options())
+    source.open(config.data.options())
 }
 
 impl Workshop {
