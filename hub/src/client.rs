@@ -107,7 +107,7 @@ impl Client {
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
         }
-        let response = request.call().map_err(|error| self.unreachable(&error.to_string()))?;
+        let response = request.call().map_err(|error| self.unreachable(&words(&error)))?;
         if response.status().is_success() { Ok(response) } else { Err(refusal(&response)) }
     }
 
@@ -124,7 +124,7 @@ impl Client {
                 answer => break answer?,
             }
         };
-        let text = response.body_mut().read_to_string().map_err(|error| self.unreachable(&error.to_string()))?;
+        let text = response.body_mut().read_to_string().map_err(|error| self.unreachable(&words(&error)))?;
         Ok((text, response.into_parts().0.headers))
     }
 
@@ -175,6 +175,14 @@ impl Client {
             }
         };
         Error::NotToBeHad { asked: address.to_string(), found, remedy }
+    }
+}
+
+/// Without the names of layers in front.
+fn words(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
     }
 }
 

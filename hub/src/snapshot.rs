@@ -200,7 +200,7 @@ fn nothing_of(client: &Client, store: &Store, address: &Address, failure: &Failu
     match client.explain(address, failure) {
         Error::NotToBeHad { asked, found, .. } if failure.is_passing() => Error::NotToBeHad {
             asked,
-            found: format!("{found}, and {} holds no copy of it", store.root().display()),
+            found: format!("{found}, and {} holds no copy of {}", store.root().display(), address.revision()),
             remedy: "run the same command again with a connection".to_owned(),
         },
         error => error,

@@ -66,7 +66,7 @@ fn a_stop_keeps_what_is_here_and_the_next_time_goes_on() -> Outcome {
     let here = || fs::metadata(blobs.join(&part)).map_or(0, |about| about.len());
     let outcome = snapshot.fetch(&|path| path == VIDEO, &|| here() >= 100_000, &mut |_, _| {});
     assert!(matches!(&outcome, Err(Error::Stopped { path }) if *path == place.repo()), "{outcome:?}");
-    assert_eq!(names(&blobs), [part.clone()]);
+    assert_eq!(names(&blobs), std::slice::from_ref(&part));
     let len = here();
     assert!((100_000..300_000).contains(&len), "{len}");
     place.server.hub().asked.clear();

@@ -133,7 +133,7 @@ fn without_network_an_incomplete_copy_is_refused() -> Outcome {
     assert_eq!(
         complaint(place.find("hub:me/tiny")),
         format!(
-            "hub:me/tiny: HF_HUB_OFFLINE is set, and {} holds no copy of it; run the same command again with a connection",
+            "hub:me/tiny: HF_HUB_OFFLINE is set, and {} holds no copy of main; run the same command again with a connection",
             place.repo().display()
         )
     );
