@@ -8,7 +8,7 @@
 //!   refs/REVISION               the commit that a branch or tag was when it was last read
 //!   snapshots/COMMIT/meta/…     links to the blobs: the folder to read
 //!   blobs/HASH                  content by its hash; HASH.incomplete while it is being downloaded
-//!   .listings/COMMIT.json       ours: every file of the commit, so that a copy is known to be complete without network
+//!   trees/COMMIT.json           every file of the commit, so that a copy is known to be complete without network
 //! $HF_HUB_CACHE/.locks/datasets--OWNER--NAME/HASH.lock
 //! ```
 //!

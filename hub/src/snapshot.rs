@@ -54,7 +54,7 @@ impl Snapshot {
         }
         let client = Client::new(settings, WORKERS);
         let store = Store::new(&settings.cache_dir, address);
-        let known = address.commit().and_then(|hash| Some((hash.to_owned(), store.read_listing(hash)?)));
+        let known = address.commit().and_then(|hash| Some((hash.to_owned(), store.read_tree(hash)?)));
         let found = match known {
             Some(known) => Ok(known),
             None => ask(&client, &store, address)?,
@@ -65,7 +65,7 @@ impl Snapshot {
                 let hash = address.commit().map(str::to_owned).or_else(|| store.read_ref(address.revision()));
                 let hash = hash.filter(|hash| failure.is_passing() && store.snapshot(hash).is_dir());
                 let hash = hash.ok_or_else(|| nothing_of(&client, &store, address, &failure))?;
-                let files = store.read_listing(&hash);
+                let files = store.read_tree(&hash);
                 (hash, files, Some(words(&failure)))
             }
         };
@@ -182,17 +182,18 @@ fn ask(client: &Client, store: &Store, address: &Address) -> Result<Result<(Stri
             Err(failure) => return Ok(Err(failure)),
         },
     };
-    if let Some(files) = store.read_listing(&hash) {
+    if let Some(files) = store.read_tree(&hash) {
         return Ok(Ok((hash, files)));
     }
-    let files = match listing::list(client, address, &hash)? {
-        Ok(files) => files,
+    let tree = match listing::list(client, address, &hash)? {
+        Ok(tree) => tree,
         Err(failure) => return Ok(Err(failure)),
     };
     let folder = store.snapshot(&hash);
     std::fs::create_dir_all(&folder).map_err(Error::io("cannot make", &folder))?;
-    store.write_listing(&hash, &files)?;
-    Ok(Ok((hash, files)))
+    store.write_tree(&hash, &tree)?;
+    // It has been looked through.
+    Ok(Ok((hash, tree.files().unwrap_or_default())))
 }
 
 /// The error where neither the hub nor the cache has anything.

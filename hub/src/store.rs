@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::address::{Address, is_commit};
 use crate::error::Error;
-use crate::listing::{Listed, check};
+use crate::listing::{Listed, Tree};
 
 /// Between two looks at a lock that somebody else holds.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
@@ -53,20 +53,20 @@ impl Store {
     }
 
     /// The files of a commit, where they were listed before; a list that cannot be read counts as none.
-    pub fn read_listing(&self, commit: &str) -> Option<Vec<Listed>> {
-        let text = fs::read(self.listing(commit)).ok()?;
-        serde_json::from_slice(&text).ok().and_then(|files| check(files).ok())
+    pub fn read_tree(&self, commit: &str) -> Option<Vec<Listed>> {
+        let text = fs::read(self.tree(commit)).ok()?;
+        serde_json::from_slice::<Tree>(&text).ok()?.files().ok()
     }
 
     /// Keeps the list of a commit's files.
-    pub fn write_listing(&self, commit: &str, files: &[Listed]) -> Result<(), Error> {
-        let path = self.listing(commit);
-        let text = serde_json::to_vec(files).map_err(io::Error::other).map_err(Error::io("cannot write", &path))?;
+    pub fn write_tree(&self, commit: &str, tree: &Tree) -> Result<(), Error> {
+        let path = self.tree(commit);
+        let text = serde_json::to_vec(tree).map_err(io::Error::other).map_err(Error::io("cannot write", &path))?;
         write_whole(&path, &text)
     }
 
-    fn listing(&self, commit: &str) -> PathBuf {
-        self.root.join(".listings").join(format!("{commit}.json"))
+    fn tree(&self, commit: &str) -> PathBuf {
+        self.root.join("trees").join(format!("{commit}.json"))
     }
 
     /// Whether a commit's file is there, whole.
