@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Architecture invariant: nobody else speaks HTTP, and this crate knows neither formats nor any other crate of the house.
-//! It reads no environment but what it is handed ([`HubSettings`]), and prints nothing.
+//! It reads the environment where it is asked to ([`HubSettings::from_env`]) and for proxies, and prints nothing.
 
 mod address;
 mod client;
