@@ -118,12 +118,15 @@ impl Account {
     }
 }
 
-/// A dataset is meant by its path, however written, or by the name of its folder.
+/// A dataset is meant by its path, however written, by the name of its folder, or by its address on the hub.
 fn is_meant(entry: &CacheEntry, which: &str) -> bool {
     if which == "all" {
         return true;
     }
     let Some(dataset) = &entry.dataset else { return false };
+    if let Some(Ok(address)) = hub::Address::from_path(Path::new(which)) {
+        return address.owns(Path::new(dataset));
+    }
     let canonical = std::fs::canonicalize(which).map(|path| path.display().to_string());
     let name = Path::new(dataset).file_name().is_some_and(|name| name == which);
     name || dataset == which || canonical.is_ok_and(|path| path == *dataset)

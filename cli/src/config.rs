@@ -17,7 +17,8 @@ use crate::tools;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// LeRobot dataset directory, HDF5 file, or directory of HDF5 files.
+    /// LeRobot dataset directory, HDF5 file, directory of HDF5 files, or `hub:owner/name@revision` on the Hugging Face
+    /// hub (`@revision` may be left out).
     pub path: PathBuf,
     /// Steps per second, Hz, of HDF5 files that do not say it; 0 for what the dataset says.
     pub control_rate_hz: f64,
@@ -141,6 +142,7 @@ impl DataConfig {
     /// What the reader is told.
     pub fn options(&self) -> OpenOptions {
         OpenOptions {
+            // An address on the hub gives way to a folder: see `Source::fetch`.
             path: self.path.clone(),
             image_size: self.image_size,
             cache_dir: tools::cache_dir(),

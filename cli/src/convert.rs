@@ -8,7 +8,9 @@ use episodes::{Converted, Skipped};
 use serde::Serialize;
 
 use crate::args::Common;
-use crate::inspect::{chosen, complete, with_progress};
+use crate::errors::UsageError;
+use crate::inspect::{chosen, with_progress};
+use crate::source::Source;
 use crate::{interrupt, output};
 
 /// What `--json` answers.
@@ -25,14 +27,22 @@ struct Answer<'a> {
 /// # Errors
 /// `input` cannot be read, `out` exists and is not to be added to, or does not fit.
 pub fn convert(input: &Path, out: &Path, append: bool, common: &Common) -> Result<()> {
+    if hub::Address::from_path(out).is_some() {
+        let words = format!("{}: the hub is only read; name a directory to write", out.display());
+        return Err(UsageError(words).into());
+    }
     let mut options = chosen(input, common)?.options();
     if options.state_keys.is_empty() {
         // A copy should lack nothing; who learns from it chooses then.
         options.state_keys = vec![episodes::ALL.to_owned()];
     }
-    let options = complete(options)?;
+    let source = Source::find(&options.path, None)?;
+    let options = source.fetch(source.complete(options)?)?;
     interrupt::install(interrupt::WHOLE_OR_NOT)?;
-    let converted = with_progress(|report| episodes::convert(&options, out, append, &interrupt::requested, report))?;
+    let read = |report: &mut dyn FnMut(episodes::Progress)| {
+        episodes::convert(&options, out, append, &interrupt::requested, report)
+    };
+    let converted = source.named(with_progress(read))?;
     if common.json {
         let Converted { episodes, frames, ref skipped } = converted;
         return output::answer_json(&Answer { out, episodes, frames, skipped });

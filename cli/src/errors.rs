@@ -14,11 +14,16 @@ pub struct Interrupted;
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<UsageError>() {
         2
-    } else if error.is::<Interrupted>() || matches!(error.downcast_ref(), Some(episodes::Error::Stopped { .. })) {
+    } else if is_stop(error) || matches!(error.downcast_ref(), Some(episodes::Error::Stopped { .. })) {
         130
     } else {
         1
     }
+}
+
+/// Whether the same command simply continues: no error to speak of.
+pub fn is_stop(error: &anyhow::Error) -> bool {
+    error.is::<Interrupted>() || matches!(error.downcast_ref(), Some(hub::Error::Stopped { .. }))
 }
 
 /// The error and its causes on one line, for `error: …` on stderr.
@@ -46,6 +51,7 @@ mod tests {
         assert_eq!(exit_code(&UsageError("no such key".into()).into()), 2);
         assert_eq!(exit_code(&Interrupted.into()), 130);
         assert_eq!(exit_code(&episodes::Error::Stopped { path: "out".into() }.into()), 130);
+        assert_eq!(exit_code(&hub::Error::Stopped { path: "cache".into() }.into()), 130);
         assert_eq!(exit_code(&anyhow::anyhow!("disk on fire")), 1);
     }
 

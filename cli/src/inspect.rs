@@ -6,11 +6,12 @@ mod recording;
 use std::path::Path;
 
 use anyhow::Result;
-use episodes::{ControlRate, Dataset, OpenOptions};
+use episodes::ControlRate;
 
 use crate::args::{Choice, Common};
 use crate::config::{DataConfig, RunConfig};
 use crate::progress::Progress;
+use crate::source::Source;
 use crate::{config_file, output};
 
 /// Reads the dataset at `path`, every video included, and answers as text or JSON; writes a recording to `rrd`.
@@ -19,18 +20,19 @@ use crate::{config_file, output};
 /// `data.step_cost`) included.
 ///
 /// # Errors
-/// `path` is no dataset, or nothing in it is sound; a `--set` that is none; an episode that is not there; `rrd` cannot
-/// be written.
+/// `path` is no dataset or cannot be downloaded, or nothing in it is sound; a `--set` that is none; an episode that is not
+/// there; `rrd` cannot be written.
 pub fn inspect(path: &Path, rrd: Option<&Path>, choice: &Choice, common: &Common) -> Result<()> {
     let RunConfig { data, seed, .. } = config(path, common)?;
     rrd.map_or(Ok(()), recording::check_target)?;
+    let source = Source::find(&data.path, None)?;
     let mut options = data.options();
     if options.control_rate == ControlRate::Recorded {
         // To look at a recording nobody needs to know how fast it ran.
         options.control_rate = ControlRate::IfRecorded;
     }
-    let options = complete(options)?;
-    let dataset = open(&options)?;
+    let options = source.fetch(source.complete(options)?)?;
+    let dataset = source.open(options.clone())?;
     let split = episodes::split::split(dataset.episodes.len(), data.held_out, seed);
     let inspection = episodes::inspect(&dataset, &data.rule()).with_split(&split);
     let written = match rrd {
@@ -65,29 +67,6 @@ fn config(path: &Path, common: &Common) -> Result<RunConfig> {
     config.data.check()?;
     config.data.path = path.to_owned();
     Ok(config)
-}
-
-/// The same with state and action chosen from what the dataset holds, where nobody chose.
-///
-/// # Errors
-/// As [`episodes::probe`].
-pub fn complete(mut options: OpenOptions) -> Result<OpenOptions> {
-    let spec = episodes::probe(&options.path, options.control_rate)?;
-    if options.state_keys.is_empty() {
-        options.state_keys = spec.state.into_iter().map(|feature| feature.key).collect();
-    }
-    if options.action_key == OpenOptions::default().action_key {
-        options.action_key = spec.action.key;
-    }
-    Ok(options)
-}
-
-/// Opens a dataset with progress on stderr.
-///
-/// # Errors
-/// As [`Dataset::open`].
-pub fn open(options: &OpenOptions) -> Result<Dataset> {
-    Ok(with_progress(|report| Dataset::open(options, report))?)
 }
 
 /// Shows on stderr what a reader reports.

@@ -21,6 +21,7 @@ mod pool;
 mod progress;
 mod report;
 mod run_dir;
+mod source;
 mod stages;
 mod tools;
 mod view;
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     match std::panic::catch_unwind(|| dispatch(&cli)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            let prefix = if error.is::<errors::Interrupted>() { "" } else { "error: " };
+            let prefix = if errors::is_stop(&error) { "" } else { "error: " };
             output::complain(&format!("{prefix}{}", errors::one_line(&error)));
             ExitCode::from(errors::exit_code(&error))
         }

@@ -22,6 +22,7 @@ fn every_test_named_in_the_table_of_damage_exists() -> std::io::Result<()> {
     let mut code = String::new();
     sources(&crate_root.join("src"), &mut code)?;
     sources(&crate_root.join("tests"), &mut code)?;
+    sources(&crate_root.join("../hub/src"), &mut code)?;
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ") && line.contains('`')).collect();
     assert!(rows.len() > 25, "the table has only {} rows", rows.len());
     for row in rows {

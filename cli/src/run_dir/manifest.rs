@@ -46,6 +46,8 @@ pub struct Manifest {
     pub config_hash: String,
     /// Identity of what was learned from (`Dataset::content_id`), once known.
     pub dataset_id: Option<String>,
+    /// The commit that was read, as `hub:owner/name@COMMIT`, of a dataset on the hub: what every later command reads.
+    pub dataset_source: Option<String>,
     /// Device of the latest start.
     pub device: String,
     /// How far the run has come.

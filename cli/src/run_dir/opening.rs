@@ -23,6 +23,8 @@ pub struct OpenRun<'a> {
     pub command: &'a str,
     /// The device in words.
     pub device: &'a str,
+    /// See [`Manifest::dataset_source`].
+    pub dataset_source: Option<&'a str>,
     /// Remove what an earlier run left and start over.
     pub fresh: bool,
 }
@@ -53,6 +55,7 @@ impl RunDir {
             command: open.command.to_owned(),
             config_hash: blake3::hash(open.config_toml.as_bytes()).to_hex().to_string(),
             dataset_id: None,
+            dataset_source: open.dataset_source.map(str::to_owned),
             device: open.device.to_owned(),
             status: Status::Running,
             stages: Vec::new(),
@@ -63,6 +66,9 @@ impl RunDir {
         let mut run = RunDir { root: root.to_owned(), manifest, config_toml, metrics, current: None, _lock: lock };
         run.save_manifest()?;
         run.event(&format!("begun: {} on {}", open.command, open.device))?;
+        if let Some(source) = open.dataset_source {
+            run.event(&format!("dataset: {source}"))?;
+        }
         Ok(run)
     }
 
@@ -131,6 +137,9 @@ impl RunDir {
             .into());
         }
         self.manifest.device = open.device.to_owned();
+        if self.manifest.dataset_source.is_none() {
+            self.manifest.dataset_source = open.dataset_source.map(str::to_owned);
+        }
         self.event(&format!("continued: {} on {}", open.command, open.device))?;
         self.save_manifest()?;
         Ok(self)

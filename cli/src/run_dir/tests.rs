@@ -7,7 +7,7 @@ use super::*;
 const CONFIG: &str = "seed = 0\n\n[world_model]\nhorizon = 15\n";
 
 fn open(dir: &Path, config_toml: &str, fresh: bool) -> Result<RunDir> {
-    RunDir::open(&OpenRun { dir, config_toml, command: "demo", device: "cpu", fresh })
+    RunDir::open(&OpenRun { dir, config_toml, command: "demo", device: "cpu", dataset_source: None, fresh })
 }
 
 fn train(run: &mut RunDir, stage: &str, steps: std::ops::Range<u64>, checkpoint_every: u64) -> Result<()> {

@@ -22,6 +22,7 @@ use crate::errors::UsageError;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::run_dir::{OpenRun, RunDir};
+use crate::source::{self, Source};
 use crate::{config_file, interrupt, output};
 
 pub use branching::{branch, where_it_went_wrong};
@@ -63,9 +64,12 @@ pub fn demo(quick: bool, common: &Common) -> Result<()> {
     let dir = out_dir(common, if quick { "demo-quick" } else { "demo" });
     config.data.path = dir.join("episodes");
     config.data.image_size = config.demo.sim.image_size;
-    let (mut run, device, words) = begin(&dir, &config, "demo", common)?;
+    let source = Source::local(&config.data.path);
+    let plan = Plan { config, dir, source };
+    let (mut run, device, words) = begin(&plan, "demo", common)?;
+    let Plan { config, source, .. } = plan;
     collect(&mut run, &config)?;
-    let dataset = open_data(&config)?;
+    let dataset = open_data(&config, &source)?;
     let mut workshop = Workshop::new(run, config, dataset, &device, common.minutes)?;
     loop_through(&mut workshop, "demo", &words, &DEMO_POLICIES, true, common)
 }
@@ -99,9 +103,7 @@ fn collect(run: &mut RunDir, config: &RunConfig) -> Result<()> {
 /// # Errors
 /// A dataset that cannot be read, a bad run file, an unwritable run directory, Ctrl-C.
 pub fn run(file: Option<&Path>, quick: bool, common: &Common) -> Result<()> {
-    let config = configure(file, quick, common)?;
-    let dir = out_dir(common, &name_of(&config));
-    let mut workshop = open_workshop(&dir, config, "run", common)?.0;
+    let mut workshop = open_workshop(plan(file, quick, common)?, "run", common)?;
     let words = workshop.run.manifest().device.clone();
     loop_through(&mut workshop, "run", &words, &["random", "behaviour", "cloned", "improved"], false, common)
 }
@@ -189,11 +191,7 @@ pub fn train(what: Stage, file: Option<&Path>, common: &Common) -> Result<()> {
         common.out.as_deref().filter(|dir| dir.join("manifest.json").exists() && !common.fresh && file.is_none());
     let mut w = match existing {
         Some(dir) => reopen(dir, common)?,
-        None => {
-            let config = configure(file, false, common)?;
-            let dir = out_dir(common, &name_of(&config));
-            open_workshop(&dir, config, "train", common)?.0
-        }
+        None => open_workshop(plan(file, false, common)?, "train", common)?,
     };
     match what {
         Stage::WorldModel => {
@@ -268,46 +266,58 @@ pub fn evaluate(dir: &Path, policies: &[String], common: &Common) -> Result<()> 
     Ok(())
 }
 
-/// Configuration of `run` and `train`: the file over defaults, or defaults chosen from the dataset.
-fn configure(file: Option<&Path>, quick: bool, common: &Common) -> Result<RunConfig> {
+/// What `run` and `train` are about to do, before anything is written.
+struct Plan {
+    config: RunConfig,
+    dir: PathBuf,
+    source: Source,
+}
+
+/// The file over defaults, or defaults chosen from the dataset; and that dataset, which must be one: a path that is none
+/// must not leave a run directory behind.
+fn plan(file: Option<&Path>, quick: bool, common: &Common) -> Result<Plan> {
     let sets = common.sets();
     let mut config: RunConfig = config_file::load(file, &sets)?;
     if config.data.path.as_os_str().is_empty() {
         return Err(UsageError("no dataset; name one with --data PATH (or data.path in the run file)".into()).into());
     }
+    let dir = out_dir(common, &source::name_of(&config.data.path));
+    // A run goes on with the commit that it began with, whatever its branch has become.
+    let pinned = RunDir::read_manifest(&dir).ok().filter(|_| !common.fresh).and_then(|m| m.dataset_source);
+    let source = Source::find(&config.data.path, pinned.as_deref())?;
+    let spec = source.probe(config.data.control_rate())?;
     if file.is_none() {
-        let spec = episodes::probe(&config.data.path, config.data.control_rate())?;
         config = config_file::load_over(RunConfig::for_dataset(&spec), None, &sets)?;
     }
     if quick {
         config = config_file::load_over(config.quick(), None, &sets)?;
     }
-    Ok(config)
-}
-
-fn name_of(config: &RunConfig) -> String {
-    config.data.path.file_name().map_or_else(|| "run".to_owned(), |n| n.to_string_lossy().into_owned())
+    Ok(Plan { config, dir, source })
 }
 
 fn out_dir(common: &Common, name: &str) -> PathBuf {
     common.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(name))
 }
 
-fn begin(dir: &Path, config: &RunConfig, command: &str, common: &Common) -> Result<(RunDir, Device, String)> {
+fn begin(plan: &Plan, command: &str, common: &Common) -> Result<(RunDir, Device, String)> {
     interrupt::install(interrupt::CHECKPOINT)?;
     let (device, choice) = common.device()?.open()?;
     let words = choice.to_string();
-    let text = config_file::to_toml(config)?;
-    let run = RunDir::open(&OpenRun { dir, config_toml: &text, command, device: &words, fresh: common.fresh })?;
+    let run = RunDir::open(&OpenRun {
+        dir: &plan.dir,
+        config_toml: &config_file::to_toml(&plan.config)?,
+        command,
+        device: &words,
+        dataset_source: plan.source.pinned().as_deref(),
+        fresh: common.fresh,
+    })?;
     Ok((run, device, words))
 }
 
-fn open_workshop(dir: &Path, config: RunConfig, command: &str, common: &Common) -> Result<(Workshop, String)> {
-    // The data first: a path that is no dataset must not leave a run directory behind.
-    episodes::probe(&config.data.path, config.data.control_rate())?;
-    let (run, device, words) = begin(dir, &config, command, common)?;
-    let dataset = open_data(&config)?;
-    Ok((Workshop::new(run, config, dataset, &device, common.minutes)?, words))
+fn open_workshop(plan: Plan, command: &str, common: &Common) -> Result<Workshop> {
+    let (run, device, _) = begin(&plan, command, common)?;
+    let dataset = open_data(&plan.config, &plan.source)?;
+    Workshop::new(run, plan.config, dataset, &device, common.minutes)
 }
 
 fn reopen(dir: &Path, common: &Common) -> Result<Workshop> {
@@ -319,6 +329,7 @@ fn reopen(dir: &Path, common: &Common) -> Result<Workshop> {
         &[],
     )?;
     let (device, _) = common.device()?.open()?;
-    let dataset = open_data(&config)?;
+    let source = Source::find(&config.data.path, run.manifest().dataset_source.as_deref())?;
+    let dataset = open_data(&config, &source)?;
     Workshop::new(run, config, dataset, &device, common.minutes)
 }

@@ -11,8 +11,8 @@ use rl::Critic;
 use world_model::{Corpus, Embeddings, WorldModel};
 
 use crate::config::RunConfig;
-use crate::inspect;
 use crate::run_dir::{RunDir, write_atomic};
+use crate::source::Source;
 
 use super::training::restore_module;
 
@@ -35,14 +35,14 @@ pub struct Workshop {
 /// Reads the dataset of a configuration.
 ///
 /// # Errors
-/// As [`Dataset::open`]; a rule of rewards that makes no sense.
-pub fn open_data(config: &RunConfig) -> Result<Dataset> {
+/// As [`Source::open`]; a rule of rewards that makes no sense.
+pub fn open_data(config: &RunConfig, source: &Source) -> Result<Dataset> {
     config.data.check()?;
-    let mut dataset = inspect::open(&config.data.options())?;
+    let mut dataset = source.open(config.data.options())?;
     dataset.weight = config.data.weight;
     for with in &config.data.with {
-        let options = inspect::complete(with.options(&config.data))?;
-        dataset.join(inspect::open(&options)?, &with.joining())?;
+        let source = Source::find(&with.path, None)?;
+        dataset.join(source.open(source.complete(with.options(&config.data))?)?, &with.joining())?;
     }
     Ok(dataset)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::info::{Feature, Info};
+use crate::dataset::ALL;
 use crate::error::Error;
 use crate::holes::Holes;
 use crate::spec::{CameraFeature, DatasetSpec, VectorFeature};
@@ -61,6 +62,15 @@ pub(crate) fn default_state_keys(info: &Info) -> Vec<String> {
     }
     let keys = every_state_key(info);
     if keys.is_empty() { vec![STATE.to_owned()] } else { keys }
+}
+
+/// Columns that make up the state by the options of a reader.
+pub(crate) fn chosen_state_keys(info: &Info, state_keys: &[String]) -> Vec<String> {
+    match state_keys {
+        [] => vec!["observation.state".to_owned()],
+        [all] if all == ALL => every_state_key(info),
+        keys => keys.to_vec(),
+    }
 }
 
 /// Every numeric observation.

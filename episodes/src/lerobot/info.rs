@@ -124,6 +124,13 @@ impl Info {
         Ok(info)
     }
 
+    /// The folders that data and videos may lie in, beside the usual ones.
+    pub fn folders(&self) -> impl Iterator<Item = &str> {
+        let templates = [Some(self.data_template()), self.video_path.as_deref()];
+        let first = templates.into_iter().flatten().filter_map(|template| Some(template.split_once('/')?.0));
+        first.filter(|folder| !folder.contains('{'))
+    }
+
     /// Whether a feature is a camera recorded as video.
     pub fn is_video(&self, key: &str) -> bool {
         self.features.get(key).is_some_and(|feature| feature.dtype == "video")

@@ -12,8 +12,11 @@ mod features;
 mod images;
 pub(crate) mod info;
 pub(crate) mod listing;
+mod needs;
 mod rows;
 pub(crate) mod survey;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+
+pub use needs::Needs;

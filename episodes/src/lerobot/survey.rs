@@ -8,7 +8,7 @@ use super::collect::{Collected, Request, collect};
 use super::features::{self, Selection};
 use super::info::Info;
 use super::listing::{self, Listing};
-use crate::dataset::{ALL, ControlRate, OpenOptions, Progress, Timing};
+use crate::dataset::{ControlRate, OpenOptions, Progress, Timing};
 use crate::episode::Episode;
 use crate::error::Error;
 use crate::holes::{Holes, Why};
@@ -43,11 +43,7 @@ impl Survey {
         let info = Info::read(root)?;
         check_rate(root, &info, options.control_rate)?;
         let mut holes = Holes::default();
-        let state_keys = match options.state_keys.as_slice() {
-            [] => vec!["observation.state".to_owned()],
-            [all] if all == ALL => features::every_state_key(&info),
-            keys => keys.to_vec(),
-        };
+        let state_keys = features::chosen_state_keys(&info, &options.state_keys);
         let selection = Selection {
             state_keys: &state_keys,
             action_key: &options.action_key,

@@ -1,6 +1,7 @@
 //! Tests of the reader on small made-up datasets, sound and broken, and on real ones where they are at hand.
 
 mod broken;
+mod needs;
 mod outcomes;
 mod pictures;
 mod real;
