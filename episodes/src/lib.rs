@@ -16,6 +16,7 @@ mod hdf5;
 mod holes;
 pub mod inspect;
 pub mod lerobot;
+mod lock;
 pub mod normaliser;
 pub mod outcome;
 pub mod spec;
