@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::build::Build;
@@ -33,7 +33,7 @@ pub(super) struct Part {
 }
 
 /// The lock of the file under construction at `build`.
-pub(super) fn lock_path(build: &Path) -> std::path::PathBuf {
+pub(super) fn lock_path(build: &Path) -> PathBuf {
     build.with_extension("lock")
 }
 

@@ -43,7 +43,8 @@ pub fn ingest_images(
     let mut read = |build: &mut Build<'_>, progress: &mut dyn FnMut(FrameProgress)| {
         let slots = build.slots().to_vec();
         let positions: Vec<usize> = slots.iter().map(|slot| slot.position).collect();
-        let mut pictures = Pictures { build, slots, size, batch: Vec::new(), batch_bytes: 0, at: None, progress };
+        let mut pictures =
+            Pictures { build, slots, next: 0, size, batch: Vec::new(), batch_bytes: 0, at: None, progress };
         load(&positions, &mut |position, picture, may_change| pictures.take(position, picture, may_change))?;
         pictures.end()
     };
@@ -76,8 +77,10 @@ struct Encoded {
 /// Decodes pictures batch by batch and writes them episode by episode.
 struct Pictures<'b, 's> {
     build: &'b mut Build<'s>,
-    /// Ascending by position; those before the current episode are settled.
+    /// Ascending by position.
     slots: Vec<Slot>,
+    /// Those before are settled or being written.
+    next: usize,
     size: usize,
     batch: Vec<Encoded>,
     batch_bytes: usize,
@@ -127,7 +130,8 @@ impl Pictures<'_, '_> {
             let Some(at) = self.at.as_mut().filter(|at| at.slot.position == position) else { continue };
             match frame {
                 Ok(frame) => at.writer.write(&frame).map_err(|source| self.build.cannot_write(source))?,
-                Err(trouble) => drop(at.trouble.get_or_insert(trouble)),
+                Err(trouble) if at.trouble.is_none() => at.trouble = Some(trouble),
+                Err(_) => {}
             }
             if at.counted < at.slot.frames {
                 at.counted += 1;
@@ -139,15 +143,12 @@ impl Pictures<'_, '_> {
 
     /// Settles the current episode and goes on to the next, if there is one.
     fn next(&mut self) -> Result<bool, Error> {
-        let after = match self.at.take() {
-            None => 0,
-            Some(Current { slot, writer, trouble, counted }) => {
-                self.build.settle(slot, trouble.unwrap_or_else(|| writer.close()));
-                self.build.advance(slot.frames - counted, self.progress);
-                self.slots.partition_point(|other| other.position <= slot.position)
-            }
-        };
-        let Some(&slot) = self.slots.get(after) else { return Ok(false) };
+        if let Some(Current { slot, writer, trouble, counted }) = self.at.take() {
+            self.build.settle(slot, trouble.unwrap_or_else(|| writer.close()));
+            self.build.advance(slot.frames - counted, self.progress);
+        }
+        let Some(&slot) = self.slots.get(self.next) else { return Ok(false) };
+        self.next += 1;
         self.at = Some(Current { slot, writer: self.build.writer(slot)?, trouble: None, counted: 0 });
         Ok(true)
     }

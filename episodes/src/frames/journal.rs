@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ pub(super) struct Finished {
 }
 
 /// The journal of the file at `build`.
-pub(super) fn path(build: &Path) -> std::path::PathBuf {
+pub(super) fn path(build: &Path) -> PathBuf {
     build.with_extension("journal")
 }
 
@@ -62,8 +62,7 @@ impl Journal {
     pub(super) fn add(&mut self, part: &Finished) {
         let line = format!("{} {} {} {}\n", hex(&part.key), part.first, part.frames, hex(&part.sum));
         // A part without its line is decoded again after a kill, and that is all.
-        let _ = self.file.write_all(line.as_bytes());
-        self.is_empty = false;
+        self.is_empty &= self.file.write_all(line.as_bytes()).is_err();
     }
 }
 

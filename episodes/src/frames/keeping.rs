@@ -24,7 +24,7 @@ pub struct CacheEntry {
     pub size: usize,
     /// Number of frames.
     pub frames: usize,
-    /// Length of the file, bytes; rooms in it that nobody wrote to take no disk.
+    /// Disk that the file takes, bytes: room in it that nobody wrote to takes none.
     pub bytes: u64,
     /// When a process last opened it.
     pub last_use: SystemTime,
@@ -71,7 +71,7 @@ fn complete(path: PathBuf) -> io::Result<CacheEntry> {
         camera,
         size,
         frames,
-        bytes: about.len(),
+        bytes: taken_bytes(&about),
         last_use: about.modified()?,
         in_use,
         is_complete: true,
@@ -87,12 +87,24 @@ fn unfinished(path: PathBuf) -> io::Result<CacheEntry> {
         size: whose.as_ref().map_or(0, |whose| whose.size),
         camera: whose.map_or_else(String::new, |whose| whose.camera),
         frames: finished.iter().flatten().map(|part| part.frames).sum(),
-        bytes: about.len(),
+        bytes: taken_bytes(&about),
         last_use: about.modified()?,
         in_use: LockFile::is_taken(&lock_path(&path)),
         is_complete: false,
         path,
     })
+}
+
+#[cfg(unix)]
+fn taken_bytes(about: &fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    // The system's unit here, whatever the blocks of the disk are.
+    about.len().min(512 * about.blocks())
+}
+
+#[cfg(not(unix))]
+fn taken_bytes(about: &fs::Metadata) -> u64 {
+    about.len()
 }
 
 /// Removes one file of the cache, unless a process has it open; says whether it is gone.

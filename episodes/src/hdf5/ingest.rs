@@ -1,6 +1,6 @@
 //! The pictures of a survey: into the frame cache at model resolution, or handed over at the recorded size.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -90,7 +90,7 @@ impl Survey {
 
     /// The episodes, each with a hash of where its pictures come from.
     fn episodes(&self, camera: usize) -> Vec<EpisodePictures> {
-        let file = |path: &std::path::PathBuf| {
+        let file = |path: &PathBuf| {
             let canonical = path.canonicalize().unwrap_or_else(|_| path.clone());
             format!("{} {}", canonical.display(), stamp(path))
         };
