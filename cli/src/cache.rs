@@ -40,6 +40,8 @@ struct Row {
     /// Seconds since 1970.
     last_use_unix_s: u64,
     in_use: bool,
+    /// False for what a killed process left, with which the next one goes on, and for what is being decoded now.
+    is_complete: bool,
 }
 
 impl From<&CacheEntry> for Row {
@@ -52,6 +54,7 @@ impl From<&CacheEntry> for Row {
             bytes: entry.bytes,
             last_use_unix_s: entry.last_use.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs()),
             in_use: entry.in_use,
+            is_complete: entry.is_complete,
         }
     }
 }
@@ -166,7 +169,11 @@ impl fmt::Display for Account {
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
-        let used = if self.in_use { "in use".to_owned() } else { ago(now.saturating_sub(self.last_use_unix_s)) };
+        let used = match (self.in_use, self.is_complete) {
+            (true, _) => "in use".to_owned(),
+            (false, true) => ago(now.saturating_sub(self.last_use_unix_s)),
+            (false, false) => "unfinished".to_owned(),
+        };
         let (bytes, camera) =
             (size(Some(self.bytes as f64 / 1e6)), if self.camera.is_empty() { "?" } else { &self.camera });
         let frames = format!("{} frames of {r}x{r}", self.frames, r = self.resolution);

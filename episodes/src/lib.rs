@@ -17,6 +17,7 @@ mod hdf5;
 mod holes;
 pub mod inspect;
 pub mod lerobot;
+mod lock;
 pub mod normaliser;
 pub mod originals;
 pub mod outcome;

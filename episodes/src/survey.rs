@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::dataset::{OpenOptions, Progress, Timing};
 use crate::episode::Episode;
 use crate::error::Error;
-use crate::frames::{FrameStore, decode_picture};
+use crate::frames::{FrameProgress, FrameStore, decode_picture};
 use crate::holes::{Holes, Why};
 use crate::outcome::Labels;
 use crate::spec::DatasetSpec;
@@ -153,7 +153,15 @@ impl Survey {
         let mut unseen = Unseen::new();
         for (number, camera) in self.spec().cameras.iter().enumerate() {
             let what = format!("camera {}", camera.key);
-            let mut report = |done, total| progress(Progress { done, total, unit: "frames", what: what.clone() });
+            let mut report = |step| {
+                progress(match step {
+                    FrameProgress::At { done, total } => Progress { done, total, unit: "frames", what: what.clone() },
+                    FrameProgress::Waiting { total } => {
+                        let what = format!("{what}: waiting for another process that decodes it");
+                        Progress { done: 0, total, unit: "frames", what }
+                    }
+                });
+            };
             let (store, failed) = match self {
                 Survey::LeRobot(survey) => survey.cameras(cache_dir).ingest(number, &mut report)?,
                 Survey::Hdf5(survey) => survey.ingest(number, cache_dir, &mut report)?,

@@ -17,6 +17,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
+use crate::lock::LockFile;
 use crate::{DatasetSpec, Episode, Error, RecordedEpisode};
 use columns::Columns;
 use existing::Existing;
@@ -46,6 +47,8 @@ pub struct LeRobotWriter {
     rows: Vec<EpisodeRow>,
     frames: usize,
     finished: bool,
+    /// Keeps others from adding to the same dataset; given up last, when everything has moved in.
+    _alone: Option<LockFile>,
 }
 
 impl LeRobotWriter {
@@ -72,10 +75,11 @@ impl LeRobotWriter {
     /// Starts episodes that will be added to the LeRobot v3.0 dataset at `dir`; its files with data stay as they are.
     ///
     /// # Errors
-    /// [`Error::NotADataset`] and [`Error::BadFile`] if there is no such dataset, it is damaged, or its features, shapes
-    /// or rate are not those of `spec`; [`Error::Io`] if the disk refuses.
+    /// [`Error::NotADataset`] and [`Error::BadFile`] if there is no such dataset, it is damaged, its features, shapes or
+    /// rate are not those of `spec`, or another process is adding to it; [`Error::Io`] if the disk refuses.
     pub fn append(dir: impl AsRef<Path>, spec: &DatasetSpec) -> Result<Self, Error> {
         let final_dir = dir.as_ref();
+        let alone = existing::claim(final_dir)?;
         let existing = Existing::read(final_dir)?;
         let columns = Columns::new(spec, existing.has_intervention());
         existing.refuse_unless_same(spec, &columns)?;
@@ -85,6 +89,7 @@ impl LeRobotWriter {
         writer.frames = existing.frames;
         writer.tasks.clone_from(&existing.tasks);
         writer.existing = Some(existing);
+        writer._alone = alone;
         Ok(writer)
     }
 
@@ -118,6 +123,7 @@ impl LeRobotWriter {
             rows: Vec::new(),
             frames: 0,
             finished: false,
+            _alone: None,
         })
     }
 

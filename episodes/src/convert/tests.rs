@@ -297,3 +297,78 @@ fn a_conversion_that_is_stopped_leaves_nothing_behind() -> Outcome {
     }
     Ok(())
 }
+
+/// The step with which the frames of the only camera begin: how many are there, and how many are wanted.
+fn frames_at_first(path: &Path) -> Result<(usize, usize), Error> {
+    let mut first = None;
+    Dataset::open(&options(path), &mut |step| {
+        if step.unit == "frames" {
+            first.get_or_insert((step.done, step.total));
+        }
+    })?;
+    Ok(first.unwrap_or_default())
+}
+
+#[test]
+fn only_appended_episodes_are_decoded() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let path = |name: &str| dir.path().join(name);
+    write(&path("first"), &spec(), &[recorded(0, 5, "push", true)])?;
+    write(&path("second"), &spec(), &[recorded(40, 3, "pull", false), recorded(90, 4, "lift", true)])?;
+    assert_eq!(frames_at_first(&path("first"))?, (0, 5));
+    run(&path("second"), &path("first"), true)?;
+    assert_eq!(frames_at_first(&path("first"))?, (5, 12));
+    assert_eq!(frames_at_first(&path("first"))?, (12, 12));
+    let fewer = OpenOptions { max_episodes: Some(2), ..options(&path("first")) };
+    assert_eq!(Dataset::open(&fewer, &mut |_| {})?.frames[0].len(), 8);
+    let fresh = OpenOptions { cache_dir: path("other frames"), ..options(&path("first")) };
+    assert_same(&open(&path("first"))?, &Dataset::open(&fresh, &mut |_| {})?);
+    Ok(())
+}
+
+#[test]
+fn two_cannot_append_at_once_and_a_killed_one_is_no_trap() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let path = |name: &str| dir.path().join(name);
+    write(&path("first"), &spec(), &[recorded(0, 5, "push", true)])?;
+    write(&path("second"), &spec(), &[recorded(40, 3, "pull", false)])?;
+    let before = files(&path("first"))?;
+    let mut first = LeRobotWriter::append(path("first"), &spec())?;
+    first.push(&recorded(60, 2, "push", true))?;
+    let error = run(&path("second"), &path("first"), true).expect_err("somebody else appends").to_string();
+    let words = "first: another process is adding episodes to it; expected one at a time: run the same command again";
+    assert!(error.contains(words), "{error}");
+    drop(first);
+    assert_eq!(files(&path("first"))?, before, "no lock is left");
+
+    // Killed after so many files had moved in: what is left is read, and added to.
+    run(&path("second"), &path("first"), true)?;
+    let order = [
+        "data/chunk-000/file-001.parquet",
+        "meta/tasks.parquet",
+        "meta/episodes/chunk-000/file-001.parquet",
+        "meta/stats.json",
+        "meta/info.json",
+    ];
+    let moved: Vec<(&str, Vec<u8>)> = order
+        .into_iter()
+        .map(|name| Ok((name, std::fs::read(path("first").join(name))?)))
+        .collect::<std::io::Result<_>>()?;
+    for kept in 0..=order.len() {
+        let killed = path(&format!("killed after {kept}"));
+        write(&killed, &spec(), &[recorded(0, 5, "push", true)])?;
+        std::fs::write(killed.join("meta/.append.lock"), "")?;
+        for (name, content) in &moved[..kept] {
+            std::fs::write(killed.join(name), content)?;
+        }
+        run(&path("second"), &killed, true)?;
+        let dataset = open(&killed)?;
+        let lengths: Vec<usize> = dataset.episodes.iter().map(|episode| episode.len).collect();
+        assert_eq!(lengths, if kept < 3 { vec![5, 3] } else { vec![5, 3, 3] }, "killed after {kept} files");
+        // Data that no list names stay where they are, and are named.
+        let unlisted = usize::from((1..3).contains(&kept));
+        assert_eq!(dataset.skipped.len(), unlisted, "{:?}", dataset.skipped);
+        assert!(!killed.join("meta/.append.lock").exists());
+    }
+    Ok(())
+}

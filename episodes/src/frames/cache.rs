@@ -1,44 +1,131 @@
-//! The cache file of one camera: frames from byte 0, then a JSON header, its length and a magic word.
+//! One file of the cache: frames from byte 0, then a table of the parts in it, a JSON header, its length and a magic word.
 //!
-//! A file is built under a temporary name in the same directory and renamed when complete, so a final name always
-//! holds a complete file: killed processes leave only temporary files, and of two processes that build the same
-//! file the last to finish wins with equal content. Whoever has a file open holds a shared lock on it, which goes with
-//! the process; [`super::evict`] removes only what it can lock alone. Opening a file makes its modification time now.
+//! A part is one episode seen by one camera. Its key is a hash of everything its frames depend on, so a part is
+//! decoded once, whatever the files that ever hold it. A file is built under another name ([`super::build`]) and renamed
+//! when complete, so a final name always holds a complete file. Whoever has a file open holds a shared lock on it, which
+//! goes with the process; [`super::evict`] removes only what it can lock alone. Using a file makes its modification
+//! time now.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
 
-use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
-use super::{FrameStore, SegmentFailure, frame_bytes};
+use super::{Place, canonical, frame_bytes};
 use crate::error::Error;
 
-/// Part of every key: another number means that old files are not looked at.
-const FORMAT_VERSION: u32 = 1;
+/// Part of every file name: another number means that old files are not looked at.
+const FORMAT_VERSION: u32 = 2;
 const MAGIC: &[u8; 8] = b"frames\r\n";
 /// Length of the header and the magic word.
 const FOOTER_BYTES: u64 = 16;
-/// Temporary files untouched for this long belong to nobody.
-const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
+/// A part in the table: its key, the first of its frames in the file, their number.
+const ENTRY_BYTES: usize = 32;
+/// No header is longer: a broken length must not exhaust the memory.
+const MAX_HEADER_BYTES: u64 = 256 << 20;
 
 static TEMPORARY_FILES: AtomicU32 = AtomicU32::new(0);
+
+/// Half of a BLAKE3 hash: of what frames depend on, or of the frames.
+pub(super) type Hash = [u8; 16];
+
+/// Hash of everything that the frames of one part depend on.
+pub(super) struct KeyHasher(blake3::Hasher);
+
+impl KeyHasher {
+    pub(super) fn new(kind: &str) -> KeyHasher {
+        let mut key = KeyHasher(blake3::Hasher::new());
+        key.add(kind.as_bytes());
+        key
+    }
+
+    /// Adds a piece; pieces are kept apart by their length.
+    pub(super) fn add(&mut self, piece: &[u8]) {
+        self.0.update(&(piece.len() as u64).to_le_bytes());
+        self.0.update(piece);
+    }
+
+    pub(super) fn finish(self) -> Hash {
+        half(&self.0)
+    }
+}
+
+/// The first half of a finished hash.
+pub(super) fn half(hasher: &blake3::Hasher) -> Hash {
+    let mut half = Hash::default();
+    hasher.finalize_xof().fill(&mut half);
+    half
+}
+
+pub(super) fn hex(hash: &Hash) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whose frames: one camera of one dataset at one size. Files of a scope are looked at together, and one process at a
+/// time adds to it.
+pub(super) struct Scope<'a> {
+    pub(super) dir: &'a Path,
+    pub(super) dataset: PathBuf,
+    pub(super) camera: &'a str,
+    /// Height and width, pixels.
+    pub(super) size: usize,
+    name: String,
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn new(place: Place<'a>, camera: &'a str, size: usize) -> Scope<'a> {
+        let dataset = canonical(place.dataset);
+        let mut key = KeyHasher::new(&format!("{FORMAT_VERSION} {size}"));
+        key.add(camera.as_bytes());
+        key.add(dataset.as_os_str().as_encoded_bytes());
+        Scope { dir: place.cache_dir, dataset, camera, size, name: hex(&key.finish()) }
+    }
+
+    /// The file under construction.
+    pub(super) fn build_path(&self) -> PathBuf {
+        self.dir.join(format!("{}.build", self.name))
+    }
+
+    /// The same where there are no locks: a name of its own.
+    pub(super) fn temporary_path(&self) -> PathBuf {
+        let number = TEMPORARY_FILES.fetch_add(1, Ordering::Relaxed);
+        self.dir.join(format!("{}.{}-{number}.tmp", self.name, std::process::id()))
+    }
+
+    /// All its complete files, the largest first, each with a shared lock.
+    pub(super) fn files(&self) -> Vec<CacheFile> {
+        let prefix = format!("{}.", self.name);
+        let is_ours = |path: &PathBuf| {
+            let name = path.file_name().and_then(OsStr::to_str);
+            name.is_some_and(|name| name.starts_with(&prefix) && name.ends_with(".frames"))
+        };
+        let paths = fs::read_dir(self.dir).into_iter().flatten().flatten().map(|entry| entry.path()).filter(is_ours);
+        let mut files: Vec<CacheFile> = paths.filter_map(|path| CacheFile::open(path, self)).collect();
+        files.sort_by(|a, b| (b.frames, &a.path).cmp(&(a.frames, &b.path)));
+        files
+    }
+}
 
 /// What a cache file says about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Header {
     pub(super) camera: String,
+    /// Frames the file has room for.
     pub(super) frames: usize,
     /// Height and width, pixels.
     pub(super) size: usize,
-    pub(super) sources: Vec<String>,
-    pub(super) failures: Vec<SegmentFailure>,
-    /// Where the dataset lay when its frames were decoded; no part of what the frames depend on.
+    /// Where the dataset lay when its frames were decoded.
     #[serde(default)]
     pub(super) dataset: Option<String>,
+    /// Entries in the table; files of format 1 have none.
+    #[serde(default)]
+    parts: usize,
+    /// Positions in the table of parts that cannot be read, and why; the file holds nothing of them.
+    #[serde(default)]
+    unreadable: Vec<(usize, String)>,
 }
 
 impl Header {
@@ -50,153 +137,130 @@ impl Header {
         file.read_exact(&mut footer).ok()?;
         let (header_bytes, magic) = footer.split_first_chunk::<8>()?;
         let header_bytes = u64::from_le_bytes(*header_bytes);
-        let pixel_bytes = len_bytes.checked_sub(FOOTER_BYTES)?.checked_sub(header_bytes)?;
-        if magic != MAGIC {
+        let before = len_bytes.checked_sub(FOOTER_BYTES)?.checked_sub(header_bytes)?;
+        if magic != MAGIC || header_bytes > MAX_HEADER_BYTES {
             return None;
         }
         let mut json = Vec::new();
-        file.seek(SeekFrom::Start(pixel_bytes)).ok()?;
+        file.seek(SeekFrom::Start(before)).ok()?;
         file.take(header_bytes).read_to_end(&mut json).ok()?;
         let header: Header = serde_json::from_slice(&json).ok()?;
-        let promised = header.size.checked_mul(header.size)?.checked_mul(3)?.checked_mul(header.frames)?;
-        (promised as u64 == pixel_bytes).then_some(header)
+        let pixels = header.size.checked_mul(header.size)?.checked_mul(3)?.checked_mul(header.frames)?;
+        let promised = header.parts.checked_mul(ENTRY_BYTES)?.checked_add(pixels)?;
+        (promised as u64 == before).then_some(header)
+    }
+
+    fn read_table(&self, file: &mut File) -> Option<Vec<Placed>> {
+        file.seek(SeekFrom::Start((frame_bytes(self.size) * self.frames) as u64)).ok()?;
+        let mut table = vec![0; self.parts * ENTRY_BYTES];
+        file.read_exact(&mut table).ok()?;
+        let entry = |bytes: &[u8]| -> Option<Placed> {
+            let (key, numbers) = bytes.split_first_chunk::<16>()?;
+            let (first, frames) = numbers.split_first_chunk::<8>()?;
+            let first = usize::try_from(u64::from_le_bytes(*first)).ok()?;
+            let frames = usize::try_from(u64::from_le_bytes(frames.try_into().ok()?)).ok()?;
+            Some(Placed { key: *key, frames, at: Ok(first) })
+        };
+        let mut parts: Vec<Placed> = table.chunks_exact(ENTRY_BYTES).map(entry).collect::<Option<_>>()?;
+        for (part, why) in &self.unreadable {
+            parts.get_mut(*part)?.at = Err(why.clone());
+        }
+        let fits = |part: &Placed| match part.at {
+            Ok(first) => first.checked_add(part.frames).is_some_and(|end| end <= self.frames),
+            Err(_) => true,
+        };
+        parts.iter().all(fits).then_some(parts)
     }
 }
 
-/// Hash of everything the frames depend on; it becomes the file name.
-pub(super) struct KeyHasher(blake3::Hasher);
-
-impl KeyHasher {
-    pub(super) fn new(kind: &str, camera_key: &str, size: usize) -> KeyHasher {
-        let mut key = KeyHasher(blake3::Hasher::new());
-        key.add(format!("{FORMAT_VERSION} {kind} {size}").as_bytes());
-        key.add(camera_key.as_bytes());
-        key
-    }
-
-    /// Adds one part; parts are kept apart by their length.
-    pub(super) fn add(&mut self, part: &[u8]) {
-        self.0.update(&(part.len() as u64).to_le_bytes());
-        self.0.update(part);
-    }
-
-    pub(super) fn finish(self) -> String {
-        self.0.finalize().to_hex().to_string()
-    }
+/// One part in a cache file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Placed {
+    pub(super) key: Hash,
+    pub(super) frames: usize,
+    /// The first of its frames in the file, or why it cannot be read.
+    pub(super) at: Result<usize, String>,
 }
 
-/// The place of one cache file.
+/// A complete file, open and in use.
 pub(super) struct CacheFile {
-    dir: PathBuf,
-    key: String,
+    pub(super) path: PathBuf,
+    /// Holds the shared lock that keeps the file from being evicted.
+    pub(super) file: File,
+    /// Frames the file has room for.
+    pub(super) frames: usize,
+    pub(super) parts: Vec<Placed>,
 }
 
 impl CacheFile {
-    pub(super) fn new(dir: &Path, key: &str) -> CacheFile {
-        CacheFile { dir: dir.to_path_buf(), key: key.to_owned() }
-    }
-
-    fn final_path(&self) -> PathBuf {
-        self.dir.join(format!("{}.frames", self.key))
-    }
-
-    /// Opens the file when it exists and is what `expected` describes (failures apart); `None` means rebuild.
-    pub(super) fn open(&self, expected: &Header) -> Option<(FrameStore, Vec<SegmentFailure>)> {
-        let mut file = File::open(self.final_path()).ok()?;
+    /// Opens a file of a scope; `None` where it is gone, damaged, or another's.
+    fn open(path: PathBuf, scope: &Scope<'_>) -> Option<CacheFile> {
+        let mut file = File::open(&path).ok()?;
         // Whoever looks whether the file is in use, or evicts it, holds it alone for a moment: this waits so long. An
         // evicted file stays whole for whoever has it open. Some network file systems have no locks: then without.
         let _ = file.lock_shared();
-        let found = Header::read(&mut file)?;
-        let same = Header { failures: found.failures.clone(), dataset: found.dataset.clone(), ..expected.clone() };
-        if found != same {
+        let header = Header::read(&mut file)?;
+        if (header.camera.as_str(), header.size) != (scope.camera, scope.size) {
             return None;
         }
-        // The time of the last use; where it cannot be set, the cache works all the same.
-        let _ = file.set_modified(SystemTime::now());
-        let store = FrameStore { map: map(&file).ok()?, frames: found.frames, size: found.size, _in_use: file };
-        Some((store, found.failures))
+        let parts = header.read_table(&mut file)?;
+        Some(CacheFile { path, file, frames: header.frames, parts })
     }
 
-    /// Starts a new file with black frames under a temporary name.
-    pub(super) fn create(&self, header: &Header) -> Result<Building<'_>, Error> {
-        fs::create_dir_all(&self.dir).map_err(|source| Error::Io {
-            doing: "cannot create the cache directory",
-            source,
-            path: self.dir.clone(),
-        })?;
-        self.remove_abandoned();
-        let number = TEMPORARY_FILES.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}.{}-{number}.tmp", self.key, std::process::id());
-        let building = Building { cache: self, temporary: self.dir.join(name), is_finished: false };
-        File::create(&building.temporary)
-            .and_then(|file| file.set_len((frame_bytes(header.size) * header.frames) as u64))
-            .map_err(|source| building.cannot_write(source))?;
-        Ok(building)
-    }
-
-    /// Removes what killed processes left behind, as far as that is possible.
-    fn remove_abandoned(&self) {
-        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let is_temporary = Path::new(&entry.file_name()).extension().is_some_and(|e| e == "tmp");
-            let modified = entry.metadata().and_then(|meta| meta.modified());
-            let is_old = modified.is_ok_and(|t| t.elapsed().is_ok_and(|age| age > ABANDONED_AFTER));
-            if is_temporary && is_old {
-                let _ = fs::remove_file(entry.path());
-            }
+    /// Completes the file at `unfinished`, which has room for so many frames, gives it its final name and opens it.
+    pub(super) fn complete(
+        scope: &Scope<'_>,
+        unfinished: &Path,
+        frames: usize,
+        parts: &[Placed],
+    ) -> Result<CacheFile, Error> {
+        let unreadable =
+            parts.iter().enumerate().filter_map(|(i, part)| Some((i, part.at.as_ref().err()?.clone()))).collect();
+        let header = Header {
+            camera: scope.camera.to_owned(),
+            frames,
+            size: scope.size,
+            dataset: Some(scope.dataset.display().to_string()),
+            parts: parts.len(),
+            unreadable,
+        };
+        let mut tail = Vec::with_capacity(parts.len() * ENTRY_BYTES);
+        for part in parts {
+            tail.extend_from_slice(&part.key);
+            tail.extend_from_slice(&(part.at.as_ref().map_or(0, |&first| first) as u64).to_le_bytes());
+            tail.extend_from_slice(&(part.frames as u64).to_le_bytes());
         }
-    }
-}
-
-/// A cache file under construction; dropped without [`Building::finish`], it is removed.
-pub(super) struct Building<'a> {
-    cache: &'a CacheFile,
-    temporary: PathBuf,
-    is_finished: bool,
-}
-
-impl Building<'_> {
-    pub(super) fn path(&self) -> &Path {
-        &self.temporary
-    }
-
-    pub(super) fn cannot_write(&self, source: io::Error) -> Error {
-        Error::Io { doing: "cannot write the frame cache", source, path: self.temporary.clone() }
-    }
-
-    /// Completes the file, gives it its final name and opens it.
-    pub(super) fn finish(mut self, header: Header) -> Result<FrameStore, Error> {
+        let cannot_write =
+            |source| Error::Io { doing: "cannot write the frame cache", source, path: unfinished.to_path_buf() };
+        let json = serde_json::to_vec(&header).map_err(|err| cannot_write(err.into()))?;
+        tail.extend_from_slice(&json);
+        let content = half(blake3::Hasher::new().update(&tail));
+        tail.extend_from_slice(&(json.len() as u64).to_le_bytes());
+        tail.extend_from_slice(MAGIC);
         let written = || -> io::Result<()> {
-            let json = serde_json::to_vec(&header)?;
-            let mut file = open_at(&self.temporary, frame_bytes(header.size) * header.frames)?;
-            file.write_all(&json)?;
-            file.write_all(&(json.len() as u64).to_le_bytes())?;
-            file.write_all(MAGIC)?;
+            let pixels = frame_bytes(scope.size) * frames;
+            let mut file = open_at(unfinished, pixels)?;
+            file.set_len(pixels as u64)?;
+            file.write_all(&tail)?;
             file.sync_data()
         };
-        written().map_err(|source| self.cannot_write(source))?;
-        let path = self.cache.final_path();
-        match fs::rename(&self.temporary, &path) {
-            Ok(()) => self.is_finished = true,
+        written().map_err(cannot_write)?;
+        let path = scope.dir.join(format!("{}.{}.frames", scope.name, hex(&content)));
+        if let Err(source) = fs::rename(unfinished, &path) {
             // Some systems do not replace a file that another process has mapped; that file is as good as ours.
-            Err(source) => {
-                if self.cache.open(&header).is_none() {
-                    return Err(Error::Io { doing: "cannot write the frame cache", source, path });
+            return match CacheFile::open(path.clone(), scope).filter(|there| there.parts == parts) {
+                Some(there) => {
+                    let _ = fs::remove_file(unfinished);
+                    Ok(there)
                 }
-            }
+                None => Err(Error::Io { doing: "cannot write the frame cache", source, path }),
+            };
         }
-        self.cache.open(&header).map(|(store, _)| store).ok_or_else(|| Error::Io {
-            doing: "cannot map the frame cache",
+        CacheFile::open(path.clone(), scope).ok_or_else(|| Error::Io {
+            doing: "cannot open the frame cache",
             source: io::Error::other("the file was changed while it was opened"),
             path,
         })
-    }
-}
-
-impl Drop for Building<'_> {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            let _ = fs::remove_file(&self.temporary);
-        }
     }
 }
 
@@ -205,11 +269,4 @@ pub(super) fn open_at(path: &Path, offset_bytes: usize) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).open(path)?;
     file.seek(SeekFrom::Start(offset_bytes as u64))?;
     Ok(file)
-}
-
-#[expect(unsafe_code, reason = "reading 10^4 frames per second at random needs a mapping, which is unsafe to create")]
-fn map(file: &File) -> io::Result<Mmap> {
-    // SAFETY: files under a final name are complete and never written again; they are only replaced by renaming,
-    // which leaves the mapped file as it is. Whoever truncates a cache file by hand while it is in use gets SIGBUS.
-    unsafe { Mmap::map(file) }
 }

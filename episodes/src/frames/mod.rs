@@ -1,106 +1,66 @@
-//! Camera frames at model resolution: decoded once, then read from a memory-mapped cache file.
+//! Camera frames at model resolution: decoded once, then read from memory-mapped cache files.
 //!
-//! [`ingest_videos`], [`ingest_images`] and [`ingest_pixels`] answer from the cache when nothing changed (a matter of milliseconds)
-//! and otherwise decode everything once, in parallel over episodes. Training never decodes.
+//! [`ingest_videos`], [`ingest_images`] and [`ingest_pixels`] answer from the cache when nothing changed (a matter of
+//! milliseconds) and otherwise decode what no file of the cache holds, episode by episode and in parallel. Training never
+//! decodes. What is decoded goes into one new file; files that are there stay as they are, so adding episodes costs
+//! those episodes. A process that is killed costs the episodes it was at, and of two that want the same one waits.
 
+mod build;
 mod cache;
+mod gather;
 mod images;
+mod journal;
 mod keeping;
 mod pixels;
+mod store;
+mod videos;
 
-use std::io::{self, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::{fs, thread};
 
-use cache::{CacheFile, Header, KeyHasher};
 pub(crate) use images::decode_picture;
 pub use images::ingest_images;
 pub use keeping::{CacheEntry, cache_entries, evict};
-use memmap2::Mmap;
 pub use pixels::ingest_pixels;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-
-use crate::error::Error;
-use crate::video::{DecodeError, Video, ffmpeg_is_there, match_times, resize_rgb, was_missing};
-
-/// All frames of one camera, `[N, size, size, 3]` RGB, memory-mapped.
-#[derive(Debug)]
-pub struct FrameStore {
-    map: Mmap,
-    frames: usize,
-    size: usize,
-    /// Holds the shared lock that keeps the file from being evicted.
-    _in_use: fs::File,
-}
+pub use store::FrameStore;
+pub use videos::{Segment, VideoJob, ingest_videos};
 
 /// Where frames are kept, and whose they are.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// The cache.
     pub cache_dir: &'a Path,
-    /// The dataset that the cache file will name as its own.
+    /// The dataset that the cache files will name as their own.
     pub dataset: &'a Path,
 }
 
-impl Place<'_> {
-    fn dataset(&self) -> Option<String> {
-        Some(canonical(self.dataset).display().to_string())
-    }
+/// How far the frames of one camera have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameProgress {
+    /// So many frames are there.
+    At {
+        /// Those that are there.
+        done: usize,
+        /// All.
+        total: usize,
+    },
+    /// Another process decodes frames of the same camera; this one waits for it, and takes over should it die.
+    Waiting {
+        /// All.
+        total: usize,
+    },
 }
 
-impl FrameStore {
-    /// Frame `i` as RGB `[size, size, 3]`.
-    ///
-    /// # Panics
-    /// When `i` is not below [`FrameStore::len`].
-    pub fn frame(&self, i: usize) -> &[u8] {
-        assert!(i < self.frames, "frame {i} of {}", self.frames);
-        let bytes = frame_bytes(self.size);
-        &self.map[i * bytes..(i + 1) * bytes]
-    }
-
-    /// Number of frames.
-    pub fn len(&self) -> usize {
-        self.frames
-    }
-
-    /// Whether there is no frame at all.
-    pub fn is_empty(&self) -> bool {
-        self.frames == 0
-    }
-
-    /// Height and width of a frame, pixels.
-    pub fn size(&self) -> usize {
-        self.size
-    }
-}
-
-fn frame_bytes(size: usize) -> usize {
-    size * size * 3
-}
-
-/// The part of a video file that belongs to one episode.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Segment {
+/// One episode of a camera whose pictures somebody else reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpisodePictures {
     /// `episode_index` in the dataset.
     pub episode: usize,
-    /// Presentation time of the episode's first frame, seconds from the start of the file.
-    pub from_s: f64,
-    /// Number of frames.
+    /// Number of pictures.
     pub len: usize,
-}
-
-/// One video file and the episodes in it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct VideoJob {
-    /// The mp4 file.
-    pub path: PathBuf,
-    /// Frames per second of the episodes.
-    pub fps: f64,
-    /// The episodes, in any order.
-    pub segments: Vec<Segment>,
+    /// Stands for their content (a hash of where they come from): the same key, the same pictures.
+    pub key: String,
 }
 
 /// An episode whose frames could not all be read; its frames in the store are black.
@@ -112,53 +72,8 @@ pub struct SegmentFailure {
     pub why: String,
 }
 
-/// Frames of one camera that is recorded as video, `size` x `size` pixels, in the order of `jobs` and their segments.
-///
-/// `progress` is called with frames done and frames in all, from the calling thread. Segments that cannot be read
-/// completely (file missing or cut off, undecodable, shorter than the episode) are black and listed.
-///
-/// # Errors
-/// [`Error::Io`] when the cache cannot be written; nothing half-written is then left under a final name.
-pub fn ingest_videos(
-    camera_key: &str,
-    jobs: &[VideoJob],
-    size: usize,
-    place: Place<'_>,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<(FrameStore, Vec<SegmentFailure>), Error> {
-    let total: usize = jobs.iter().flat_map(|job| &job.segments).map(|segment| segment.len).sum();
-    let header = Header {
-        camera: camera_key.to_owned(),
-        frames: total,
-        size,
-        sources: jobs.iter().map(|job| canonical(&job.path).display().to_string()).collect(),
-        failures: Vec::new(),
-        dataset: place.dataset(),
-    };
-    let cache = CacheFile::new(place.cache_dir, &videos_key(camera_key, jobs, size));
-    // What was black only for want of an ffmpeg is decoded once there is one.
-    let could_be_better =
-        |failures: &[SegmentFailure]| failures.iter().any(|f| was_missing(&f.why)) && ffmpeg_is_there();
-    if let Some((store, failures)) = cache.open(&header).filter(|(_, failures)| !could_be_better(failures)) {
-        progress(total, total);
-        return Ok((store, failures));
-    }
-    let building = cache.create(&header)?;
-    let output = building.path();
-    let (done_sender, done_receiver) = mpsc::channel();
-    let failures = thread::scope(|scope| {
-        let worker = scope.spawn(move || decode_jobs(jobs, size, output, &done_sender));
-        let mut done = 0;
-        progress(0, total);
-        for frames in done_receiver {
-            done += frames;
-            progress(done, total);
-        }
-        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-    .map_err(|source| building.cannot_write(source))?;
-    let store = building.finish(Header { failures: failures.clone(), ..header })?;
-    Ok((store, failures))
+fn frame_bytes(size: usize) -> usize {
+    size * size * 3
 }
 
 /// One name per file, however it was written; as it was written where there is no such file.
@@ -166,111 +81,13 @@ fn canonical(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-fn videos_key(camera_key: &str, jobs: &[VideoJob], size: usize) -> String {
-    let mut key = KeyHasher::new("videos", camera_key, size);
-    for job in jobs {
-        key.add(canonical(&job.path).as_os_str().as_encoded_bytes());
-        let stamp = fs::metadata(&job.path).ok().map(|meta| {
-            let since_epoch = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-            (meta.len(), since_epoch.map_or(0, |t| t.as_nanos()))
-        });
-        key.add(format!("{stamp:?} {:?}", job.fps).as_bytes());
-        for segment in &job.segments {
-            key.add(format!("{} {:?} {}", segment.episode, segment.from_s, segment.len).as_bytes());
-        }
-    }
-    key.finish()
-}
-
-/// Decodes all segments into the file at `output`, sending the number of finished frames now and then.
-fn decode_jobs(
-    jobs: &[VideoJob],
-    size: usize,
-    output: &Path,
-    done: &mpsc::Sender<usize>,
-) -> io::Result<Vec<SegmentFailure>> {
-    let mut first_frame = 0;
-    let firsts: Vec<Vec<usize>> = jobs
-        .iter()
-        .map(|job| {
-            let next = |segment: &Segment| {
-                first_frame += segment.len;
-                first_frame - segment.len
-            };
-            job.segments.iter().map(next).collect()
-        })
-        .collect();
-    let reasons: Vec<Vec<Option<SegmentFailure>>> = jobs
-        .par_iter()
-        .zip(&firsts)
-        .map(|(job, firsts)| {
-            let video = Video::open(&job.path);
-            job.segments
-                .par_iter()
-                .zip(firsts)
-                .map(|(segment, &first)| {
-                    let writer = SegmentWriter { output, first, size, done };
-                    let why = match &video {
-                        Ok(video) => writer.write(video, segment, job.fps)?,
-                        Err(why) => writer.skip(segment.len, why.clone()),
-                    };
-                    Ok(why.map(|why| SegmentFailure { episode: segment.episode, why }))
-                })
-                .collect()
-        })
-        .collect::<io::Result<_>>()?;
-    Ok(reasons.into_iter().flatten().flatten().collect())
-}
-
-/// Writes the frames of one segment to their place in the cache file. Every segment has its own file handle, and
-/// plain writes rather than a mapping: a full disk is then an error and not a killed process.
-struct SegmentWriter<'a> {
-    output: &'a Path,
-    first: usize,
-    size: usize,
-    done: &'a mpsc::Sender<usize>,
-}
-
-impl SegmentWriter<'_> {
-    /// Returns why the segment is left black, if it is.
-    fn write(&self, video: &Video, segment: &Segment, fps: f64) -> io::Result<Option<String>> {
-        let wanted = match match_times(video.times_s(), segment.from_s, fps, segment.len) {
-            Ok(wanted) => wanted,
-            Err(why) => return Ok(self.skip(segment.len, why)),
-        };
-        let mut file = cache::open_at(self.output, self.first * frame_bytes(self.size))?;
-        let mut resized = vec![0; frame_bytes(self.size)];
-        let mut written = 0;
-        let decoded = video.decode(&wanted, &mut |rgb, width, height| {
-            resize_rgb(rgb, width, height, self.size, &mut resized);
-            file.write_all(&resized)?;
-            written += 1;
-            self.count(1);
-            Ok(())
-        });
-        match decoded {
-            Ok(()) => Ok(None),
-            Err(DecodeError::Output(e)) => Err(e),
-            Err(DecodeError::Video(why)) => {
-                let mut file = cache::open_at(self.output, self.first * frame_bytes(self.size))?;
-                resized.fill(0);
-                for _ in 0..written {
-                    file.write_all(&resized)?;
-                }
-                Ok(self.skip(segment.len - written, why))
-            }
-        }
-    }
-
-    fn skip(&self, frames: usize, why: String) -> Option<String> {
-        self.count(frames);
-        Some(why)
-    }
-
-    fn count(&self, frames: usize) {
-        // Only progress depends on the receiver; it is gone when its thread is unwinding.
-        let _ = self.done.send(frames);
-    }
+/// What changes when a file does, hashed into keys: its length and modification time.
+pub(crate) fn stamp(path: &Path) -> String {
+    let about = fs::metadata(path).ok().map(|about| {
+        let since_epoch = about.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        (about.len(), since_epoch.map_or(0, |time| time.as_nanos()))
+    });
+    format!("{about:?}")
 }
 
 #[cfg(test)]

@@ -1,10 +1,16 @@
 //! Ingest, cache reuse, and what happens when files are broken, changed or in the way.
 
+mod growing;
+mod kills;
+
 use std::cell::Cell;
 use std::fs::OpenOptions;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::error::Error;
+use crate::video::{ffmpeg_is_there, was_missing};
 
 const FRAMES: usize = 12;
 
@@ -18,11 +24,19 @@ fn job(path: PathBuf, segments: &[(usize, f64, usize)]) -> VideoJob {
 }
 
 fn ingest(jobs: &[VideoJob], dir: &Path) -> Result<(FrameStore, Vec<SegmentFailure>), Error> {
-    ingest_videos("camera", jobs, 16, place(dir), &mut |_, _| {})
+    ingest_videos("camera", jobs, 16, place(dir), &mut |_| {})
 }
 
 fn place(cache_dir: &Path) -> Place<'_> {
     Place { cache_dir, dataset: cache_dir }
+}
+
+/// Frames done and frames in all.
+fn done(step: FrameProgress) -> (usize, usize) {
+    match step {
+        FrameProgress::At { done, total } => (done, total),
+        FrameProgress::Waiting { .. } => panic!("nobody else is here"),
+    }
 }
 
 /// Red of the first pixel; `make_colours.py` drew 20 k in frame k.
@@ -52,9 +66,8 @@ fn segments_land_in_order_and_bad_ones_are_black_and_named() {
     ];
     let cache_dir = dir.path().join("cache");
     let mut calls = Vec::new();
-    let (store, failures) =
-        ingest_videos("camera", &jobs, 16, place(&cache_dir), &mut |done, total| calls.push((done, total)))
-            .expect("ingest succeeds");
+    let (store, failures) = ingest_videos("camera", &jobs, 16, place(&cache_dir), &mut |step| calls.push(done(step)))
+        .expect("ingest succeeds");
     assert_eq!((store.len(), store.size(), store.frame(0).len()), (36, 16, 16 * 16 * 3));
     for k in 0..4 {
         assert_red(&store, k, 6 + k);
@@ -177,40 +190,78 @@ fn png(value: u8, width: u32, height: u32) -> Vec<u8> {
     bytes.into_inner()
 }
 
+fn pictures(episodes: &[(usize, usize)]) -> Vec<EpisodePictures> {
+    let episode = |&(episode, len): &(usize, usize)| EpisodePictures { episode, len, key: format!("file {episode}") };
+    episodes.iter().map(episode).collect()
+}
+
 #[test]
-fn pictures_are_loaded_once_and_resized() {
+fn pictures_are_loaded_once_and_resized() -> Result<(), Error> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let loads = Cell::new(0);
-    let mut load = |push: &mut dyn FnMut(&[u8]) -> Result<(), Error>| {
+    let episodes = pictures(&[(3, 150), (8, 50)]);
+    let mut load = |wanted: &[usize], push: &mut images::Emit<'_>| {
         loads.set(loads.get() + 1);
-        (0..200).try_for_each(|i| push(&png(i, 20, 10)))
+        assert_eq!(wanted, [0, 1]);
+        (0..200).try_for_each(|i| push(usize::from(i >= 150), Ok(&png(i, 20, 10)), false))
     };
     for _ in 0..2 {
         let mut last = (0, 0);
-        let store = ingest_images("camera", "hash", 200, 8, place(dir.path()), &mut load, &mut |d, t| last = (d, t))
-            .expect("ingest succeeds");
-        assert_eq!((store.len(), last), (200, (200, 200)));
+        let place = place(dir.path());
+        let (store, failures) = ingest_images("camera", &episodes, 8, place, &mut load, &mut |step| last = done(step))?;
+        assert_eq!((store.len(), failures.len(), last), (200, 0, (200, 200)));
         for i in 0..200 {
             assert!(store.frame(i).chunks_exact(3).all(|p| p == [i as u8, 0, 255 - i as u8]));
         }
     }
     assert_eq!(loads.get(), 1);
+    Ok(())
 }
 
 #[test]
-fn wrong_pictures_are_errors_and_leave_nothing() {
+fn episodes_with_wrong_pictures_are_black_and_named_and_cost_no_other() -> Result<(), Error> {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let run = |pictures: Vec<Vec<u8>>| {
-        let mut load = |push: &mut dyn FnMut(&[u8]) -> Result<(), Error>| pictures.iter().try_for_each(|p| push(p));
-        ingest_images("camera", "hash", 2, 8, place(dir.path()), &mut load, &mut |_, _| {}).map(|store| store.len())
+    let episodes = pictures(&[(0, 2), (1, 2), (2, 2), (3, 2), (4, 2), (5, 2)]);
+    let wanted_before = std::cell::RefCell::new(Vec::new());
+    let mut load = |wanted: &[usize], push: &mut images::Emit<'_>| {
+        wanted_before.borrow_mut().push(wanted.to_vec());
+        wanted.iter().try_for_each(|&position| {
+            let good = png(1 + position as u8, 4, 4);
+            push(position, Ok(&good), false)?;
+            match position {
+                1 => push(1, Ok(b"no picture"), false),
+                2 => Ok(()),
+                3 => push(3, Ok(&good), false).and_then(|()| push(3, Ok(&good), false)),
+                4 => push(4, Err("the file is gone"), true),
+                _ => push(position, Ok(&good), false),
+            }
+        })
     };
-    let why = |result: Result<usize, Error>| result.expect_err("a bad picture").to_string();
-    let broken = why(run(vec![png(1, 4, 4), b"no picture".to_vec()]));
-    assert!(broken.starts_with("camera: picture 1 does not decode"), "{broken}");
-    assert_eq!(why(run(vec![png(1, 4, 4)])), "camera: 1 pictures; expected 2");
-    assert_eq!(why(run(vec![png(1, 4, 4); 3])), "camera: more than 2 pictures; expected 2");
+    for _ in 0..2 {
+        let (store, failures) = ingest_images("camera", &episodes, 8, place(dir.path()), &mut load, &mut |_| {})?;
+        let why: Vec<(usize, &str)> = failures.iter().map(|failure| (failure.episode, failure.why.as_str())).collect();
+        assert!(why[0].1.contains("format could not be determined"), "{why:?}");
+        assert_eq!(why[1..], [(2, "1 pictures of 2 steps"), (3, "3 pictures of 2 steps"), (4, "the file is gone")]);
+        let reds: Vec<u8> = (0..12).map(|i| red(&store, i)).collect();
+        assert_eq!(reds, [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 6, 6]);
+    }
+    // What may be right the next time is looked at again, and nothing else.
+    assert_eq!(wanted_before.into_inner(), [vec![0, 1, 2, 3, 4, 5], vec![4]]);
+    assert_eq!(cache_files(dir.path()).len(), 1);
+    Ok(())
+}
+
+#[test]
+fn an_error_of_the_loader_is_passed_on_and_leaves_nothing() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut load = |_: &[usize], push: &mut images::Emit<'_>| {
+        push(0, Ok(&png(1, 4, 4)), false)?;
+        Err(Error::Stopped { path: PathBuf::from("here") })
+    };
+    let episodes = pictures(&[(0, 2)]);
+    let outcome = ingest_images("camera", &episodes, 8, place(dir.path()), &mut load, &mut |_| {});
+    assert!(matches!(outcome, Err(Error::Stopped { .. })));
     assert!(cache_files(dir.path()).is_empty());
-    assert_eq!(run(vec![png(1, 4, 4); 2]).expect("two good pictures"), 2);
 }
 
 #[test]
@@ -232,7 +283,7 @@ fn real_recordings_decode() {
         let segments = vec![Segment { episode: 0, from_s: first as f64 / fps, len }];
         let jobs = [VideoJob { path, fps, segments }];
         let (store, failures) =
-            ingest_videos("camera", &jobs, 96, place(dir.path()), &mut |_, _| {}).expect("ingest succeeds");
+            ingest_videos("camera", &jobs, 96, place(dir.path()), &mut |_| {}).expect("ingest succeeds");
         assert!(failures.is_empty(), "{failures:?}");
         // Real pictures: neither flat nor noise, and neighbours in time look alike.
         let mean =

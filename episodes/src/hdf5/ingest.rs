@@ -1,14 +1,15 @@
 //! The pictures of a survey: into the frame cache at model resolution, or handed over at the recorded size.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::contents::join;
 use super::pictures;
+use super::rows::Sound;
 use super::survey::Survey;
 use crate::error::Error;
-use crate::frames::{self, FrameStore, SegmentFailure, ingest_pixels};
+use crate::frames::{self, EpisodePictures, FrameProgress, FrameStore, SegmentFailure, ingest_pixels, stamp};
 use crate::holes::Why;
 use crate::survey::{Picture, Unseen};
 use crate::video::resize_rgb;
@@ -19,11 +20,10 @@ impl Survey {
         &self,
         camera: usize,
         cache_dir: &Path,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(FrameProgress),
     ) -> Result<(FrameStore, Unseen), Error> {
         let key = &self.spec.cameras[camera].key;
         let size = self.spec.cameras[camera].model_size;
-        let lengths: Vec<(usize, usize)> = self.sound.iter().map(|s| (s.episode.index, s.episode.len)).collect();
         let mut load = |position: usize, emit: &mut dyn FnMut(Vec<Vec<u8>>) -> Result<(), Error>| {
             let mut trouble = None;
             let outcome = self.batches(position, camera, &mut |pictures| {
@@ -45,8 +45,7 @@ impl Survey {
             Ok(outcome.err().or(trouble))
         };
         let cache = frames::Place { cache_dir, dataset: &self.path };
-        let (store, failures) =
-            ingest_pixels(key, &self.pictures_key(camera), &lengths, size, cache, &mut load, progress)?;
+        let (store, failures) = ingest_pixels(key, &self.episodes(camera), size, cache, &mut load, progress)?;
         let unseen = failures.into_iter().filter_map(|SegmentFailure { episode, why }| {
             let position = self.sound.binary_search_by_key(&episode, |sound| sound.episode.index).ok()?;
             let text = format!("a picture of camera {key} cannot be read ({why})");
@@ -87,21 +86,24 @@ impl Survey {
         }
     }
 
-    /// Hash of where the pictures come from.
-    fn pictures_key(&self, camera: usize) -> String {
-        let mut hasher = blake3::Hasher::new();
-        let mut add = |text: String| {
-            hasher.update(text.as_bytes());
-            hasher.update(b"\n");
+    /// The episodes, each with a hash of where its pictures come from.
+    fn episodes(&self, camera: usize) -> Vec<EpisodePictures> {
+        let file = |path: &PathBuf| {
+            let canonical = path.canonicalize().unwrap_or_else(|_| path.clone());
+            format!("{} {}", canonical.display(), stamp(path))
         };
-        for path in &self.files.paths {
-            let stamp = std::fs::metadata(path).ok().map(|about| (about.len(), about.modified().ok()));
-            add(format!("{} {stamp:?}", path.canonicalize().unwrap_or_else(|_| path.clone()).display()));
-        }
-        add(format!("{:?}", self.cameras[camera]));
-        for sound in &self.sound {
-            add(format!("{:?} {}", sound.place, sound.episode.len));
-        }
-        hasher.finalize().to_hex().to_string()
+        let files: Vec<String> = self.files.paths.iter().map(file).collect();
+        let camera = format!("{:?} {}", self.cameras[camera], self.layout.observations());
+        let episode = |sound: &Sound| {
+            let mut hasher = blake3::Hasher::new();
+            for text in [&files[sound.place.file], &camera, &format!("{:?} {:?}", sound.place.group, sound.place.rows)]
+            {
+                hasher.update(text.as_bytes());
+                hasher.update(b"\n");
+            }
+            let key = hasher.finalize().to_hex().to_string();
+            EpisodePictures { episode: sound.episode.index, len: sound.episode.len, key }
+        };
+        self.sound.iter().map(episode).collect()
     }
 }

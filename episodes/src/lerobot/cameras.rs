@@ -5,7 +5,7 @@ use std::path::Path;
 use super::check::Sound;
 use super::images::Pictures;
 use crate::error::Error;
-use crate::frames::{FrameStore, Place, Segment, VideoJob, ingest_videos};
+use crate::frames::{FrameProgress, FrameStore, Place, Segment, VideoJob, ingest_videos};
 use crate::holes::Why;
 use crate::spec::DatasetSpec;
 use crate::survey::{Picture, Unseen};
@@ -29,7 +29,11 @@ pub(crate) struct Cameras<'a> {
 
 impl Cameras<'_> {
     /// Frames of one camera (position in the spec), episode after episode; what cannot be read is black and named.
-    pub fn ingest(&self, camera: usize, progress: &mut dyn FnMut(usize, usize)) -> Result<(FrameStore, Unseen), Error> {
+    pub fn ingest(
+        &self,
+        camera: usize,
+        progress: &mut dyn FnMut(FrameProgress),
+    ) -> Result<(FrameStore, Unseen), Error> {
         let camera = &self.spec.cameras[camera];
         match self.video_keys.iter().position(|key| *key == camera.key) {
             Some(video) => self.ingest_videos(video, camera.model_size, progress),
@@ -86,7 +90,7 @@ impl Cameras<'_> {
         &self,
         video: usize,
         size: usize,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(FrameProgress),
     ) -> Result<(FrameStore, Unseen), Error> {
         let key = &self.video_keys[video];
         let jobs = self.jobs(video);

@@ -1,7 +1,5 @@
 //! Cameras recorded as single pictures inside the data files (`image` features: PNG or JPEG bytes, or a path to them).
 
-use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -11,9 +9,10 @@ use arrow::datatypes::DataType;
 
 use super::check::Sound;
 use super::info::stays_inside;
+use super::rows::Source;
 use super::table::{CORRUPT, Table};
 use crate::error::Error;
-use crate::frames::{FrameStore, Place, decode_picture, ingest_images};
+use crate::frames::{EpisodePictures, FrameProgress, FrameStore, Place, ingest_images, stamp};
 use crate::guard::guarded;
 use crate::holes::Why;
 use crate::survey::{Picture, Unseen};
@@ -37,8 +36,9 @@ struct Stretch {
     rows: Range<usize>,
 }
 
-/// Receives each picture's encoded bytes and the position of its episode.
-type Receive<'r> = dyn FnMut(usize, &[u8]) -> Result<(), Error> + 'r;
+/// Receives the position of each picture's episode, the encoded bytes or why there are none, and whether they lie in a
+/// file of their own.
+type Receive<'r> = dyn FnMut(usize, Result<&[u8], &str>, bool) -> Result<(), Error> + 'r;
 
 impl<'a> Pictures<'a> {
     /// Names the pictures of camera `key`.
@@ -46,98 +46,80 @@ impl<'a> Pictures<'a> {
         Pictures { root, key, sound, data_files }
     }
 
-    /// Decodes all pictures; an episode with a picture that cannot be read becomes black and is named.
+    /// Decodes all pictures that the cache does not hold; an episode with a picture that cannot be read is named.
     pub fn ingest(
         &self,
         size: usize,
         place: Place<'_>,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(FrameProgress),
     ) -> Result<(FrameStore, Unseen), Error> {
-        let count = self.sound.iter().map(|sound| sound.episode.len).sum();
-        let mut unseen = Unseen::new();
-        loop {
-            // The names of unreadable episodes are part of the content key, so a store without a hole is never
-            // mistaken for one with, and an attempt that found new ones is thrown away.
-            let mut found = Unseen::new();
-            let mut load = |emit: &mut dyn FnMut(&[u8]) -> Result<(), Error>| {
-                self.walk(&unseen, &mut found, &mut |_, encoded| emit(encoded))?;
-                if found.is_empty() { Ok(()) } else { Err(self.bad("unreadable pictures")) }
-            };
-            let key = self.content_key(&unseen);
-            let outcome = ingest_images(self.key, &key, count, size, place, &mut load, progress);
-            if found.is_empty() && matches!(outcome, Err(Error::BadFile { .. })) {
-                found = self.find_undecodable(&unseen)?;
-            }
-            if found.is_empty() {
-                return outcome.map(|store| (store, unseen));
-            }
-            unseen.append(&mut found);
-        }
+        let episodes = self.episodes();
+        let mut load = |wanted: &[usize], emit: &mut Receive<'_>| self.walk(wanted, emit);
+        let (store, failures) = ingest_images(self.key, &episodes, size, place, &mut load, progress)?;
+        let unseen = failures.into_iter().filter_map(|failure| {
+            let position = self.sound.binary_search_by_key(&failure.episode, |sound| sound.episode.index).ok()?;
+            let source = self.sound[position].sources.first().map_or(0, |source| source.file);
+            Some((position, self.why(&failure.why, &self.data_files[source])))
+        });
+        Ok((store, unseen.collect()))
     }
 
     /// Hands over every picture as it was recorded, until one cannot be read; see
     /// [`crate::survey::Survey::pictures`].
     pub fn each(&self, receive: &mut dyn FnMut(Picture) -> Result<(), Error>) -> Result<Result<(), Why>, Error> {
-        let mut found = Unseen::new();
-        // Pictures after an unreadable one are black; the caller learns of it and throws them away.
-        self.walk(&Unseen::new(), &mut found, &mut |_, encoded| receive(Picture::Encoded(encoded.to_vec())))?;
-        Ok(found.pop_first().map_or(Ok(()), |(_, why)| Err(why)))
-    }
-
-    /// Hash of where the pictures come from.
-    fn content_key(&self, unseen: &Unseen) -> String {
-        let mut hasher = blake3::Hasher::new();
-        let mut add = |text: String| {
-            hasher.update(text.as_bytes());
-            hasher.update(b"\n");
-        };
-        let root = self.root.canonicalize().unwrap_or_else(|_| self.root.to_path_buf());
-        add(format!("{} {}", root.display(), self.key));
-        for file in self.data_files {
-            let about = std::fs::metadata(self.root.join(file)).ok();
-            let stamp = about.map(|about| (about.len(), about.modified().ok()));
-            add(format!("{} {stamp:?}", file.display()));
-        }
-        for sound in self.sound {
-            add(format!("{} {:?}", sound.episode.index, sound.sources));
-        }
-        add(format!("{:?}", unseen.keys().collect::<Vec<_>>()));
-        hasher.finalize().to_hex().to_string()
-    }
-
-    /// Hands over every picture in order; `unseen` episodes are black, new ones are added to `found`.
-    fn walk(&self, unseen: &Unseen, found: &mut Unseen, receive: &mut Receive<'_>) -> Result<(), Error> {
-        let black = self.black_picture()?;
-        let mut pass: Vec<Stretch> = Vec::new();
-        for (position, sound) in self.sound.iter().enumerate() {
-            if unseen.contains_key(&position) {
-                self.walk_pass(&pass, &black, found, receive)?;
-                pass.clear();
-                for _ in 0..sound.episode.len {
-                    receive(position, &black)?;
-                }
-                continue;
+        let mut trouble = None;
+        let all: Vec<usize> = (0..self.sound.len()).collect();
+        self.walk(&all, &mut |position, picture, _| match picture {
+            Ok(encoded) if trouble.is_none() => receive(Picture::Encoded(encoded.to_vec())),
+            Ok(_) => Ok(()),
+            Err(why) => {
+                let source = self.sound[position].sources.first().map_or(0, |source| source.file);
+                trouble.get_or_insert_with(|| self.why(why, &self.data_files[source]));
+                Ok(())
             }
-            for source in &sound.sources {
+        })?;
+        Ok(trouble.map_or(Ok(()), Err))
+    }
+
+    /// The episodes, each with a hash of where its pictures come from.
+    fn episodes(&self) -> Vec<EpisodePictures> {
+        let root = self.root.canonicalize().unwrap_or_else(|_| self.root.to_path_buf());
+        let stamps: Vec<String> = self.data_files.iter().map(|file| stamp(&self.root.join(file))).collect();
+        let key = |sound: &Sound| {
+            let mut hasher = blake3::Hasher::new();
+            let mut add = |text: String| {
+                hasher.update(text.as_bytes());
+                hasher.update(b"\n");
+            };
+            add(format!("{} {}", root.display(), self.key));
+            for Source { file, rows } in &sound.sources {
+                add(format!("{} {} {rows:?}", self.data_files[*file].display(), stamps[*file]));
+            }
+            hasher.finalize().to_hex().to_string()
+        };
+        let episode =
+            |sound: &Sound| EpisodePictures { episode: sound.episode.index, len: sound.episode.len, key: key(sound) };
+        self.sound.iter().map(episode).collect()
+    }
+
+    /// Hands over every picture of the episodes at some positions, in order.
+    fn walk(&self, wanted: &[usize], receive: &mut Receive<'_>) -> Result<(), Error> {
+        let mut pass: Vec<Stretch> = Vec::new();
+        for &position in wanted {
+            for source in &self.sound[position].sources {
                 let next = Stretch { position, file: source.file, rows: source.rows.clone() };
                 if pass.last().is_some_and(|last| last.file != next.file || last.rows.end > next.rows.start) {
-                    self.walk_pass(&pass, &black, found, receive)?;
+                    self.walk_pass(&pass, receive)?;
                     pass.clear();
                 }
                 pass.push(next);
             }
         }
-        self.walk_pass(&pass, &black, found, receive)
+        self.walk_pass(&pass, receive)
     }
 
     /// Reads ascending stretches of one file in one go.
-    fn walk_pass(
-        &self,
-        pass: &[Stretch],
-        black: &[u8],
-        found: &mut Unseen,
-        receive: &mut Receive<'_>,
-    ) -> Result<(), Error> {
+    fn walk_pass(&self, pass: &[Stretch], receive: &mut Receive<'_>) -> Result<(), Error> {
         let Some(first) = pass.first() else { return Ok(()) };
         let file = &self.data_files[first.file];
         let positions = pass.iter().flat_map(|stretch| stretch.rows.clone().map(|_| stretch.position));
@@ -164,61 +146,23 @@ impl<'a> Pictures<'a> {
                         }
                     };
                     for (row, position) in (0..cells.len()).zip(&mut positions) {
+                        let is_embedded = cells.is_embedded(row);
                         match cells.encoded(self.root, row) {
-                            Ok(encoded) => receive(position, &encoded)?,
-                            Err(why) => {
-                                found.entry(position).or_insert_with(|| self.why(&why, file));
-                                receive(position, black)?;
-                            }
+                            Ok(encoded) => receive(position, Ok(&encoded), !is_embedded)?,
+                            Err(why) => receive(position, Err(&why), !is_embedded)?,
                         }
                     }
                 }
             }
             Err(why) => trouble = Some(why),
         }
-        // What could not be reached is black.
         let trouble = trouble.unwrap_or_else(|| "it ends early".to_owned());
-        for position in positions {
-            found.entry(position).or_insert_with(|| self.why(&trouble, file));
-            receive(position, black)?;
-        }
-        Ok(())
-    }
-
-    /// Decodes everything only to see what does not decode.
-    fn find_undecodable(&self, unseen: &Unseen) -> Result<Unseen, Error> {
-        let mut found = Unseen::new();
-        let mut broken: BTreeMap<usize, String> = BTreeMap::new();
-        self.walk(unseen, &mut found, &mut |position, encoded| {
-            if let Err(why) = decode_picture(encoded) {
-                broken.entry(position).or_insert(why);
-            }
-            Ok(())
-        })?;
-        for (position, why) in broken {
-            let source = self.sound[position].sources.first().map_or(0, |source| source.file);
-            found.entry(position).or_insert_with(|| self.why(&why, &self.data_files[source]));
-        }
-        Ok(found)
+        // A file that could not be read may be readable another time.
+        positions.try_for_each(|position| receive(position, Err(&trouble), true))
     }
 
     fn why(&self, why: &str, file: &Path) -> Why {
         Why::in_file(format!("a picture of camera {} cannot be read ({why})", self.key), file)
-    }
-
-    fn bad(&self, found: &str) -> Error {
-        Error::BadFile {
-            found: format!("{found} of camera {}", self.key),
-            expected: "PNG or JPEG".to_owned(),
-            path: self.root.to_path_buf(),
-        }
-    }
-
-    fn black_picture(&self) -> Result<Vec<u8>, Error> {
-        let mut png = Cursor::new(Vec::new());
-        let written = image::RgbImage::new(1, 1).write_to(&mut png, image::ImageFormat::Png);
-        written.map_err(|err| self.bad(&err.to_string()))?;
-        Ok(png.into_inner())
     }
 }
 
@@ -244,9 +188,19 @@ impl Cells {
         self.bytes.len()
     }
 
+    /// Whether the picture in a row is in the row itself, or would be, were there one.
+    fn is_embedded(&self, row: usize) -> bool {
+        let has_path = |path: &ArrayRef| path.is_valid(row) && !path.as_string::<i32>().value(row).is_empty();
+        self.has_bytes(row) || !self.path.as_ref().is_some_and(has_path)
+    }
+
+    fn has_bytes(&self, row: usize) -> bool {
+        self.bytes.is_valid(row) && !self.bytes.as_binary::<i32>().value(row).is_empty()
+    }
+
     /// The picture in a row: its bytes, or those of the file it names.
     fn encoded(&self, root: &Path, row: usize) -> Result<std::borrow::Cow<'_, [u8]>, String> {
-        if self.bytes.is_valid(row) && !self.bytes.as_binary::<i32>().value(row).is_empty() {
+        if self.has_bytes(row) {
             return Ok(self.bytes.as_binary::<i32>().value(row).into());
         }
         let path = self.path.as_ref().filter(|path| path.is_valid(row)).map(|path| path.as_string::<i32>().value(row));

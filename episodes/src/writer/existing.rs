@@ -11,10 +11,27 @@ use super::{CHUNK_FILES, bad, io};
 use crate::holes::Holes;
 use crate::lerobot::info::{Info, Layout};
 use crate::lerobot::listing::{self, Listing, parquet_files};
+use crate::lock::{Claim, LockFile};
 use crate::{DatasetSpec, Error};
 
 /// Statistics that two sets of rows have together if each has them. Quantiles are not among them.
 const STATS: [&str; 5] = ["min", "max", "mean", "std", "count"];
+
+/// In a dataset while somebody adds to it. Left behind by a killed process it is empty and holds nobody up.
+const APPEND_LOCK: &str = "meta/.append.lock";
+
+/// Keeps others from adding to the dataset at `path`. Where there is no dataset, or the file system has no locks, there is
+/// nothing to hold.
+pub(super) fn claim(path: &Path) -> Result<Option<LockFile>, Error> {
+    match LockFile::try_claim(&path.join(APPEND_LOCK)) {
+        Claim::Held(lock) => Ok(Some(lock)),
+        Claim::NoLocks => Ok(None),
+        Claim::Taken => {
+            let found = "another process is adding episodes to it".to_owned();
+            Err(bad(path, found, "one at a time: run the same command again when that one is done"))
+        }
+    }
+}
 
 /// What a dataset holds, as far as adding to it needs.
 #[derive(Debug)]
