@@ -44,32 +44,35 @@ const ANGLES: [&str; 14] = [
 ];
 const GRIPPERS: [&str; 4] = ["grip", "finger", "jaw", "claw"];
 
-fn factor_near(ratio: f64) -> Option<&'static Factor> {
-    FACTORS.iter().find(|factor| (ratio / factor.ratio - 1.0).abs() < FACTOR_TOLERANCE)
+/// Position of the factor that `ratio` is about.
+fn factor_near(ratio: f64) -> Option<usize> {
+    FACTORS.iter().position(|factor| (ratio / factor.ratio - 1.0).abs() < FACTOR_TOLERANCE)
 }
 
-/// Pairs that move together, one so many times as far as the other.
+/// Pairs that move together, one so many times as far as the other; equal factors are told together.
 pub(super) fn between_state_and_action(pairs: &[Pair], state: &[Moments], action: &[Moments]) -> Vec<String> {
-    let doubt = |pair: &Pair| {
-        let (of_state, of_action) = (state[pair.state].std(), action[pair.action].std());
-        if pair.follow.r_next < SAME_QUANTITY_R {
-            return None;
+    let mut groups: BTreeMap<(usize, bool), Vec<&Pair>> = BTreeMap::new();
+    for pair in pairs.iter().filter(|pair| pair.follow.r_next >= SAME_QUANTITY_R) {
+        let ratio = action[pair.action].std() / state[pair.state].std();
+        let larger_action = factor_near(ratio).map(|number| (number, true));
+        if let Some(group) = larger_action.or_else(|| factor_near(1.0 / ratio).map(|number| (number, false))) {
+            groups.entry(group).or_default().push(pair);
         }
-        let ratio = of_action / of_state;
-        let (factor, is_action) = match (factor_near(ratio), factor_near(1.0 / ratio)) {
-            (Some(factor), _) => (factor, true),
-            (_, Some(factor)) => (factor, false),
-            _ => return None,
-        };
-        let (large, small) = factor.spellings;
-        let (of_a, of_s) = if is_action { (large, small) } else { (small, large) };
+    }
+    let doubt = |((number, is_action), pairs): ((usize, bool), Vec<&Pair>)| {
+        let (large, small) = FACTORS[number].spellings;
+        let (of_action, of_state) = if is_action { (large, small) } else { (small, large) };
+        let first = pairs.first()?;
+        let more = if pairs.len() > 1 { format!(" (and {} more likewise)", pairs.len() - 1) } else { String::new() };
         Some(format!(
-            "{} and {} move together but spread over {of_action:.4} and {of_state:.4}: the action in {of_a}, the state in \
-             {of_s}?",
-            pair.follow.action, pair.follow.state
+            "{} moves with {} but spreads over {:.4} against {:.4}{more}: the action in {of_action}, the state in {of_state}?",
+            first.follow.action,
+            first.follow.state,
+            action[first.action].std(),
+            state[first.state].std()
         ))
     };
-    pairs.iter().filter_map(doubt).collect()
+    groups.into_iter().filter_map(doubt).collect()
 }
 
 /// Elements that are so many times as large in some episodes as in the others.
@@ -134,7 +137,7 @@ fn two_sizes(mut sizes: Vec<(f64, usize)>) -> Option<(usize, Vec<usize>)> {
     let is_apart =
         [small, large].into_iter().all(|group| spread(group) <= SAME_UNIT_RATIO) && ratio(cut) > SAME_UNIT_RATIO;
     let apart = middle(large) / middle(small);
-    let number = FACTORS.iter().position(|factor| (apart / factor.ratio - 1.0).abs() < FACTOR_TOLERANCE)?;
+    let number = factor_near(apart)?;
     let mut larger: Vec<usize> = large.iter().map(|(_, index)| *index).collect();
     larger.sort_unstable();
     is_apart.then_some((number, larger))
@@ -204,11 +207,23 @@ mod tests {
         ] {
             let doubts = doubts_at(size);
             assert!(doubts.len() == 1 && doubts[0].ends_with(words), "{size}: {doubts:?}");
-            assert!(doubts[0].starts_with("action/elbow and observation.state/elbow move together but spread over "));
+            assert!(doubts[0].starts_with("action/elbow moves with observation.state/elbow but spreads over "));
         }
         for size in [1.0, 0.5, 2.0, 10.0, 30.0] {
             assert_eq!(doubts_at(size), Vec::<String>::new(), "{size}");
         }
+    }
+
+    #[test]
+    fn elements_with_one_factor_are_told_together() {
+        let state: Vec<f32> = wave(1.0, 0.3).into_iter().flat_map(|x| [x, 2.0 * x]).collect();
+        let mut action: Vec<f32> = state[2..].iter().map(|x| 100.0 * x).collect();
+        action.extend([0.0, 0.0]);
+        let pairs = pairs(&spec_of(&["a", "b"], &["c", "d"]), &[episode_of(&state, &action, 2)]);
+        let of = |values: &[f32]| moments([values].into_iter(), 2);
+        let doubts = between_state_and_action(&pairs, &of(&state), &of(&action));
+        assert!(doubts.len() == 1 && doubts[0].starts_with("action/c moves with observation.state/a"), "{doubts:?}");
+        assert!(doubts[0].ends_with(" (and 1 more likewise): the action in percent or cm, the state in 0 to 1 or m?"));
     }
 
     #[test]
