@@ -1,8 +1,8 @@
 //! One picture of a recorded episode, small enough to look at.
 
+use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
-use image::imageops;
-use image::{RgbImage, imageops::FilterType};
+use image::imageops::{self, FilterType};
 
 use crate::Error;
 
@@ -10,6 +10,10 @@ use crate::Error;
 const MAX_SIDE: u32 = 256;
 /// JPEG quality; a dataset's own video is rarely better.
 const JPEG_QUALITY: u8 = 80;
+/// Up to this side, pixels, a picture is shown so large that blocks are seen, and its bytes are few.
+const MAX_FINE_SIDE: u32 = 128;
+/// JPEG quality of those.
+const FINE_JPEG_QUALITY: u8 = 92;
 
 /// A picture of one step, encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +44,11 @@ impl Still {
         } else {
             picture
         };
+        let quality = if longest <= MAX_FINE_SIDE { FINE_JPEG_QUALITY } else { JPEG_QUALITY };
         let mut jpeg = Vec::new();
-        JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY).encode_image(&picture).map_err(|error| {
-            Error::Picture { what: format!("the picture of step {step}"), message: error.to_string() }
+        JpegEncoder::new_with_quality(&mut jpeg, quality).encode_image(&picture).map_err(|error| Error::Picture {
+            what: format!("the picture of step {step}"),
+            message: error.to_string(),
         })?;
         Ok(Still { step, jpeg })
     }
