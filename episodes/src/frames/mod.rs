@@ -23,7 +23,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::video::{DecodeError, Video, ffmpeg_is_there, match_times, resize_rgb, was_missing};
+use crate::video::{DecodeError, Video, ffmpeg_is_there, match_times, was_missing};
 
 /// All frames of one camera, `[N, size, size, 3]` RGB, memory-mapped.
 #[derive(Debug)]
@@ -222,6 +222,9 @@ fn decode_jobs(
     Ok(reasons.into_iter().flatten().flatten().collect())
 }
 
+/// Progress is told once in so many frames: to wake its thread for each one takes as long as a tenth of the decoding.
+const FRAMES_PER_WORD: usize = 64;
+
 /// Writes the frames of one segment to their place in the cache file. Every segment has its own file handle, and
 /// plain writes rather than a mapping: a full disk is then an error and not a killed process.
 struct SegmentWriter<'a> {
@@ -239,23 +242,23 @@ impl SegmentWriter<'_> {
             Err(why) => return Ok(self.skip(segment.len, why)),
         };
         let mut file = cache::open_at(self.output, self.first * frame_bytes(self.size))?;
-        let mut resized = vec![0; frame_bytes(self.size)];
         let mut written = 0;
-        let decoded = video.decode(&wanted, &mut |rgb, width, height| {
-            resize_rgb(rgb, width, height, self.size, &mut resized);
-            file.write_all(&resized)?;
+        let decoded = video.decode_resized(&wanted, self.size, &mut |frame| {
+            file.write_all(frame)?;
             written += 1;
-            self.count(1);
+            if written % FRAMES_PER_WORD == 0 {
+                self.count(FRAMES_PER_WORD);
+            }
             Ok(())
         });
+        self.count(written % FRAMES_PER_WORD);
         match decoded {
             Ok(()) => Ok(None),
             Err(DecodeError::Output(e)) => Err(e),
             Err(DecodeError::Video(why)) => {
                 let mut file = cache::open_at(self.output, self.first * frame_bytes(self.size))?;
-                resized.fill(0);
                 for _ in 0..written {
-                    file.write_all(&resized)?;
+                    file.write_all(&vec![0; frame_bytes(self.size)])?;
                 }
                 Ok(self.skip(segment.len - written, why))
             }
