@@ -17,13 +17,14 @@ use world_model::trust::Limits;
 use world_model::vision::{VisionConfig, floats};
 use world_model::{Corpus, Embeddings, Sequence, WorldModel, WorldModelConfig, noise};
 
-use crate::data;
 use crate::measure::Step;
+use crate::{data, recorded};
 
 /// Steps are believed as long as their doubt is of the order of the data.
 const LIMITS: Limits = Limits { disagreement_95: 1.0, doubt_budget: f32::INFINITY };
 
-type Built = Result<Step, Box<dyn Error>>;
+/// A step, or why there is none.
+pub type Built = Result<Step, Box<dyn Error>>;
 
 /// One thing whose time is of interest.
 pub struct Case {
@@ -31,6 +32,8 @@ pub struct Case {
     pub name: &'static str,
     /// Threads it may use.
     pub threads: usize,
+    /// Whether it reads the recordings in `DATA`.
+    pub is_recorded: bool,
     /// Sets it up in an empty directory.
     pub build: fn(&Path) -> Built,
 }
@@ -40,21 +43,35 @@ pub struct Case {
 /// An embedding has the same number of elements for a camera of 64 and of 96 pixels, so the dynamics have one case for
 /// both; the representation, which sees the pictures, has one for each size.
 pub const ALL: &[Case] = &[
-    Case { name: "rssm_b8_t32", threads: 2, build: |dir| rssm(dir, 8, 32) },
-    Case { name: "rssm_demo", threads: 2, build: |dir| rssm(dir, 48, 16) },
-    Case { name: "representation_demo", threads: 2, build: |dir| representation(dir, 48) },
-    Case { name: "representation_64", threads: 2, build: |dir| representation(dir, 64) },
-    Case { name: "representation_96", threads: 2, build: |dir| representation(dir, 96) },
-    Case { name: "ensemble", threads: 2, build: ensemble },
-    Case { name: "cloning", threads: 2, build: cloning },
-    Case { name: "improvement", threads: 2, build: improvement },
-    Case { name: "imagination_b1024_h15", threads: 2, build: imagination },
-    Case { name: "branches_k64_h20", threads: 2, build: branches },
-    Case { name: "latency_state", threads: 1, build: |_| latency(None) },
-    Case { name: "latency_camera_96", threads: 1, build: |_| latency(Some(96)) },
-    Case { name: "sampling", threads: 2, build: sampling },
-    Case { name: "ingest", threads: 2, build: ingest },
+    case("rssm_b8_t32", 2, |dir| rssm(dir, 8, 32)),
+    case("rssm_demo", 2, |dir| rssm(dir, 48, 16)),
+    case("representation_demo", 2, |dir| representation(dir, 48)),
+    case("representation_64", 2, |dir| representation(dir, 64)),
+    case("representation_96", 2, |dir| representation(dir, 96)),
+    case("ensemble", 2, ensemble),
+    case("cloning", 2, cloning),
+    case("improvement", 2, improvement),
+    case("imagination_b1024_h15", 2, imagination),
+    case("branches_k64_h20", 2, branches),
+    case("latency_state", 1, |_| latency(None)),
+    case("latency_camera_96", 1, |_| latency(Some(96))),
+    case("sampling", 2, sampling),
+    case("ingest", 2, ingest),
+    recording("ingest_pusht_96", |dir| recorded::ingest(dir, "pusht_v3", 8, 96)),
+    recording("ingest_pusht_64", |dir| recorded::ingest(dir, "pusht_v3", 8, 64)),
+    recording("ingest_g1_96", |dir| recorded::ingest(dir, "g1_bottle_v21", 2, 96)),
+    recording("ingest_g1_64", |dir| recorded::ingest(dir, "g1_bottle_v21", 2, 64)),
+    recording("windows_f32", recorded::windows_f32),
+    recording("windows_u8", recorded::windows_u8),
 ];
+
+const fn case(name: &'static str, threads: usize, build: fn(&Path) -> Built) -> Case {
+    Case { name, threads, is_recorded: false, build }
+}
+
+const fn recording(name: &'static str, build: fn(&Path) -> Built) -> Case {
+    Case { name, threads: 2, is_recorded: true, build }
+}
 
 /// Elements of the demo's state: where the pusher is.
 const STATE: usize = 2;

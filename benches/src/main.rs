@@ -3,13 +3,16 @@
 //! ```text
 //! cargo run --release -p benches                      every case, a line each
 //! cargo run --release -p benches -- rssm_demo         some
-//! cargo run --release -p benches -- --serve rssm_demo a burst for every line of seconds on stdin (benches/compare.sh)
+//! cargo run --release -p benches -- --serve rssm_demo a burst for every line of seconds on stdin (benches/turns.sh)
+//! cargo run --release -p benches -- --open DATASET    opens a dataset once and says what that took (benches/episodes.sh)
 //! ```
-//! `tests/interop/torch_steps.py` has the cases of the same names in PyTorch and speaks the same lines.
+//! `tests/interop/torch_steps.py` has the cases of the same names in PyTorch and speaks the same lines; those that read
+//! recorded data have other peers there.
 
 mod cases;
 mod data;
 mod measure;
+mod recorded;
 
 use std::io::{self, BufRead, Write};
 
@@ -21,13 +24,22 @@ const SECONDS: f64 = 3.0;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, path] = arguments.as_slice()
+        && flag == "--open"
+    {
+        writeln!(io::stdout(), "{}", recorded::opened(path.as_ref())?)?;
+        return Ok(());
+    }
     let serve = arguments.first().is_some_and(|a| a == "--serve");
     let names: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| !a.starts_with("--")).collect();
     let known: Vec<&str> = cases::ALL.iter().map(|c| c.name).collect();
     if let Some(unknown) = names.iter().find(|n| !known.contains(n)) {
         return Err(format!("no case '{unknown}'; expected one of: {}", known.join(", ")).into());
     }
-    let chosen: Vec<&cases::Case> = cases::ALL.iter().filter(|c| names.is_empty() || names.contains(&c.name)).collect();
+    // Those that read recordings run only where there are some.
+    let runs =
+        |c: &&cases::Case| (names.is_empty() && (!c.is_recorded || recorded::is_there())) || names.contains(&c.name);
+    let chosen: Vec<&cases::Case> = cases::ALL.iter().filter(runs).collect();
     // One process has one pool: what acts on one core gets a process of its own.
     if let [only] = chosen[..] {
         rayon::ThreadPoolBuilder::new().num_threads(only.threads).build_global()?;

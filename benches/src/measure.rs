@@ -23,15 +23,22 @@ impl Measured {
     /// Runs a few steps that do not count: allocators, pools and caches fill.
     pub fn warm(step: &mut Step) -> Self {
         const WARM: usize = 3;
-        (0..WARM).for_each(step);
-        Self { next: WARM }
+        /// Longer steps are warm after fewer.
+        const ENOUGH_S: f64 = 2.0;
+        let began = Instant::now();
+        let mut next = 0;
+        while next < WARM && (next == 0 || began.elapsed().as_secs_f64() < ENOUGH_S) {
+            step(next);
+            next += 1;
+        }
+        Self { next }
     }
 
-    /// Steps for `seconds`, at least three.
+    /// Steps for `seconds`, at least one.
     pub fn burst(&mut self, step: &mut Step, seconds: f64) -> Burst {
         let (began, cpu_began) = (Instant::now(), cpu_ms());
         let mut wall_ms = Vec::new();
-        while wall_ms.len() < 3 || began.elapsed().as_secs_f64() < seconds {
+        while wall_ms.is_empty() || began.elapsed().as_secs_f64() < seconds {
             let each = Instant::now();
             step(self.next);
             self.next += 1;
@@ -55,7 +62,7 @@ impl fmt::Display for Burst {
 }
 
 /// Processor time of all threads so far, milliseconds; 0 where the system does not say.
-fn cpu_ms() -> f64 {
+pub fn cpu_ms() -> f64 {
     // Fields 14 and 15 of proc_pid_stat(5), counted after the name in brackets; a tick is 10 ms on every Linux.
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after = stat.rsplit(')').next().unwrap_or_default();
@@ -63,7 +70,7 @@ fn cpu_ms() -> f64 {
 }
 
 /// Highest resident memory of this process, MB (10^6 bytes); 0 where the system does not say.
-fn peak_rss_mb() -> f64 {
+pub fn peak_rss_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) * 1024.0 / 1e6

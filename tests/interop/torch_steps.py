@@ -17,7 +17,6 @@ operations use both threads by themselves).
 import math
 import os
 import sys
-import time
 
 THREADS = {"latency_state": 1, "latency_camera_96": 1}
 NAME = sys.argv[-1]
@@ -26,6 +25,7 @@ os.environ["OMP_NUM_THREADS"] = str(THREADS.get(NAME, 2))
 import torch  # noqa: E402  (the number of threads is read at import)
 import torch.nn.functional as F  # noqa: E402
 from torch import nn  # noqa: E402
+from turns import serve  # noqa: E402
 
 torch.set_num_threads(THREADS.get(NAME, 2))
 torch.manual_seed(0)
@@ -683,37 +683,10 @@ CASES = {
 }
 
 
-def peak_rss_mb():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) * 1024 / 1e6
-
-
-def burst(step, seconds):
-    wall, began, cpu = [], time.perf_counter(), time.process_time()
-    while len(wall) < 3 or time.perf_counter() - began < seconds:
-        each = time.perf_counter()
-        step()
-        wall.append((time.perf_counter() - each) * 1e3)
-    cpu = (time.process_time() - cpu) * 1e3 / len(wall)
-    wall.sort()
-    return (
-        f"steps {len(wall)} wall_ms {wall[len(wall) // 2]:.3f} min_ms {wall[0]:.3f} "
-        f"cpu_ms {cpu:.3f} peak_rss_mb {peak_rss_mb():.0f}"
-    )
-
-
 def main():
     if NAME not in CASES:
         sys.exit(f"no case '{NAME}'; expected one of: {', '.join(CASES)}")
-    step = CASES[NAME]()
-    for _ in range(3):
-        step()
-    if "--serve" not in sys.argv:
-        print(f"{NAME:<22} {burst(step, 3.0)}")
-        return
-    print(f"ready {NAME}", flush=True)
-    for line in sys.stdin:
-        print(burst(step, float(line)), flush=True)
+    serve(NAME, CASES[NAME]())
 
 
 main()

@@ -7,6 +7,7 @@
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -19,7 +20,9 @@ use crate::layers::{Mlp, dense};
 /// Pixels along a block: the side of a picture must be a multiple of it.
 pub const BLOCK: usize = 16;
 const PATCH: usize = 4;
-const PATCHES: usize = (BLOCK / PATCH) * (BLOCK / PATCH);
+/// Patches side by side in a block.
+const ACROSS: usize = BLOCK / PATCH;
+const PATCHES: usize = ACROSS * ACROSS;
 const PATCH_VALUES: usize = PATCH * PATCH * 3;
 /// Values of one block: 16 × 16 pixels × 3 channels.
 pub const BLOCK_VALUES: usize = PATCHES * PATCH_VALUES;
@@ -100,14 +103,30 @@ fn for_each_value(size: usize, mut visit: impl FnMut(usize)) {
 
 /// Pictures `[size, size, 3]` u8 to blocks `[B, M, 768]` with values in -0.5..0.5.
 pub fn to_blocks<'a>(frames: impl ExactSizeIterator<Item = &'a [u8]>, size: usize, device: &Device) -> Tensor<3> {
-    let batch = frames.len();
-    let mut values = Vec::with_capacity(batch * size * size * 3);
-    for frame in frames {
-        for_each_value(size, |i| values.push(f32::from(frame[i]) / 255.0 - 0.5));
-    }
-    let blocks = (size / BLOCK) * (size / BLOCK);
-    Tensor::from_data(TensorData::new(values, [batch, blocks, BLOCK_VALUES]), device)
+    let frames: Vec<&[u8]> = frames.collect();
+    let per_row = size / BLOCK;
+    let (blocks, patches) = (per_row * per_row, per_row * per_row * PATCHES);
+    let values: Vec<[[f32; PATCH * 3]; PATCH]> = (0..frames.len() * patches)
+        .into_par_iter()
+        .with_min_len(PATCHES_AT_ONCE)
+        .map(|i| {
+            let (frame, block, patch) = (frames[i / patches], i % patches / PATCHES, i % PATCHES);
+            let top = block / per_row * BLOCK + patch / ACROSS * PATCH;
+            let left = block % per_row * BLOCK + patch % ACROSS * PATCH;
+            std::array::from_fn(|y| {
+                let at = ((top + y) * size + left) * 3;
+                let mut pixels = [0; PATCH * 3];
+                pixels.copy_from_slice(&frame[at..at + PATCH * 3]);
+                pixels.map(|value| f32::from(value) / 255.0 - 0.5)
+            })
+        })
+        .collect();
+    let values = values.into_flattened().into_flattened();
+    Tensor::from_data(TensorData::new(values, [frames.len(), blocks, BLOCK_VALUES]), device)
 }
+
+/// A single picture has fewer patches than two threads would be worth.
+const PATCHES_AT_ONCE: usize = 1024;
 
 /// Blocks `[B, M, 768]` back to pictures.
 pub fn to_frames(blocks: Tensor<3>, size: usize) -> Vec<Vec<u8>> {

@@ -10,9 +10,9 @@ use rayon::prelude::*;
 use super::build::{Build, Outcome, PartWriter, Slot};
 use super::cache::{KeyHasher, Scope};
 use super::gather::{Part, gather};
-use super::{FrameProgress, FrameStore, Place, SegmentFailure, canonical, frame_bytes, stamp};
+use super::{FrameProgress, FrameStore, Place, SegmentFailure, canonical, stamp};
 use crate::error::Error;
-use crate::video::{DecodeError, Video, ffmpeg_is_there, match_times, resize_rgb, was_missing};
+use crate::video::{DecodeError, Video, ffmpeg_is_there, match_times, was_missing};
 
 /// The part of a video file that belongs to one episode.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,6 +112,9 @@ enum Event {
     Settled(Slot, Outcome),
 }
 
+/// Progress is told once in so many frames: to wake its thread for each one takes as long as a tenth of the decoding.
+const FRAMES_PER_WORD: usize = 64;
+
 struct Work<'j> {
     jobs: Vec<(&'j VideoJob, Vec<(&'j Segment, Slot)>)>,
     /// The file under construction.
@@ -152,12 +155,14 @@ impl Work<'_> {
             Err(why) => return Ok(Outcome::Unreadable(why)),
         };
         let mut writer = PartWriter::open(&self.path, slot, self.size)?;
-        let mut resized = vec![0; frame_bytes(self.size)];
-        let decoded = video.decode(&wanted, &mut |rgb, width, height| {
-            resize_rgb(rgb, width, height, self.size, &mut resized);
-            writer.write(&resized)?;
-            *counted += 1;
-            let _ = events.send(Event::Frames(1));
+        let mut written = 0;
+        let decoded = video.decode_resized(&wanted, self.size, &mut |frame| {
+            writer.write(frame)?;
+            written += 1;
+            if written % FRAMES_PER_WORD == 0 {
+                *counted += FRAMES_PER_WORD;
+                let _ = events.send(Event::Frames(FRAMES_PER_WORD));
+            }
             Ok(())
         });
         match decoded {

@@ -4,6 +4,7 @@
 //! their rows and lets `check` judge them; `survey` puts that together; `cameras` and `images` fetch the pictures of those that are sound.
 //! Whatever is left out on the way goes through `crate::holes`. The door is [`crate::dataset`].
 
+mod blocks;
 mod cameras;
 mod check;
 mod collect;

@@ -106,15 +106,11 @@ impl Survey {
     /// Hash of what was read: metadata as it is, data files by name and length, and which episodes were kept.
     pub fn content_id(&self, episodes: &[Episode]) -> String {
         let mut hasher = blake3::Hasher::new();
-        let mut add = |part: &[u8]| {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        };
         for file in &self.meta_files {
-            // A file that cannot be read has been named; here its absence is part of the content.
-            add(file.as_os_str().as_encoded_bytes());
-            add(&std::fs::read(self.root.join(file)).unwrap_or_default());
+            add(&mut hasher, file.as_os_str().as_encoded_bytes());
+            add_file(&mut hasher, &self.root.join(file));
         }
+        let mut add = |part: &[u8]| add(&mut hasher, part);
         for file in &self.data_files {
             let len = std::fs::metadata(self.root.join(file)).map_or(0, |about| about.len());
             add(file.as_os_str().as_encoded_bytes());
@@ -131,6 +127,24 @@ impl Survey {
         }
         hasher.finalize().to_hex().to_string()
     }
+}
+
+/// Adds one part; parts are kept apart by their length.
+fn add(hasher: &mut blake3::Hasher, part: &[u8]) {
+    hasher.update(&(part.len() as u64).to_le_bytes());
+    hasher.update(part);
+}
+
+/// Adds the content of a file without holding it in memory. A file that cannot be read has been named; here its absence
+/// is part of the content.
+fn add_file(hasher: &mut blake3::Hasher, path: &Path) {
+    let opened = std::fs::File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+    let Some((about, file)) = opened.ok().filter(|(about, _)| about.is_file()) else {
+        return add(hasher, &[]);
+    };
+    hasher.update(&about.len().to_le_bytes());
+    // What breaks off in between has another hash than what does not.
+    let _ = hasher.update_reader(file);
 }
 
 /// The spec from the metadata alone, see [`crate::dataset::probe`].

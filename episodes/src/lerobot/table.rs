@@ -1,6 +1,5 @@
 //! Parquet files: open, look at the columns, read some of them.
 
-use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
@@ -10,18 +9,20 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use parquet::file::metadata::ParquetStatisticsPolicy::SkipAll;
 
+use super::blocks::Blocks;
 use crate::guard::guarded;
 
 /// Rows decoded at a time where rows are small.
-pub(crate) const ROWS_PER_BATCH: usize = 4096;
+pub(crate) const ROWS_PER_BATCH: usize = 1024;
 
 /// Said where the parquet reader panics.
 pub(crate) const CORRUPT: &str = "its content is corrupt";
 
 /// An open parquet file.
 pub(crate) struct Table {
-    file: File,
+    file: Blocks,
     metadata: ArrowReaderMetadata,
 }
 
@@ -32,9 +33,14 @@ impl Table {
     }
 
     fn open_unguarded(path: &Path) -> Result<Table, String> {
-        let file = File::open(path).map_err(|err| err.to_string())?;
+        let file = Blocks::open(path).map_err(|err| err.to_string())?;
         // The plain parquet types suffice, and a strange Arrow schema beside them cannot get in the way.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        // Nothing is filtered by statistics. With a row group per episode and a hundred columns they fill the memory.
+        let options = options
+            .with_column_stats_policy(SkipAll)
+            .with_size_stats_policy(SkipAll)
+            .with_encoding_stats_policy(SkipAll);
         let metadata = ArrowReaderMetadata::load(&file, options).map_err(|err| match err {
             parquet::errors::ParquetError::General(why) => {
                 format!("{why}; an interrupted recording leaves such files")
@@ -51,7 +57,7 @@ impl Table {
 
     /// Reads all rows of some columns, batch by batch.
     pub fn batches(&self, columns: &[usize]) -> Result<ParquetRecordBatchReader, String> {
-        self.builder(columns)?.with_batch_size(ROWS_PER_BATCH).build().map_err(|err| err.to_string())
+        self.builder(columns).with_batch_size(ROWS_PER_BATCH).build().map_err(|err| err.to_string())
     }
 
     /// Reads ascending row ranges of one column; the row groups around them stay untouched.
@@ -80,7 +86,7 @@ impl Table {
             start += len;
         }
         let selection = RowSelection::from_consecutive_ranges(selected.into_iter(), local);
-        let builder = self.builder(&[column])?.with_row_groups(groups).with_row_selection(selection);
+        let builder = self.builder(&[column]).with_row_groups(groups).with_row_selection(selection);
         builder.with_batch_size(batch).build().map_err(|err| err.to_string())
     }
 
@@ -100,11 +106,10 @@ impl Table {
         concat_batches(&schema, &batches).map_err(|err| err.to_string())
     }
 
-    fn builder(&self, columns: &[usize]) -> Result<ParquetRecordBatchReaderBuilder<File>, String> {
-        let file = self.file.try_clone().map_err(|err| err.to_string())?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
+    fn builder(&self, columns: &[usize]) -> ParquetRecordBatchReaderBuilder<Blocks> {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
-        Ok(builder.with_projection(mask))
+        builder.with_projection(mask)
     }
 }
 

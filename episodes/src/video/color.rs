@@ -42,19 +42,29 @@ pub(super) struct Planes<'a> {
 impl Planes<'_> {
     /// Converts to RGB `[height, width, 3]`; `rgb` is resized to fit.
     pub(super) fn to_rgb(&self, rgb: &mut Vec<u8>) -> Result<(), String> {
-        let matrix = match self.colors.matrix {
-            1 => YuvStandardMatrix::Bt709,
-            2 | 3 | 5 | 6 => YuvStandardMatrix::Bt601,
-            4 => YuvStandardMatrix::Fcc,
-            7 => YuvStandardMatrix::Smpte240,
-            9 => YuvStandardMatrix::Bt2020,
-            other => return Err(format!("video has colour matrix {other}, which is not read")),
-        };
+        rgb.resize(self.width * self.height * 3, 0);
+        self.convert(rgb)
+    }
+
+    /// The matrix that the stream names.
+    pub(super) fn matrix(&self) -> Result<YuvStandardMatrix, String> {
+        match self.colors.matrix {
+            1 => Ok(YuvStandardMatrix::Bt709),
+            2 | 3 | 5 | 6 => Ok(YuvStandardMatrix::Bt601),
+            4 => Ok(YuvStandardMatrix::Fcc),
+            7 => Ok(YuvStandardMatrix::Smpte240),
+            9 => Ok(YuvStandardMatrix::Bt2020),
+            other => Err(format!("video has colour matrix {other}, which is not read")),
+        }
+    }
+
+    /// Converts to RGB `[height, width, 3]`.
+    pub(super) fn convert(&self, rgb: &mut [u8]) -> Result<(), String> {
+        let matrix = self.matrix()?;
         let range = if self.colors.is_full_range { YuvRange::Full } else { YuvRange::Limited };
         let (width, height) = (self.width as u32, self.height as u32);
         let [(y_plane, y_stride), (u_plane, u_stride), (v_plane, v_stride)] = self.yuv;
         let y_stride = y_stride as u32;
-        rgb.resize(self.width * self.height * 3, 0);
         if self.layout == Layout::Grey {
             let image = YuvGrayImage { y_plane, y_stride, width, height };
             return yuv400_to_rgb(&image, rgb, width * 3, range, matrix).map_err(|e| e.to_string());

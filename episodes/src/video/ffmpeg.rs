@@ -1,6 +1,6 @@
 //! HEVC, VP9 and VP8 through an `ffmpeg` on PATH, where there is one: raw RGB over a pipe, one frame in memory.
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -57,7 +57,7 @@ pub(super) fn decode(
     program: &Path,
     request: &Request<'_>,
     patience: Duration,
-    on_frame: &mut dyn FnMut(usize, &[u8]) -> io::Result<()>,
+    on_frame: &mut dyn FnMut(usize, &[u8]) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
     let pixels = request.width * request.height;
     if !(1..=MAX_FRAME_PIXELS).contains(&pixels) {
@@ -84,7 +84,7 @@ fn attempt(
     request: &Request<'_>,
     every_frame: &[&str],
     patience: Duration,
-    on_frame: &mut dyn FnMut(usize, &[u8]) -> io::Result<()>,
+    on_frame: &mut dyn FnMut(usize, &[u8]) -> Result<(), DecodeError>,
 ) -> Result<(usize, bool), DecodeError> {
     let mut file = std::ffi::OsString::from("file:");
     file.push(request.path);
@@ -126,7 +126,7 @@ fn hand_over(
     mut stdout: ChildStdout,
     request: &Request<'_>,
     alive: &mpsc::Sender<()>,
-    on_frame: &mut dyn FnMut(usize, &[u8]) -> io::Result<()>,
+    on_frame: &mut dyn FnMut(usize, &[u8]) -> Result<(), DecodeError>,
 ) -> Result<usize, DecodeError> {
     let mut rgb = vec![0; request.width * request.height * 3];
     for number in 0..request.frames {
@@ -165,7 +165,7 @@ mod tests {
         path
     }
 
-    fn run(script: &str, on_frame: &mut dyn FnMut(usize, &[u8]) -> io::Result<()>) -> Result<(), DecodeError> {
+    fn run(script: &str, on_frame: &mut dyn FnMut(usize, &[u8]) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let request = Request { path: Path::new("film.mp4"), width: 2, height: 1, from_s: 0.0, frames: 2 };
         decode(&program(dir.path(), script), &request, Duration::from_millis(300), on_frame)
@@ -180,7 +180,7 @@ mod tests {
         };
         run("printf abcdefghijklmnop", &mut keep).expect("two frames of six bytes");
         assert_eq!(frames, [(0, b"abcdef".to_vec()), (1, b"ghijkl".to_vec())]);
-        let full = run("printf abcdefghijkl", &mut |_, _| Err(io::Error::other("disk full")));
+        let full = run("printf abcdefghijkl", &mut |_, _| Err(std::io::Error::other("disk full").into()));
         assert!(matches!(full, Err(DecodeError::Output(_))), "{full:?}");
     }
 

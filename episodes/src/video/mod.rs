@@ -12,6 +12,7 @@ mod h264;
 mod matching;
 mod patience;
 mod resize;
+mod shrink;
 mod sps;
 
 use std::fs::File;
@@ -54,6 +55,12 @@ struct Packet {
     position: usize,
     is_sync: bool,
     bytes: Vec<u8>,
+}
+
+/// One shown frame: in the decoder's planes, or RGB with its width and height.
+enum Shown<'a> {
+    Planes(&'a Planes<'a>),
+    Rgb(&'a [u8], usize, usize),
 }
 
 /// What a decoder calls with the position of a shown frame and its planes.
@@ -154,33 +161,69 @@ impl Video {
         wanted: &[usize],
         on_frame: &mut dyn FnMut(&[u8], usize, usize) -> io::Result<()>,
     ) -> Result<(), DecodeError> {
-        guarded(|| self.decode_unguarded(wanted, on_frame))
+        let mut converted = Vec::new();
+        self.show(wanted, &mut |shown| {
+            let (rgb, width, height) = match shown {
+                Shown::Planes(planes) => {
+                    planes.to_rgb(&mut converted).map_err(DecodeError::Video)?;
+                    (converted.as_slice(), planes.width, planes.height)
+                }
+                Shown::Rgb(rgb, width, height) => (rgb, width, height),
+            };
+            Ok(on_frame(rgb, width, height)?)
+        })
+    }
+
+    /// As [`Video::decode`], each frame resized to RGB `[size, size, 3]` by area averaging.
+    ///
+    /// # Errors
+    /// As [`Video::decode`].
+    pub fn decode_resized(
+        &self,
+        wanted: &[usize],
+        size: usize,
+        on_frame: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), DecodeError> {
+        let mut resized = vec![0; size * size * 3];
+        self.show(wanted, &mut |shown| {
+            match shown {
+                Shown::Planes(planes) => planes.to_rgb_at(size, &mut resized).map_err(DecodeError::Video)?,
+                Shown::Rgb(rgb, width, height) => resize_rgb(rgb, width, height, size, &mut resized),
+            }
+            Ok(on_frame(&resized)?)
+        })
+    }
+
+    fn show(
+        &self,
+        wanted: &[usize],
+        on_shown: &mut dyn FnMut(Shown<'_>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        guarded(|| self.show_unguarded(wanted, on_shown))
             .unwrap_or_else(|| Err(DecodeError::Video("the video stream is corrupt".to_owned())))
     }
 
-    fn decode_unguarded(
+    fn show_unguarded(
         &self,
         wanted: &[usize],
-        on_frame: &mut dyn FnMut(&[u8], usize, usize) -> io::Result<()>,
+        on_shown: &mut dyn FnMut(Shown<'_>) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
         let coded = || wanted.iter().map(|&p| self.decode_order[p]);
         let (Some(first), Some(last)) = (coded().min(), coded().max()) else {
             return Ok(());
         };
         if let Codec::Ffmpeg(width, height) = self.codec {
-            return self.decode_by_ffmpeg(wanted, (width, height), on_frame);
+            return self.decode_by_ffmpeg(wanted, (width, height), on_shown);
         }
         let file = File::open(&self.path)
             .map_err(|e| DecodeError::Video(format!("cannot open {}: {e}", self.path.display())))?;
         let start = self.last_entry_point(&file, first)?;
         let mut packets = self.samples[start..=last].iter().map(|sample| self.read(&file, sample));
 
-        let mut rgb = Vec::new();
         let mut found = 0;
         let mut sink = |position: usize, planes: &Planes<'_>| {
             if wanted.get(found) == Some(&position) {
-                planes.to_rgb(&mut rgb).map_err(DecodeError::Video)?;
-                on_frame(&rgb, planes.width, planes.height)?;
+                on_shown(Shown::Planes(planes))?;
                 found += 1;
             }
             Ok(())
@@ -200,7 +243,7 @@ impl Video {
         &self,
         wanted: &[usize],
         (width, height): (usize, usize),
-        on_frame: &mut dyn FnMut(&[u8], usize, usize) -> io::Result<()>,
+        on_shown: &mut dyn FnMut(Shown<'_>) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
         let (Some(&first), Some(&last)) = (wanted.first(), wanted.last()) else {
             return Ok(());
@@ -210,7 +253,7 @@ impl Video {
         let mut found = 0;
         ffmpeg::decode(Path::new("ffmpeg"), &request, ffmpeg::PATIENCE, &mut |number, rgb| {
             if wanted.get(found) == Some(&(first + number)) {
-                on_frame(rgb, width, height)?;
+                on_shown(Shown::Rgb(rgb, width, height))?;
                 found += 1;
             }
             Ok(())
