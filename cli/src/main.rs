@@ -60,7 +60,10 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Verb::Demo { quick } => stages::demo(*quick, common),
         Verb::Run { config, quick } => stages::run(config.as_deref(), *quick, common),
         Verb::Inspect { path } => inspect::inspect(path, common),
-        Verb::Convert { input, output, append } => convert::convert(input, output, *append, common),
+        Verb::Convert { input, output, append, lossless } => {
+            let pictures = if *lossless { episodes::Pictures::Embedded } else { episodes::Pictures::Video };
+            convert::convert(input, &episodes::Destination { path: output, append: *append, pictures }, common)
+        }
         Verb::Train { what, config } => stages::train(*what, config.as_deref(), common),
         Verb::Improve { run } => stages::improve(run, common),
         Verb::Branch { run, episode, step, arms, where_it_went_wrong, horizon } => match (episode, step) {

@@ -25,7 +25,7 @@ pub mod video;
 pub mod window;
 pub mod writer;
 
-pub use convert::{Converted, convert};
+pub use convert::{Converted, Destination, Kept, KeptCamera, convert};
 pub use dataset::{ALL, ControlRate, Dataset, OpenOptions, Progress, Timing, probe};
 pub use episode::{Episode, RecordedEpisode};
 pub use error::Error;
@@ -35,4 +35,4 @@ pub use outcome::{Labels, Outcome, OutcomeRule, RewardRule};
 pub use spec::{CameraFeature, DatasetSpec, Skipped, VectorFeature};
 pub use split::Split;
 pub use window::{Window, WindowSampler};
-pub use writer::LeRobotWriter;
+pub use writer::{LeRobotWriter, Pictures};
