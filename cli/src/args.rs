@@ -118,6 +118,10 @@ pub enum Verb {
         /// Add the episodes to the LeRobot v3.0 dataset at OUT; its files with data stay as they are.
         #[arg(long)]
         append: bool,
+        /// Keep cameras that were recorded as pictures as PNG or JPEG inside the data files, many times larger, instead of
+        /// encoding them as H.264 video. Videos are copied as they are either way.
+        #[arg(long)]
+        lossless: bool,
     },
     /// One stage of training on its own, in the run directory --out.
     Train {

@@ -63,7 +63,10 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Verb::Inspect { path, rrd, episodes } => {
             inspect::inspect(path, rrd.as_deref(), episodes.as_ref().unwrap_or(&args::Choice::Few), common)
         }
-        Verb::Convert { input, output, append } => convert::convert(input, output, *append, common),
+        Verb::Convert { input, output, append, lossless } => {
+            let pictures = if *lossless { episodes::Pictures::Embedded } else { episodes::Pictures::Video };
+            convert::convert(input, &episodes::Destination { path: output, append: *append, pictures }, common)
+        }
         Verb::Train { what, config } => stages::train(*what, config.as_deref(), common),
         Verb::Improve { run } => stages::improve(run, common),
         Verb::Branch { run, episode, step, arms, where_it_went_wrong, horizon } => match (episode, step) {

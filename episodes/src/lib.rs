@@ -29,7 +29,7 @@ pub mod window;
 pub mod writer;
 
 pub use companion::{Companion, Joining};
-pub use convert::{Converted, convert};
+pub use convert::{Converted, Destination, Kept, KeptCamera, convert};
 pub use dataset::{ALL, ControlRate, Dataset, OpenOptions, Progress, Timing, probe};
 pub use episode::{Episode, RecordedEpisode};
 pub use error::Error;
@@ -40,4 +40,4 @@ pub use outcome::{Labels, Outcome, OutcomeRule, RewardRule};
 pub use spec::{CameraFeature, DatasetSpec, Skipped, VectorFeature};
 pub use split::Split;
 pub use window::{Window, WindowSampler};
-pub use writer::LeRobotWriter;
+pub use writer::{LeRobotWriter, Pictures};

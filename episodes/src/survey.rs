@@ -1,12 +1,13 @@
 //! A dataset before its pictures, whatever its format: what [`crate::Dataset`] and [`crate::convert`] start from.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::dataset::{OpenOptions, Progress, Timing};
 use crate::episode::Episode;
 use crate::error::Error;
 use crate::frames::{FrameProgress, FrameStore, decode_picture};
+use crate::guard::guarded;
 use crate::holes::{Holes, Why};
 use crate::outcome::Labels;
 use crate::spec::DatasetSpec;
@@ -39,6 +40,17 @@ impl Picture {
                 let rgb = decode_picture(&bytes)?;
                 let (width, height) = (rgb.width() as usize, rgb.height() as usize);
                 Ok((rgb.into_raw(), height, width))
+            }
+        }
+    }
+
+    /// Height and width, pixels, from the header alone; none where there is no telling.
+    pub fn size(&self) -> Option<(usize, usize)> {
+        match self {
+            Picture::Rgb { height, width, .. } => Some((*height, *width)),
+            Picture::Encoded(bytes) => {
+                let reader = image::ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format().ok()?;
+                guarded(|| reader.into_dimensions().ok())?.map(|(width, height)| (height as usize, width as usize))
             }
         }
     }
@@ -187,6 +199,18 @@ impl Survey {
             // Nothing is cached, so there is no cache directory to name.
             Survey::LeRobot(survey) => survey.cameras(Path::new("")).pictures(position, camera, receive),
             Survey::Hdf5(survey) => survey.pictures(position, camera, receive),
+        }
+    }
+
+    /// The video file of a camera in an episode, relative to `path` of the options, and the time of the first frame in
+    /// it, seconds; none where the camera is recorded as pictures.
+    pub fn video(&self, position: usize, camera: usize) -> Option<(PathBuf, f64)> {
+        match self {
+            Survey::LeRobot(survey) => {
+                let cameras = survey.cameras(Path::new(""));
+                cameras.video(position, camera).map(|place| (place.file.clone(), place.from_s))
+            }
+            Survey::Hdf5(_) => None,
         }
     }
 

@@ -1,14 +1,16 @@
-//! Recorded episodes out to a LeRobot v3.0 dataset with embedded pictures.
+//! Recorded episodes out to a LeRobot v3.0 dataset, its cameras as embedded pictures or as video.
 //!
 //! Everything is written to a hidden sibling directory that takes its final name only in
 //! [`LeRobotWriter::finish`]: an interrupted recording never looks like a dataset. What is appended to a dataset moves
 //! into it file by file, `info.json` last, and no file with data of before is touched.
 
 mod arrays;
+mod cameras;
 mod columns;
 mod existing;
+mod footage;
 mod meta;
-mod pictures;
+mod videos;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -17,16 +19,24 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
+use crate::lerobot::info::stays_inside;
 use crate::lock::LockFile;
+use crate::survey::Picture;
+use crate::video::Film;
 use crate::{DatasetSpec, Episode, Error, RecordedEpisode};
 use columns::Columns;
 use existing::Existing;
+pub use footage::Pictures;
+pub(crate) use footage::{Footage, Medium, Recorded};
 use meta::EpisodeRow;
-pub(crate) use pictures::Encoded;
+use videos::Videos;
 
 /// LeRobot's defaults: a new data file after this many bytes, a new directory after this many files.
 const DATA_FILE_MB: usize = 100;
 const CHUNK_FILES: usize = 1000;
+
+/// Pictures encoded together: enough for every core, little enough to hold in memory. Even, as [`Footage::extend`] asks.
+pub(crate) const BATCH: usize = 32;
 
 /// Writes one dataset, episode by episode (one parquet row group each).
 ///
@@ -40,7 +50,9 @@ pub struct LeRobotWriter {
     partial_dir: PathBuf,
     /// The dataset that is added to, if one is.
     existing: Option<Existing>,
+    pictures: Pictures,
     columns: Option<Columns>,
+    videos: Videos,
     file: Option<ArrowWriter<File>>,
     file_number: usize,
     tasks: Vec<String>,
@@ -81,10 +93,12 @@ impl LeRobotWriter {
         let final_dir = dir.as_ref();
         let alone = existing::claim(final_dir)?;
         let existing = Existing::read(final_dir)?;
-        let columns = Columns::new(spec, existing.has_intervention());
+        let media: Vec<Medium> = spec.cameras.iter().map(|camera| existing.medium(&camera.key)).collect();
+        let columns = Columns::new(spec, existing.has_intervention(), &media);
         existing.refuse_unless_same(spec, &columns)?;
         let mut writer = Self::start(final_dir, spec)?;
         writer.columns = Some(columns);
+        writer.videos = Videos::new(&spec.cameras, |key| existing.next_video_file(key));
         writer.file_number = existing.next_data_file;
         writer.frames = existing.frames;
         writer.tasks.clone_from(&existing.tasks);
@@ -104,6 +118,10 @@ impl LeRobotWriter {
         if !(spec.control_rate_hz.is_finite() && spec.control_rate_hz > 0.0) {
             return Err(bad(final_dir, format!("a control rate of {} Hz", spec.control_rate_hz), "a positive rate"));
         }
+        if let Some(camera) = spec.cameras.iter().find(|camera| !stays_inside(&camera.key)) {
+            let found = format!("the camera name '{}'", camera.key);
+            return Err(bad(final_dir, found, "one that does not lead out of the dataset as a path"));
+        }
         let partial_name = format!(".{}.partial-{}", name.to_string_lossy(), std::process::id());
         let partial_dir = final_dir.with_file_name(partial_name);
         if partial_dir.exists() {
@@ -116,7 +134,9 @@ impl LeRobotWriter {
             final_dir: final_dir.to_path_buf(),
             partial_dir,
             existing: None,
+            pictures: Pictures::default(),
             columns: None,
+            videos: Videos::new(&spec.cameras, |_| 0),
             file: None,
             file_number: 0,
             tasks: Vec::new(),
@@ -127,30 +147,64 @@ impl LeRobotWriter {
         })
     }
 
+    /// How [`LeRobotWriter::push`] keeps pictures, instead of embedding them. Where episodes are added to a dataset, that
+    /// dataset decides.
+    #[must_use]
+    pub fn with_pictures(mut self, pictures: Pictures) -> Self {
+        self.pictures = pictures;
+        self
+    }
+
     /// Appends one episode; its `index` and `first_frame` are ignored and assigned in order.
     ///
     /// # Errors
     /// [`Error::BadFile`] if the episode does not have the shapes the spec promises, [`Error::Io`] if the disk
     /// refuses. An episode that was refused leaves the dataset as it was.
     pub fn push(&mut self, recorded: &RecordedEpisode) -> Result<(), Error> {
-        let has_intervention = recorded.episode.intervention.is_some();
-        // Only to know the cameras' shapes; what is kept is decided with the episode.
-        let cameras = match &self.columns {
-            Some(columns) => columns.encode(recorded),
-            None => Columns::new(&self.spec, has_intervention).encode(recorded),
-        };
-        let cameras = cameras.map_err(|(found, expected)| self.refusal(&found, expected))?;
-        self.push_encoded(&recorded.episode, cameras)
+        let footage = self.encode(recorded).map_err(|(found, expected)| self.refusal(&found, expected))?;
+        self.push_footage(&recorded.episode, footage)
     }
 
-    /// [`LeRobotWriter::push`] with pictures that need no more work.
-    pub(crate) fn push_encoded(&mut self, episode: &Episode, cameras: Vec<Encoded>) -> Result<(), Error> {
+    /// Recorded pixels of every camera in the form in which they are kept; `Err` is (found, expected).
+    fn encode(&self, recorded: &RecordedEpisode) -> Result<Vec<Footage>, (String, String)> {
+        let mut encoded = Vec::with_capacity(recorded.frames.len());
+        // Too few or too many cameras are named when the episode is checked.
+        for (camera, frames) in self.spec.cameras.iter().zip(&recorded.frames) {
+            let (height, width, len) = (camera.native_height, camera.native_width, recorded.episode.len);
+            let bytes = height * width * 3;
+            if frames.len() != len * bytes {
+                let found = format!("{} bytes of pictures of {}", frames.len(), camera.key);
+                return Err((found, format!("{} for {len} steps", len * bytes)));
+            }
+            let is_video = match &self.existing {
+                Some(existing) => existing.medium(&camera.key) == Medium::Video,
+                None => self.pictures == Pictures::Video && Film::takes(height, width),
+            };
+            let mut footage = if is_video { Footage::film(self.spec.control_rate_hz) } else { Footage::pictures() };
+            for batch in frames.chunks((BATCH * bytes).max(1)) {
+                let rgb = |pixels: &[u8]| Picture::Rgb { pixels: pixels.to_vec(), height, width };
+                let pictures = batch.chunks_exact(bytes.max(1)).map(rgb).collect();
+                footage.extend(pictures).map_err(|why| (why, "pictures that can be written".to_owned()))?;
+            }
+            encoded.push(footage);
+        }
+        let missing = recorded.frames.iter().skip(encoded.len()).map(|_| Footage::pictures());
+        encoded.extend(missing);
+        Ok(encoded)
+    }
+
+    /// [`LeRobotWriter::push`] with pictures that need no more work, and video files that are copied.
+    pub(crate) fn push_footage(&mut self, episode: &Episode, footage: Vec<Footage>) -> Result<(), Error> {
         let is_first = self.rows.is_empty() && self.existing.is_none();
         let columns = match self.columns.take() {
             Some(columns) => columns,
-            None => Columns::new(&self.spec, episode.intervention.is_some()),
+            None => {
+                let medium = |camera| footage.get(camera).map_or(Medium::Embedded, Footage::medium);
+                let media: Vec<Medium> = (0..self.spec.cameras.len()).map(medium).collect();
+                Columns::new(&self.spec, episode.intervention.is_some(), &media)
+            }
         };
-        let checked = columns.check(episode, &cameras);
+        let checked = columns.check(episode, &footage);
         self.columns = Some(columns);
         if let Err((found, expected)) = checked {
             if is_first {
@@ -170,12 +224,13 @@ impl LeRobotWriter {
             chunk_index: self.file_number / CHUNK_FILES,
             file_index: self.file_number % CHUNK_FILES,
             first_frame: self.frames,
+            videos: self.videos.keep(&self.partial_dir, &footage, self.spec.control_rate_hz)?,
         };
         let path = self.partial_dir.join(meta::data_file(row.chunk_index, row.file_index));
         let Some(columns) = &mut self.columns else { return Ok(()) };
-        columns.count(episode, &cameras, index, self.frames, task_index);
+        columns.count(episode, &footage, index, self.frames, task_index);
         let batch =
-            columns.batch(episode, cameras, index, self.frames, task_index).map_err(|e| parquet_error(&path, e))?;
+            columns.batch(episode, footage, index, self.frames, task_index).map_err(|e| parquet_error(&path, e))?;
         let file = match &mut self.file {
             Some(file) => file,
             None => self.file.insert(open_parquet(&path, batch.schema())?),
@@ -212,7 +267,9 @@ impl LeRobotWriter {
         meta::write(&self.partial_dir, &self.spec, columns, &self.tasks, &self.rows, existing)?;
         match existing {
             // What is left of the partial directory is removed on drop.
-            Some(existing) => existing.move_in(&self.partial_dir, &self.final_dir, self.file_number),
+            Some(existing) => {
+                existing.move_in(&self.partial_dir, &self.final_dir, self.videos.files(), self.file_number)
+            }
             None => {
                 fs::rename(&self.partial_dir, &self.final_dir)
                     .map_err(io("cannot move the finished dataset to", &self.final_dir))?;

@@ -1,5 +1,7 @@
 //! Conversion there and back, and adding to what is there.
 
+mod pictures;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -81,8 +83,13 @@ fn open(path: &Path) -> Result<Dataset, Error> {
     Dataset::open(&options(path), &mut |_| {})
 }
 
+/// Without loss where the cameras are pictures.
 fn run(from: &Path, to: &Path, append: bool) -> Result<Converted, Error> {
-    convert(&options(from), to, append, &|| false, &mut |_| {})
+    convert(&options(from), &to_path(to, append), &|| false, &mut |_| {})
+}
+
+fn to_path(path: &Path, append: bool) -> Destination<'_> {
+    Destination { path, append, pictures: Pictures::Embedded }
 }
 
 /// Every file below a folder, with its content.
@@ -120,7 +127,9 @@ fn what_was_converted_reads_back_identical() -> Outcome {
     let dir = tempfile::tempdir()?;
     let (from, to) = (dir.path().join("in"), dir.path().join("out"));
     write(&from, &spec(), &[recorded(0, 5, "push", true), recorded(40, 3, "pull", false)])?;
-    assert_eq!(run(&from, &to, false)?, Converted { episodes: 2, frames: 8, skipped: Vec::new() });
+    let camera = "observation.images.top".to_owned();
+    let cameras = vec![KeptCamera { camera, kept: Kept::PicturesEmbedded, size: (HEIGHT, WIDTH) }];
+    assert_eq!(run(&from, &to, false)?, Converted { episodes: 2, frames: 8, cameras, skipped: Vec::new() });
     assert_same(&open(&from)?, &open(&to)?);
     let stats = |root: &Path| std::fs::read_to_string(root.join("meta/stats.json"));
     assert_eq!(stats(&from)?, stats(&to)?, "the same numbers have the same statistics");
@@ -135,7 +144,7 @@ fn hdf5_becomes_lerobot_with_identical_values() -> Outcome {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/h5py_robomimic.hdf5");
     let to = dir.path().join("out");
     let options = OpenOptions { cache_dir: dir.path().join("frames"), ..options(&from) };
-    assert_eq!(convert(&options, &to, false, &|| false, &mut |_| {})?.frames, 90);
+    assert_eq!(convert(&options, &to_path(&to, false), &|| false, &mut |_| {})?.frames, 90);
     let (before, after) = (Dataset::open(&options, &mut |_| {})?, open(&to)?);
     assert!(after.skipped.is_empty(), "{:?}", after.skipped);
     // Only the numbering is new: 0, 2, 10 in the file.
@@ -269,13 +278,13 @@ fn holes_are_left_out_and_strict_writes_nothing() -> Outcome {
     broken.episode.state[5] = f32::NAN;
     write(&from, &spec(), &[recorded(0, 5, "push", true), broken])?;
     let strict = OpenOptions { strict: true, ..options(&from) };
-    assert!(convert(&strict, &to, false, &|| false, &mut |_| {}).is_err() && !to.exists());
+    assert!(convert(&strict, &to_path(&to, false), &|| false, &mut |_| {}).is_err() && !to.exists());
     let converted = run(&from, &to, false)?;
     assert_eq!((converted.episodes, converted.skipped[0].what.as_str()), (1, "episode 1"));
     assert_eq!(open(&to)?.episodes.len(), 1);
     let given = OpenOptions { control_rate: ControlRate::Given(30.0), ..options(&from) };
     assert!(
-        convert(&given, &dir.path().join("other"), false, &|| false, &mut |_| {}).is_err(),
+        convert(&given, &to_path(&dir.path().join("other"), false), &|| false, &mut |_| {}).is_err(),
         "LeRobot says its rate itself"
     );
     Ok(())
@@ -291,7 +300,7 @@ fn a_conversion_that_is_stopped_leaves_nothing_behind() -> Outcome {
     for after in [1, 6] {
         let asked = std::cell::Cell::new(0);
         let stop = || asked.replace(asked.get() + 1) >= after;
-        let stopped = convert(&options(&from), &dir.path().join("to"), false, &stop, &mut |_| {});
+        let stopped = convert(&options(&from), &to_path(&dir.path().join("to"), false), &stop, &mut |_| {});
         assert!(matches!(stopped, Err(Error::Stopped { .. })), "{stopped:?}");
         assert_eq!(std::fs::read_dir(dir.path())?.count(), before);
     }

@@ -138,7 +138,15 @@ fn slice<T: H5Type>(dataset: &Dataset, rows: Range<usize>) -> Result<Vec<T>, Str
     let mut selection = SliceInfo::all(dims.len());
     selection.selections[0] = SliceInfoElem::Slice { start: rows.start as u64, end: rows.end as u64, step: 1 };
     let array = whole(|| dataset.read_slice::<T>(&selection).map_err(|err| err.to_string()))?;
-    Ok(array.into_iter().collect())
+    // An array that was just read lies in one piece; walking its axes would cost more than encoding the pictures.
+    if !array.is_standard_layout() {
+        return Ok(array.into_iter().collect());
+    }
+    let len = array.len();
+    let (mut values, offset) = array.into_raw_vec_and_offset();
+    values.drain(..offset.unwrap_or(0));
+    values.truncate(len);
+    Ok(values)
 }
 
 /// Runs the library; a panic in it is a reason like any other.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::check::Sound;
 use super::images::Pictures;
+use super::listing::VideoPlace;
 use crate::error::Error;
 use crate::frames::{FrameProgress, FrameStore, Place, Segment, VideoJob, ingest_videos};
 use crate::holes::Why;
@@ -46,6 +47,13 @@ impl Cameras<'_> {
 
     fn place(&self) -> Place<'_> {
         Place { cache_dir: self.cache_dir, dataset: self.root }
+    }
+
+    /// Where the video of a camera in an episode is; none where the camera is recorded as pictures.
+    pub fn video(&self, position: usize, camera: usize) -> Option<&VideoPlace> {
+        let key = &self.spec.cameras[camera].key;
+        let video = self.video_keys.iter().position(|video| video == key)?;
+        Some(&self.sound[position].videos[video])
     }
 
     /// What one camera saw in one episode, at the recorded size; see [`crate::survey::Survey::pictures`].

@@ -165,7 +165,7 @@ fn camera(key: &str, feature: &Feature, model_size: usize) -> CameraFeature {
 }
 
 /// Height and width from a shape that may be HWC or CHW; axis names decide, else the small axis is the channels.
-fn height_width(feature: &Feature) -> (usize, usize) {
+pub(crate) fn height_width(feature: &Feature) -> (usize, usize) {
     let [a, b, c] = match *feature.shape.as_slice() {
         [a, b, c] => [a, b, c],
         [a, b] => return (a, b),

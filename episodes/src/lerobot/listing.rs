@@ -205,6 +205,11 @@ fn json_lines<T: DeserializeOwned>(root: &Path, name: &str, holes: &mut Holes) -
 
 /// The parquet files in a folder of the dataset and the folders below it, sorted, relative to the dataset.
 pub(crate) fn parquet_files(root: &Path, folder: &Path) -> Vec<PathBuf> {
+    files(root, folder, "parquet")
+}
+
+/// The files of one kind in a folder of the dataset and the folders below it, sorted, relative to the dataset.
+pub(crate) fn files(root: &Path, folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -216,7 +221,7 @@ pub(crate) fn parquet_files(root: &Path, folder: &Path) -> Vec<PathBuf> {
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
             if is_folder {
                 folders.push(path);
-            } else if path.extension().is_some_and(|ext| ext == "parquet") {
+            } else if path.extension().is_some_and(|ext| ext == extension) {
                 found.push(path);
             }
         }

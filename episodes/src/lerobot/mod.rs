@@ -9,7 +9,7 @@ mod cameras;
 mod check;
 mod collect;
 mod columns;
-mod features;
+pub(crate) mod features;
 mod images;
 pub(crate) mod info;
 pub(crate) mod listing;

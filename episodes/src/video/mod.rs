@@ -1,15 +1,19 @@
 //! Recorded video: finds the wanted frames in an mp4 file and decodes AV1 or H.264 into RGB, one frame at a time.
-//! HEVC, VP9 and VP8 are left to an `ffmpeg` on PATH, where there is one.
+//! HEVC, VP9 and VP8 are left to an `ffmpeg` on PATH, where there is one. The other way round, pictures become H.264
+//! in an mp4 file.
 //!
 //! Which coded frame belongs to which moment is settled from the container's sample table before anything is
 //! decoded ([`match_times`]). Decoding then starts at the last keyframe before the first wanted frame, runs
 //! strictly forward and keeps no frame. Broken files are reasons ([`DecodeError::Video`]), never panics.
 
+mod about;
 mod av1;
 mod color;
 mod ffmpeg;
+mod film;
 mod h264;
 mod matching;
+mod mux;
 mod patience;
 mod resize;
 mod shrink;
@@ -19,9 +23,11 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+pub(crate) use about::About;
 use color::Planes;
 pub use ffmpeg::ffmpeg_is_there;
 pub(crate) use ffmpeg::was_missing;
+pub(crate) use film::Film;
 pub use matching::match_times;
 use patience::PatientReader;
 use re_mp4::{Mp4, StsdBoxContent, TrackKind};
@@ -76,7 +82,9 @@ enum Codec {
 /// The video track of one mp4 file, demultiplexed but not decoded.
 pub struct Video {
     path: PathBuf,
+    len_bytes: u64,
     codec: Codec,
+    about: About,
     /// In decoding order.
     samples: Vec<Sample>,
     /// `decode_order[p]` is the index in `samples` of the `p`-th frame shown.
@@ -109,7 +117,8 @@ impl Video {
                 _ => "the mp4 file has no video track".to_owned(),
             });
         };
-        let codec = match &track.trak(&mp4).mdia.minf.stbl.stsd.contents {
+        let coded_as = &track.trak(&mp4).mdia.minf.stbl.stsd.contents;
+        let codec = match coded_as {
             StsdBoxContent::Av01(entry) => match entry.av1c.contents.bit_depth {
                 8 => Codec::Av1,
                 bits => return Err(format!("video has {bits} bits per channel; only 8 are read")),
@@ -120,6 +129,7 @@ impl Video {
             StsdBoxContent::Vp09(_) => left_to_ffmpeg("vp9", track)?,
             _ => return Err("the mp4 file has no video track".to_owned()),
         };
+        let about = About::of(coded_as);
         if track.timescale == 0 {
             return Err("the mp4 file has no time scale".to_owned());
         }
@@ -143,7 +153,32 @@ impl Video {
         for (position, &i) in decode_order.iter().enumerate() {
             samples[i].position = position;
         }
-        Ok(Video { path: path.to_path_buf(), codec, samples, decode_order, times_s })
+        Ok(Video { path: path.to_path_buf(), len_bytes, codec, about, samples, decode_order, times_s })
+    }
+
+    /// Codec and pixel format.
+    pub(crate) fn about(&self) -> About {
+        self.about
+    }
+
+    /// Whether the file is long enough to hold the frames at `wanted`; nothing is read or decoded.
+    pub(crate) fn holds(&self, wanted: &[usize]) -> Result<(), String> {
+        for sample in wanted.iter().map(|&position| &self.samples[self.decode_order[position]]) {
+            let what = match sample.offset_bytes.checked_add(sample.len_bytes) {
+                Some(end) if end <= self.len_bytes && sample.len_bytes > 0 => continue,
+                Some(_) if sample.len_bytes == 0 => "has an empty sample",
+                _ => "is cut off",
+            };
+            return Err(format!("the mp4 file {what} at frame {} of {}", sample.position, self.samples.len()));
+        }
+        Ok(())
+    }
+
+    /// The last keyframe among the frames from `first` to `last` (positions), which decodes without its neighbours;
+    /// `last` itself where there is none.
+    pub(crate) fn last_keyframe(&self, first: usize, last: usize) -> usize {
+        let is_key = |position: &usize| self.samples[self.decode_order[*position]].is_sync;
+        (first..=last).rev().find(is_key).unwrap_or(last)
     }
 
     /// Presentation times of all frames in the order in which they are shown, seconds from the first.

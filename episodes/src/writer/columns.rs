@@ -8,10 +8,10 @@ use arrow::error::ArrowError;
 use serde_json::{Value, json};
 
 use super::arrays;
-use super::pictures::Encoded;
+use super::cameras::{self, Camera};
+use super::footage::{Footage, Medium};
 use crate::normaliser::Moments;
-use crate::survey::Picture;
-use crate::{DatasetSpec, Episode, RecordedEpisode, VectorFeature};
+use crate::{DatasetSpec, Episode, VectorFeature};
 
 /// What one column holds.
 enum Kind {
@@ -20,11 +20,7 @@ enum Kind {
         offset: usize,
     },
     Action,
-    Camera {
-        position: usize,
-        height: usize,
-        width: usize,
-    },
+    Camera(Camera),
     Reward,
     Success,
     Intervention,
@@ -47,6 +43,15 @@ struct Column {
     names: Option<Vec<String>>,
     /// One per vector element or colour channel.
     moments: Vec<Moments>,
+    /// Steps, or frames, that they are of.
+    counted: u64,
+}
+
+impl Column {
+    /// Whether it is in the data files; videos are files of their own.
+    fn is_in_rows(&self) -> bool {
+        !matches!(&self.kind, Kind::Camera(camera) if camera.medium == Medium::Video)
+    }
 }
 
 /// All columns in file order, with running statistics.
@@ -55,11 +60,11 @@ pub(super) struct Columns {
     rate_hz: f64,
     state_len: usize,
     action_len: usize,
-    frames: u64,
 }
 
 impl Columns {
-    pub(super) fn new(spec: &DatasetSpec, has_intervention: bool) -> Self {
+    /// `media` says how each camera of the spec is kept.
+    pub(super) fn new(spec: &DatasetSpec, has_intervention: bool, media: &[Medium]) -> Self {
         let vector = |f: &VectorFeature, kind| Column {
             key: f.key.clone(),
             kind,
@@ -67,6 +72,7 @@ impl Columns {
             len: f.len,
             names: Some(f.names.clone()),
             moments: vec![Moments::default(); f.len],
+            counted: 0,
         };
         let scalar = |key: &str, kind, dtype| Column {
             key: key.to_owned(),
@@ -75,6 +81,7 @@ impl Columns {
             len: 1,
             names: None,
             moments: vec![Moments::default()],
+            counted: 0,
         };
         let mut columns = Vec::new();
         let mut offset = 0;
@@ -83,14 +90,16 @@ impl Columns {
             offset += f.len;
         }
         columns.push(vector(&spec.action, Kind::Action));
-        for (position, c) in spec.cameras.iter().enumerate() {
+        for (position, (c, &medium)) in spec.cameras.iter().zip(media).enumerate() {
+            let camera = Camera { position, height: c.native_height, width: c.native_width, medium, about: None };
             columns.push(Column {
                 key: c.key.clone(),
-                kind: Kind::Camera { position, height: c.native_height, width: c.native_width },
-                dtype: "image",
+                dtype: camera.dtype(),
+                names: Some(camera.axes()),
+                kind: Kind::Camera(camera),
                 len: 1,
-                names: Some(["height", "width", "channel"].map(str::to_owned).to_vec()),
                 moments: vec![Moments::default(); 3],
+                counted: 0,
             });
         }
         if spec.has_reward {
@@ -114,17 +123,11 @@ impl Columns {
         ] {
             columns.push(scalar(key, kind, "int64"));
         }
-        Self {
-            columns,
-            rate_hz: spec.control_rate_hz,
-            state_len: spec.state_len(),
-            action_len: spec.action_len(),
-            frames: 0,
-        }
+        Self { columns, rate_hz: spec.control_rate_hz, state_len: spec.state_len(), action_len: spec.action_len() }
     }
 
     /// Compares an episode's shapes with the columns; `Err` is (found, expected).
-    pub(super) fn check(&self, e: &Episode, cameras: &[Encoded]) -> Result<(), (String, String)> {
+    pub(super) fn check(&self, e: &Episode, footage: &[Footage]) -> Result<(), (String, String)> {
         let same = |what: &str, found: usize, expected: usize| {
             if found == expected {
                 Ok(())
@@ -137,17 +140,16 @@ impl Columns {
         }
         same("state values", e.state.len(), e.len * self.state_len)?;
         same("action values", e.action.len(), e.len * self.action_len)?;
-        let declared = self.columns.iter().filter(|c| matches!(c.kind, Kind::Camera { .. })).count();
-        same("cameras", cameras.len(), declared)?;
-        for c in &self.columns {
-            if let Kind::Camera { position, height, width } = c.kind {
-                same(&format!("pictures of {}", c.key), cameras[position].len(), e.len)?;
-                let (found_height, found_width) = cameras[position].size.unwrap_or((height, width));
-                if (found_height, found_width) != (height, width) {
-                    let found = format!("pictures of {} with {found_height}x{found_width} pixels", c.key);
-                    return Err((found, format!("{height}x{width}")));
-                }
-            }
+        let cameras = || {
+            self.columns
+                .iter()
+                .filter_map(|c| if let Kind::Camera(camera) = &c.kind { Some((c, camera)) } else { None })
+        };
+        same("cameras", footage.len(), cameras().count())?;
+        for (c, camera) in cameras() {
+            let footage = &footage[camera.position];
+            same(&format!("pictures of {}", c.key), footage.len(), e.len)?;
+            camera.check(&c.key, footage)?;
         }
         let declared = |found: Option<usize>, what: &str, wanted: fn(&Kind) -> bool| match (
             found,
@@ -163,39 +165,20 @@ impl Columns {
         declared(e.intervention.as_ref().map(Vec::len), "intervention", |k| matches!(k, Kind::Intervention))
     }
 
-    /// Recorded pixels of every camera as PNG, lossless; `Err` is (found, expected).
-    pub(super) fn encode(&self, recorded: &RecordedEpisode) -> Result<Vec<Encoded>, (String, String)> {
-        let mut cameras: Vec<Encoded> = recorded.frames.iter().map(|_| Encoded::new()).collect();
-        for c in &self.columns {
-            let Kind::Camera { position, height, width } = c.kind else { continue };
-            // Too few cameras are named when the episode is checked.
-            let Some(frames) = recorded.frames.get(position) else { continue };
-            let (len, bytes) = (recorded.episode.len, height * width * 3);
-            if frames.len() != len * bytes {
-                let found = format!("{} bytes of pictures of {}", frames.len(), c.key);
-                return Err((found, format!("{} for {len} steps", len * bytes)));
-            }
-            let rgb = |pixels: &[u8]| Picture::Rgb { pixels: pixels.to_vec(), height, width };
-            let pictures = frames.chunks_exact(bytes.max(1)).map(rgb).collect();
-            cameras[position].extend(pictures).map_err(|why| (why, "pictures that can be written".to_owned()))?;
-        }
-        Ok(cameras)
-    }
-
     /// One episode as a record batch of `len` rows.
     pub(super) fn batch(
         &self,
         e: &Episode,
-        cameras: Vec<Encoded>,
+        footage: Vec<Footage>,
         episode_index: usize,
         first_frame: usize,
         task_index: usize,
     ) -> Result<RecordBatch, ArrowError> {
-        let mut cameras = cameras.into_iter().map(|camera| camera.pictures);
+        let mut pictures = footage.into_iter().filter_map(cameras::embedded);
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
-        for c in &self.columns {
+        for c in self.columns.iter().filter(|c| c.is_in_rows()) {
             arrays.push(match &c.kind {
-                Kind::Camera { .. } => arrays::picture_array(cameras.next().unwrap_or_default())?,
+                Kind::Camera(_) => arrays::picture_array(pictures.next().unwrap_or_default())?,
                 Kind::State { .. } | Kind::Action => {
                     arrays::vector_array(c.len, self.values(c, e, 0, 0, 0).map(|x| x as f32).collect())?
                 }
@@ -216,7 +199,7 @@ impl Columns {
     pub(super) fn count(
         &mut self,
         e: &Episode,
-        cameras: &[Encoded],
+        footage: &[Footage],
         episode_index: usize,
         first_frame: usize,
         task_index: usize,
@@ -224,9 +207,10 @@ impl Columns {
         let mut columns = std::mem::take(&mut self.columns);
         for c in &mut columns {
             let mut moments = std::mem::take(&mut c.moments);
-            match c.kind {
-                Kind::Camera { position, .. } => cameras[position].count_into(&mut moments),
+            match &mut c.kind {
+                Kind::Camera(camera) => c.counted += camera.count(&footage[camera.position], &mut moments),
                 _ => {
+                    c.counted += e.len as u64;
                     for (i, x) in self.values(c, e, episode_index, first_frame, task_index).enumerate() {
                         moments[i % c.len].add(x);
                     }
@@ -235,7 +219,6 @@ impl Columns {
             c.moments = moments;
         }
         self.columns = columns;
-        self.frames += e.len as u64;
     }
 
     /// The numbers of a vector or scalar column, row by row; exact in `f64` for every column type.
@@ -259,7 +242,7 @@ impl Columns {
                     .map(|&x| f64::from(x)),
             ),
             Kind::Action => Box::new(e.action.iter().map(|&x| f64::from(x))),
-            Kind::Camera { .. } => Box::new(std::iter::empty()),
+            Kind::Camera(_) => Box::new(std::iter::empty()),
             Kind::Reward => Box::new(e.reward.iter().flatten().map(|&x| f64::from(x))),
             Kind::Success => Box::new(flags(&e.success)),
             Kind::Intervention => Box::new(flags(&e.intervention)),
@@ -275,24 +258,27 @@ impl Columns {
     }
 
     fn schema(&self) -> Schema {
+        let in_rows = || self.columns.iter().filter(|c| c.is_in_rows());
         let fields: Vec<Field> =
-            self.columns.iter().map(|c| Field::new(&c.key, arrays::data_type(c.dtype, c.len), true)).collect();
+            in_rows().map(|c| Field::new(&c.key, arrays::data_type(c.dtype, c.len), true)).collect();
         let features: serde_json::Map<String, Value> =
-            self.columns.iter().map(|c| (c.key.clone(), arrays::hugging_face_feature(c.dtype, c.len))).collect();
+            in_rows().map(|c| (c.key.clone(), arrays::hugging_face_feature(c.dtype, c.len))).collect();
         let info = json!({"info": {"features": features}}).to_string();
         Schema::new_with_metadata(fields, [("huggingface".to_owned(), info)].into())
     }
 
     /// `features` of `info.json`.
     pub(super) fn info_features(&self) -> Value {
-        let feature = |c: &Column| {
-            let shape = match c.kind {
-                Kind::Camera { height, width, .. } => vec![height, width, 3],
-                _ => vec![c.len],
-            };
-            json!({"dtype": c.dtype, "shape": shape, "names": c.names})
+        let feature = |c: &Column| match &c.kind {
+            Kind::Camera(camera) => camera.info(c.names.as_deref().unwrap_or_default(), self.rate_hz),
+            _ => json!({"dtype": c.dtype, "shape": [c.len], "names": c.names}),
         };
         Value::Object(self.columns.iter().map(|c| (c.key.clone(), feature(c))).collect())
+    }
+
+    /// Whether any camera is video.
+    pub(super) fn has_videos(&self) -> bool {
+        self.columns.iter().any(|c| !c.is_in_rows())
     }
 
     /// Content of `stats.json`.
@@ -300,7 +286,7 @@ impl Columns {
         let stats = |c: &Column| {
             let each = |of: fn(&Moments) -> f64| -> Vec<Value> {
                 let nest = |x: f64| {
-                    if c.dtype == "image" { json!([[x]]) } else { json!(x) }
+                    if matches!(c.kind, Kind::Camera(_)) { json!([[x]]) } else { json!(x) }
                 };
                 c.moments.iter().map(|m| nest(of(m))).collect()
             };
@@ -309,7 +295,7 @@ impl Columns {
                 "max": each(Moments::max),
                 "mean": each(Moments::mean),
                 "std": each(Moments::std),
-                "count": [self.frames],
+                "count": [c.counted],
             })
         };
         Value::Object(self.columns.iter().map(|c| (c.key.clone(), stats(c))).collect())

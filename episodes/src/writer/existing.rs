@@ -6,11 +6,14 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::columns::Columns;
+use super::footage::Medium;
 use super::meta::{DATA_PATH, data_file, episodes_file};
+use super::videos::VIDEO_PATH;
 use super::{CHUNK_FILES, bad, io};
 use crate::holes::Holes;
-use crate::lerobot::info::{Info, Layout};
-use crate::lerobot::listing::{self, Listing, parquet_files};
+use crate::lerobot::features::height_width;
+use crate::lerobot::info::{Feature, Info, Layout};
+use crate::lerobot::listing::{self, Listing, files};
 use crate::lock::{Claim, LockFile};
 use crate::{DatasetSpec, Error};
 
@@ -73,10 +76,11 @@ impl Existing {
                 .map_err(|err| bad(&file, format!("not a JSON object ({err})"), "a LeRobot dataset to append to"))
         };
         let (info, stats) = (object("meta/info.json")?, object("meta/stats.json")?);
-        let data_path = info.get("data_path").and_then(Value::as_str);
-        if data_path.is_some_and(|template| template != DATA_PATH) {
-            let found = format!("data_path is '{}'", data_path.unwrap_or_default());
-            return Err(bad(&path.join("meta/info.json"), found, &format!("'{DATA_PATH}' to append to")));
+        for (name, ours) in [("data_path", DATA_PATH), ("video_path", VIDEO_PATH)] {
+            if let Some(theirs) = info.get(name).and_then(Value::as_str).filter(|theirs| *theirs != ours) {
+                let found = format!("{name} is '{theirs}'");
+                return Err(bad(&path.join("meta/info.json"), found, &format!("'{ours}' to append to")));
+            }
         }
         let episodes = listing.episodes.last().map_or(0, |last| last.index + 1);
         if episodes != listing.episodes.len() {
@@ -90,14 +94,27 @@ impl Existing {
             episodes,
             frames: listing.episodes.iter().map(|episode| episode.length).sum(),
             tasks,
-            next_data_file: next_number(path, "data"),
-            next_episodes_file: next_number(path, "meta/episodes"),
+            next_data_file: next_number(path, "data", "parquet"),
+            next_episodes_file: next_number(path, "meta/episodes", "parquet"),
         })
     }
 
     /// Whether its episodes say when a person had the controls.
     pub(super) fn has_intervention(&self) -> bool {
         self.info.get("features").is_some_and(|features| features.get("intervention").is_some())
+    }
+
+    /// How it keeps a camera.
+    pub(super) fn medium(&self, key: &str) -> Medium {
+        match self.info.get("features").and_then(|features| features[key]["dtype"].as_str()) {
+            Some("video") => Medium::Video,
+            _ => Medium::Embedded,
+        }
+    }
+
+    /// Number of the first video file of a camera that does not exist, nor any after it.
+    pub(super) fn next_video_file(&self, key: &str) -> usize {
+        next_number(&self.path, &format!("videos/{key}"), "mp4")
     }
 
     /// Compares rate, features and shapes; the first difference is the reason.
@@ -109,6 +126,7 @@ impl Existing {
         if fps != spec.control_rate_hz {
             return refuse(format!("fps is {fps}"), format!("{}, the rate of what is appended,", spec.control_rate_hz));
         }
+        let size = |feature: &Value| serde_json::from_value::<Feature>(feature.clone()).ok().map(|f| height_width(&f));
         let ours = columns.info_features();
         let none = Map::new();
         let theirs = self.info.get("features").and_then(Value::as_object).unwrap_or(&none);
@@ -122,10 +140,14 @@ impl Existing {
                     "the same features".to_owned(),
                 );
             };
+            let is_camera = matches!(ours["dtype"].as_str(), Some("image" | "video"));
             for part in ["dtype", "shape", "names"] {
                 let (found, wanted) = (&theirs[part], &ours[part]);
                 // Names in other forms than a list cannot be compared, and datasets may do without.
-                let is_same = found == wanted || part == "names" && (!found.is_array() || wanted.is_null());
+                let is_same = found == wanted
+                    || part == "names" && (is_camera || !found.is_array() || wanted.is_null())
+                    // Axes may come in another order.
+                    || part == "shape" && is_camera && size(theirs) == size(ours);
                 if !is_same {
                     return refuse(format!("{part} of feature '{key}' is {found}"), wanted.to_string());
                 }
@@ -159,12 +181,18 @@ impl Existing {
         Value::Object(stats)
     }
 
-    /// Moves everything from the partial directory into the dataset: data, tasks, list of episodes, statistics and
-    /// `info.json`, in this order. A kill in between leaves files that nothing refers to, or totals that lag behind.
-    pub(super) fn move_in(&self, from: &Path, to: &Path, end_data_file: usize) -> Result<(), Error> {
+    /// Moves everything from the partial directory into the dataset: videos, data, tasks, list of episodes, statistics
+    /// and `info.json`, in this order. A kill in between leaves files that nothing refers to, or totals that lag behind.
+    pub(super) fn move_in(
+        &self,
+        from: &Path,
+        to: &Path,
+        new_videos: impl Iterator<Item = String>,
+        end_data_file: usize,
+    ) -> Result<(), Error> {
         let new_data =
             (self.next_data_file..end_data_file).map(|number| data_file(number / CHUNK_FILES, number % CHUNK_FILES));
-        let mut new: Vec<String> = new_data.collect();
+        let mut new: Vec<String> = new_videos.chain(new_data).collect();
         let episodes = episodes_file(self.next_episodes_file);
         if let Some(taken) = new.iter().chain([&episodes]).find(|name| to.join(name).exists()) {
             let expected = "nothing there: another process seems to append as well; run the same command again";
@@ -183,14 +211,14 @@ impl Existing {
     }
 }
 
-/// One more than the number of the last `chunk-CCC/file-FFF.parquet` below a folder.
-fn next_number(root: &Path, folder: &str) -> usize {
+/// One more than the number of the last `chunk-CCC/file-FFF` of a kind below a folder.
+fn next_number(root: &Path, folder: &str, extension: &str) -> usize {
     let number = |path: &Path| -> Option<usize> {
         let file = path.file_stem()?.to_str()?.strip_prefix("file-")?.parse::<usize>().ok()?;
         let chunk = path.parent()?.file_name()?.to_str()?.strip_prefix("chunk-")?.parse::<usize>().ok()?;
         Some(chunk * CHUNK_FILES + file)
     };
-    let files = parquet_files(root, Path::new(folder));
+    let files = files(root, Path::new(folder), extension);
     files.iter().filter_map(|path| number(path)).max().map_or(0, |last| last + 1)
 }
 

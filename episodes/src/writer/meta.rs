@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
 use serde_json::{Value, json};
 
 use super::columns::Columns;
 use super::existing::Existing;
+use super::videos::{VIDEO_PATH, VideoRow};
 use super::{CHUNK_FILES, DATA_FILE_MB, io, open_parquet, parquet_error};
 use crate::{DatasetSpec, Error};
 
@@ -21,6 +22,8 @@ pub(super) struct EpisodeRow {
     pub(super) chunk_index: usize,
     pub(super) file_index: usize,
     pub(super) first_frame: usize,
+    /// One per camera that is video.
+    pub(super) videos: Vec<VideoRow>,
 }
 
 /// Where data files are, as Python formats it.
@@ -60,7 +63,7 @@ pub(super) fn write(
         "fps": if rate_hz.fract() == 0.0 { json!(rate_hz as u64) } else { json!(rate_hz) },
         "splits": {"train": format!("0:{}", rows.len())},
         "data_path": DATA_PATH,
-        "video_path": null,
+        "video_path": columns.has_videos().then_some(VIDEO_PATH),
         "features": columns.info_features(),
     });
     let mut stats = columns.stats();
@@ -111,18 +114,34 @@ fn write_episodes(path: &Path, rows: &[EpisodeRow], number: usize) -> Result<(),
     let integers = |of: &dyn Fn(&EpisodeRow) -> usize| -> ArrayRef {
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| of(r) as i64)))
     };
-    let columns = [
-        ("episode_index", integers(&|r| r.index)),
-        ("tasks", tasks),
-        ("length", integers(&|r| r.length)),
-        ("data/chunk_index", integers(&|r| r.chunk_index)),
-        ("data/file_index", integers(&|r| r.file_index)),
-        ("dataset_from_index", integers(&|r| r.first_frame)),
-        ("dataset_to_index", integers(&|r| r.first_frame + r.length)),
-        ("meta/episodes/chunk_index", integers(&|_| number / CHUNK_FILES)),
-        ("meta/episodes/file_index", integers(&|_| number % CHUNK_FILES)),
+    let name = |text: &str| text.to_owned();
+    let mut columns = vec![
+        (name("episode_index"), integers(&|r| r.index)),
+        (name("tasks"), tasks),
+        (name("length"), integers(&|r| r.length)),
+        (name("data/chunk_index"), integers(&|r| r.chunk_index)),
+        (name("data/file_index"), integers(&|r| r.file_index)),
+        (name("dataset_from_index"), integers(&|r| r.first_frame)),
+        (name("dataset_to_index"), integers(&|r| r.first_frame + r.length)),
     ];
-    let fields: Vec<Field> = columns.iter().map(|(name, a)| Field::new(*name, a.data_type().clone(), true)).collect();
+    // Every episode has the same cameras.
+    for (camera, video) in rows.first().map_or(&[][..], |row| &row.videos).iter().enumerate() {
+        let seconds = |of: &dyn Fn(&VideoRow) -> f64| -> ArrayRef {
+            Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| of(&r.videos[camera]))))
+        };
+        let name = |what: &str| format!("videos/{}/{what}", video.key);
+        columns.extend([
+            (name("chunk_index"), integers(&|r| r.videos[camera].number / CHUNK_FILES)),
+            (name("file_index"), integers(&|r| r.videos[camera].number % CHUNK_FILES)),
+            (name("from_timestamp"), seconds(&|video| video.from_s)),
+            (name("to_timestamp"), seconds(&|video| video.to_s)),
+        ]);
+    }
+    columns.extend([
+        (name("meta/episodes/chunk_index"), integers(&|_| number / CHUNK_FILES)),
+        (name("meta/episodes/file_index"), integers(&|_| number % CHUNK_FILES)),
+    ]);
+    let fields: Vec<Field> = columns.iter().map(|(name, a)| Field::new(name, a.data_type().clone(), true)).collect();
     write_table(path, Schema::new(fields), columns.into_iter().map(|(_, a)| a).collect())
 }
 

@@ -98,7 +98,8 @@ fn labels_and_interventions_are_converted() -> Outcome {
     assert_eq!((report.episodes, report.steps, report.step_share), (1, 2, 0.5));
 
     let out = made.path("out");
-    let converted = crate::convert(&options, &out, false, &|| false, &mut |_| {})?;
+    let to = crate::Destination { path: &out, append: false, pictures: crate::Pictures::Embedded };
+    let converted = crate::convert(&options, &to, &|| false, &mut |_| {})?;
     assert_eq!((converted.episodes, converted.skipped.len()), (2, 1));
     let state_keys = vec![crate::ALL.to_owned()];
     let dataset = open(&OpenOptions { control_rate: ControlRate::Recorded, state_keys, ..made.options(&out) })?;
