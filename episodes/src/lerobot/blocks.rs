@@ -50,7 +50,9 @@ impl Blocks {
             Some((kept, block)) if *kept == number => block.clone(),
             _ => {
                 let first = number * BLOCK_BYTES as u64;
-                let block = inner.read(first, (self.len_bytes - first).min(BLOCK_BYTES as u64) as usize)?;
+                // What nobody looks at any more is written over: memory that is freed and taken again costs more.
+                let old = inner.kept[place].take().and_then(|(_, block)| block.try_into_mut().ok()).unwrap_or_default();
+                let block = inner.read(first, (self.len_bytes - first).min(BLOCK_BYTES as u64) as usize, old)?;
                 inner.kept[place] = Some((number, block.clone()));
                 block
             }
@@ -60,8 +62,8 @@ impl Blocks {
 }
 
 impl Inner {
-    fn read(&mut self, start: u64, len: usize) -> io::Result<Bytes> {
-        let mut bytes = BytesMut::zeroed(len);
+    fn read(&mut self, start: u64, len: usize, mut bytes: BytesMut) -> io::Result<Bytes> {
+        bytes.resize(len, 0);
         self.file.seek(SeekFrom::Start(start))?;
         self.file.read_exact(&mut bytes)?;
         Ok(bytes.freeze())
@@ -91,7 +93,11 @@ impl ChunkReader for Blocks {
             return Ok(begin.slice(..length));
         }
         if length > BLOCK_BYTES {
-            return Ok(self.inner.lock().unwrap_or_else(PoisonError::into_inner).read(start, length)?);
+            return Ok(self.inner.lock().unwrap_or_else(PoisonError::into_inner).read(
+                start,
+                length,
+                BytesMut::new(),
+            )?);
         }
         let mut bytes = BytesMut::with_capacity(length);
         bytes.extend_from_slice(&begin);
