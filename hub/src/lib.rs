@@ -9,6 +9,7 @@
 //!   snapshots/COMMIT/meta/…     links to the blobs: the folder to read
 //!   blobs/HASH                  content by its hash; HASH.incomplete while it is being downloaded
 //!   trees/COMMIT.json           every file of the commit, so that a copy is known to be complete without network
+//!   .listings/COMMIT.json       the same, made here: Python does not see it
 //! $HF_HUB_CACHE/.locks/datasets--OWNER--NAME/HASH.lock
 //! ```
 //!

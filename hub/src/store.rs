@@ -13,6 +13,12 @@ use crate::listing::{Listed, Tree};
 /// Between two looks at a lock that somebody else holds.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
+/// Lists of files made here. Not Python's folder: without network Python refuses a copy that lacks any file of its list,
+/// and here nobody wants the README.
+const OUR_TREES: &str = ".listings";
+/// Lists of files that Python made.
+const PYTHON_S_TREES: &str = "trees";
+
 /// Makes one file stand for another under a second name.
 type Link = fn(target: &Path, name: &Path) -> io::Result<()>;
 
@@ -52,21 +58,23 @@ impl Store {
         write_whole(&self.root.join("refs").join(revision), commit.as_bytes())
     }
 
-    /// The files of a commit, where they were listed before; a list that cannot be read counts as none.
+    /// The files of a commit, where they were listed before, by Python or here; a list that cannot be read counts as none.
     pub fn read_tree(&self, commit: &str) -> Option<Vec<Listed>> {
-        let text = fs::read(self.tree(commit)).ok()?;
-        serde_json::from_slice::<Tree>(&text).ok()?.files().ok()
+        [OUR_TREES, PYTHON_S_TREES].into_iter().find_map(|folder| {
+            let text = fs::read(self.tree(folder, commit)).ok()?;
+            serde_json::from_slice::<Tree>(&text).ok()?.files().ok()
+        })
     }
 
     /// Keeps the list of a commit's files.
     pub fn write_tree(&self, commit: &str, tree: &Tree) -> Result<(), Error> {
-        let path = self.tree(commit);
+        let path = self.tree(OUR_TREES, commit);
         let text = serde_json::to_vec(tree).map_err(io::Error::other).map_err(Error::io("cannot write", &path))?;
         write_whole(&path, &text)
     }
 
-    fn tree(&self, commit: &str) -> PathBuf {
-        self.root.join("trees").join(format!("{commit}.json"))
+    fn tree(&self, folder: &str, commit: &str) -> PathBuf {
+        self.root.join(folder).join(format!("{commit}.json"))
     }
 
     /// Whether a commit's file is there, whole.

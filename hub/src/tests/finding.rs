@@ -151,12 +151,15 @@ fn without_network_an_incomplete_copy_is_refused() -> Outcome {
 fn a_copy_that_python_made_is_read_without_network() -> Outcome {
     let mut place = Place::new()?;
     let folder = place.fetch("hub:me/tiny")?.folder().to_path_buf();
-    fs::remove_dir_all(place.repo().join("trees"))?;
+    fs::remove_dir_all(place.repo().join(".listings"))?;
     place.server.asked();
     let again = place.fetch("hub:me/tiny")?;
     assert!(!again.is_unlisted() && place.server.asked().iter().all(|path| !path.contains("resolve")));
-    fs::remove_dir_all(place.repo().join("trees"))?;
+    // Newer versions leave a list.
+    fs::rename(place.repo().join(".listings"), place.repo().join("trees"))?;
     place.settings.is_offline = true;
+    assert!(!place.fetch("hub:me/tiny")?.is_unlisted());
+    fs::remove_dir_all(place.repo().join("trees"))?;
     let copy = place.fetch("hub:me/tiny")?;
     assert!(copy.is_unlisted() && copy.folder() == folder);
     Ok(())
