@@ -308,7 +308,8 @@ fn labels_step_cost_and_rate_are_heeded_by_inspect_and_convert_for_hdf5_too() ->
 
     let output = run(&["convert", "out"], &["data.labels=labels.csv"])?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let expected = "2 episodes, 60 frames written to out; left out: episode 10 (no label (data.labels))\n";
+    let expected = "2 episodes, 60 frames written to out; 1 camera embedded as pictures (8x8 is no size for H.264); left out: episode 10 \
+         (no label (data.labels))\n";
     assert_eq!(String::from_utf8(output.stdout)?, expected);
     let strict = run(&["convert", "strict"], &["data.labels=labels.csv", "data.strict=true"])?;
     assert_eq!((strict.status.code(), dir.path().join("strict").exists()), (Some(1), false));
