@@ -120,7 +120,7 @@ impl Many<'_> {
             Arc::new(FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>(rows, WIDTH as i32))
         };
         let floats = |of: &dyn Fn(usize) -> f32| -> ArrayRef { Arc::new((0..steps).map(of).collect::<Float32Array>()) };
-        let solved: BooleanArray = (0..steps).map(|t| Some(episode % 2 == 0 && t + 1 == steps)).collect();
+        let solved: BooleanArray = (0..steps).map(|t| Some(episode.is_multiple_of(2) && t + 1 == steps)).collect();
         table(vec![
             ("observation.state".into(), vectors(0)),
             ("action".into(), vectors(1)),
@@ -217,7 +217,7 @@ impl<'a> Shared<'a> {
 
     /// Appends a row group; returns the number of the file that took it.
     fn row_group(&mut self, rows: RecordBatch) -> Result<usize, Box<dyn Error>> {
-        if self.open.as_ref().is_some_and(|writer| is_full(writer)) {
+        if self.open.as_ref().is_some_and(is_full) {
             self.close()?;
             self.number += 1;
         }
