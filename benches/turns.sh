@@ -15,6 +15,8 @@ if [ -z "$ours" ]; then
   ours="${CARGO_TARGET_DIR:-target}/release/benches"
 fi
 work="$(mktemp -d)"
+# What a process that is ended leaves behind goes with it.
+export TMPDIR="$work"
 children=()
 trap 'kill -CONT "${children[@]}" 2>/dev/null || true; kill "${children[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
 
