@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -161,8 +162,10 @@ pub(crate) fn make_parent(path: &Path) -> Result<(), Error> {
 /// Writes a small file that appears whole or not at all.
 fn write_whole(path: &Path, content: &[u8]) -> Result<(), Error> {
     make_parent(path)?;
+    // One name for each process and, within it, for each call: whoever renames first takes nobody's file away.
+    static CALLS: AtomicU32 = AtomicU32::new(0);
     let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}", std::process::id()));
+    temporary.push(format!(".{}-{}", std::process::id(), CALLS.fetch_add(1, Ordering::Relaxed)));
     let temporary = PathBuf::from(temporary);
     let written = File::create(&temporary)
         .and_then(|mut file| file.write_all(content))
