@@ -14,7 +14,7 @@ use crate::errors::UsageError;
 #[derive(Debug, Parser)]
 #[command(name = "rehearsal", version, arg_required_else_help = true, subcommand_required = true)]
 #[command(
-    after_help = "First steps:\n  rehearsal demo --quick                   the whole loop on an embedded simulated robot\n  rehearsal inspect DATASET                what is in a dataset, and what is broken\n  rehearsal convert FILE.hdf5 DIR          HDF5, or older LeRobot, to LeRobot v3.0\n  rehearsal run --data DATASET --out DIR   the same loop on your data\n\nDATASET is a path, or hub:OWNER/NAME[@REVISION] on the Hugging Face hub.\nCtrl-C writes a checkpoint; the same command continues."
+    after_help = "First steps:\n  rehearsal demo --quick                   the whole loop on an embedded simulated robot\n  rehearsal inspect DATASET                what is in a dataset, and what is broken\n  rehearsal convert FILE.hdf5 DIR          HDF5, or older LeRobot, to LeRobot v3.0\n  rehearsal run --data DATASET --out DIR   the same loop on your data\n\nDATASET is a path, or hub:OWNER/NAME@REVISION on the Hugging Face hub.\nCtrl-C writes a checkpoint; the same command continues."
 )]
 pub struct Cli {
     /// What to do.
@@ -47,7 +47,7 @@ pub struct Common {
     /// Override a key of the run file, e.g. --set world_model.horizon=8; repeatable.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
-    /// Dataset to learn from: a path, or hub:OWNER/NAME[@REVISION] on the Hugging Face hub (short for --set data.path=PATH).
+    /// Dataset to learn from: a path, or hub:OWNER/NAME@REVISION on the Hugging Face hub (short for --set data.path=PATH).
     #[arg(long, global = true, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// Delete what the run directory holds and start over.
@@ -96,7 +96,7 @@ pub enum Verb {
     },
     /// What is in a dataset: features, cameras, lengths, success, and what is broken.
     Inspect {
-        /// LeRobot dataset directory (v2.0, v2.1 or v3.0), HDF5 file, directory of HDF5 files, or hub:OWNER/NAME[@REVISION].
+        /// LeRobot dataset directory (v2.0, v2.1 or v3.0), HDF5 file, directory of HDF5 files, or hub:OWNER/NAME@REVISION.
         path: PathBuf,
         /// Also write a recording for the rerun viewer: some episodes, the inspection, charts over the whole dataset.
         #[arg(long, value_name = "FILE.rrd")]
@@ -109,7 +109,7 @@ pub enum Verb {
     /// Write any dataset that can be read as LeRobot v3.0, whole or not at all; what is broken is left out and named.
     Convert {
         /// LeRobot dataset directory (v2.0, v2.1 or v3.0), HDF5 file (robomimic, ALOHA, Minari, D4RL), directory of those,
-        /// or hub:OWNER/NAME[@REVISION].
+        /// or hub:OWNER/NAME@REVISION.
         #[arg(value_name = "IN")]
         input: PathBuf,
         /// Dataset directory to write; must not exist without --append.
