@@ -1,8 +1,12 @@
 //! The command line: one verb per thing a user wants, the same few options for all of them.
 
-use std::path::PathBuf;
-use std::str::FromStr;
+mod arm;
+mod choice;
 
+use std::path::PathBuf;
+
+pub use arm::Arm;
+pub use choice::Choice;
 use clap::{Args, Parser, Subcommand};
 
 use crate::device;
@@ -115,7 +119,7 @@ pub enum Verb {
         /// Dataset directory to write; must not exist without --append.
         #[arg(value_name = "OUT")]
         output: PathBuf,
-        /// Add the episodes to the LeRobot v3.0 dataset at OUT; its files with data stay as they are.
+        /// Add the episodes to the dataset at OUT, which convert wrote; its files with data stay as they are.
         #[arg(long)]
         append: bool,
         /// Keep cameras that were recorded as pictures as PNG or JPEG inside the data files, many times larger, instead of
@@ -208,35 +212,6 @@ pub enum Verb {
     Doctor,
 }
 
-/// Which episodes of a dataset to record.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Choice {
-    /// A handful that tells the most.
-    #[default]
-    Few,
-    /// Every sound one.
-    All,
-    /// These, by their index in the dataset.
-    These(Vec<usize>),
-}
-
-impl FromStr for Choice {
-    type Err = UsageError;
-
-    fn from_str(text: &str) -> Result<Self, UsageError> {
-        match text {
-            "few" => Ok(Choice::Few),
-            "all" => Ok(Choice::All),
-            _ => {
-                let indices = text.split(',').map(|index| index.trim().parse()).collect::<Result<Vec<usize>, _>>();
-                indices
-                    .map(Choice::These)
-                    .map_err(|_| UsageError("expected few, all, or indices of episodes such as 0,3,7".to_owned()))
-            }
-        }
-    }
-}
-
 /// A stage that `train` runs on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Stage {
@@ -246,61 +221,6 @@ pub enum Stage {
     Policy,
     /// The values.
     Value,
-}
-
-/// What a branch does instead of what was recorded.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Arm {
-    /// The recorded actions.
-    Logged,
-    /// The cloned policy.
-    Cloned,
-    /// The improved policy.
-    Improved,
-    /// The recorded actions times a factor, about the action's mean.
-    Scaled(f32),
-    /// The action recorded at the fork, held.
-    Hold,
-    /// Actions from a file: one row per step, comma-separated, raw units.
-    File(PathBuf),
-}
-
-impl FromStr for Arm {
-    type Err = UsageError;
-
-    fn from_str(text: &str) -> Result<Self, UsageError> {
-        let wrong = |why: &str| {
-            UsageError(format!("{why}; expected logged, cloned, improved, scaled:FACTOR, hold or file:PATH"))
-        };
-        match text.split_once(':') {
-            None => match text {
-                "logged" => Ok(Arm::Logged),
-                "cloned" => Ok(Arm::Cloned),
-                "improved" => Ok(Arm::Improved),
-                "hold" => Ok(Arm::Hold),
-                _ => Err(wrong(&format!("no arm '{text}'"))),
-            },
-            Some(("scaled", factor)) => match factor.parse::<f32>() {
-                Ok(factor) if factor.is_finite() => Ok(Arm::Scaled(factor)),
-                _ => Err(wrong(&format!("'{factor}' is no factor"))),
-            },
-            Some(("file", path)) if !path.is_empty() => Ok(Arm::File(path.into())),
-            Some(_) => Err(wrong(&format!("no arm '{text}'"))),
-        }
-    }
-}
-
-impl std::fmt::Display for Arm {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Arm::Logged => f.write_str("logged"),
-            Arm::Cloned => f.write_str("cloned"),
-            Arm::Improved => f.write_str("improved"),
-            Arm::Scaled(factor) => write!(f, "scaled:{factor}"),
-            Arm::Hold => f.write_str("hold"),
-            Arm::File(path) => write!(f, "file:{}", path.display()),
-        }
-    }
 }
 
 fn bytes(text: &str) -> Result<u64, String> {
@@ -371,19 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn arms_read_back_as_they_are_written() -> Result<(), UsageError> {
-        for text in ["logged", "cloned", "improved", "scaled:0.5", "scaled:-1", "hold", "file:a/b.csv"] {
-            assert_eq!(text.parse::<Arm>()?.to_string(), text);
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn episodes_are_chosen_by_word_or_index() {
-        let choices = ["few", "all", "3", "0, 7,3"].map(|text| text.parse::<Choice>().ok());
-        let these = |indices: &[usize]| Some(Choice::These(indices.to_vec()));
-        assert_eq!(choices, [Some(Choice::Few), Some(Choice::All), these(&[3]), these(&[0, 7, 3])]);
-        assert!(["", "0,,1", "-1", "most"].iter().all(|text| text.parse::<Choice>().is_err()));
+    fn a_choice_of_episodes_wants_a_recording() {
         assert!(words("rehearsal inspect d --episodes 0").contains("--rrd <FILE.rrd>"));
     }
 

@@ -1,8 +1,11 @@
 //! The run file: one section per stage; a missing key takes its default, an unknown one is an error.
 
+mod companion;
+
 use std::path::PathBuf;
 
-use episodes::{ControlRate, DatasetSpec, Joining, OpenOptions, OutcomeRule, RewardRule};
+pub use companion::CompanionConfig;
+use episodes::{ControlRate, DatasetSpec, OpenOptions, OutcomeRule, RewardRule};
 use policy::FlowConfig;
 use rl::evaluate::EvaluateConfig;
 use rl::{CriticConfig, ImproveConfig};
@@ -46,96 +49,7 @@ pub struct DataConfig {
     /// How often this dataset is drawn from, relative to those it is learned with.
     pub weight: f64,
     /// Datasets to learn from beside this one, which says what the policy sees and does: `[[data.with]]`.
-    pub with: Vec<WithConfig>,
-}
-
-/// A dataset to learn from beside the main one: the same robot elsewhere, a simulated one, another one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct WithConfig {
-    /// LeRobot dataset directory, HDF5 file, or directory of HDF5 files.
-    pub path: PathBuf,
-    /// How often it is drawn from, relative to the others.
-    pub weight: f64,
-    /// Whether its states and actions mean what those of the main dataset mean: `true`, `false`, or left out for: if they are
-    /// named alike.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub same_robot: Option<bool>,
-    /// Its camera for each camera of the main dataset, in order, `""` for none; empty for: named alike.
-    pub cameras: Vec<String>,
-    /// As `data.control_rate_hz`.
-    pub control_rate_hz: f64,
-    /// As `data.filter_key`.
-    pub filter_key: String,
-    /// As `data.state_keys`.
-    pub state_keys: Vec<String>,
-    /// As `data.action_key`.
-    pub action_key: String,
-    /// As `data.reward`.
-    pub reward: RewardRule,
-    /// As `data.labels`.
-    pub labels: PathBuf,
-    /// As `data.step_cost`.
-    pub step_cost: f32,
-}
-
-impl WithConfig {
-    /// What the reader is told; what is not said here is as for the main dataset.
-    pub fn options(&self, main: &DataConfig) -> OpenOptions {
-        OpenOptions { cameras: None, ..self.as_data(main).options() }
-    }
-
-    /// How it joins the main dataset.
-    pub fn joining(&self) -> Joining {
-        let cameras = (!self.cameras.is_empty()).then(|| self.cameras.clone());
-        Joining { weight: self.weight, same_robot: self.same_robot, cameras }
-    }
-
-    fn as_data(&self, main: &DataConfig) -> DataConfig {
-        DataConfig {
-            path: self.path.clone(),
-            control_rate_hz: self.control_rate_hz,
-            filter_key: self.filter_key.clone(),
-            state_keys: self.state_keys.clone(),
-            action_key: self.action_key.clone(),
-            reward: self.reward,
-            labels: self.labels.clone(),
-            step_cost: self.step_cost,
-            image_size: main.image_size,
-            strict: main.strict,
-            ..DataConfig::default()
-        }
-    }
-}
-
-impl Default for WithConfig {
-    fn default() -> Self {
-        let DataConfig {
-            path,
-            weight,
-            control_rate_hz,
-            filter_key,
-            state_keys,
-            action_key,
-            reward,
-            labels,
-            step_cost,
-            ..
-        } = DataConfig::default();
-        Self {
-            path,
-            weight,
-            same_robot: None,
-            cameras: Vec::new(),
-            control_rate_hz,
-            filter_key,
-            state_keys,
-            action_key,
-            reward,
-            labels,
-            step_cost,
-        }
-    }
+    pub with: Vec<CompanionConfig>,
 }
 
 impl DataConfig {
@@ -174,7 +88,7 @@ impl DataConfig {
 
     /// The rules of this dataset and of those it is learned with, in order.
     pub fn rules(&self) -> Vec<OutcomeRule> {
-        std::iter::once(self.rule()).chain(self.with.iter().map(|with| with.as_data(self).rule())).collect()
+        std::iter::once(self.rule()).chain(self.with.iter().map(CompanionConfig::rule)).collect()
     }
 
     /// # Errors
@@ -183,8 +97,8 @@ impl DataConfig {
         if let Some(words) = self.rules().iter().find_map(OutcomeRule::fault) {
             return Err(UsageError(words));
         }
-        let weights = std::iter::once(self.weight).chain(self.with.iter().map(|with| with.weight));
-        if let Some(weight) = weights.into_iter().find(|weight| !(weight.is_finite() && *weight > 0.0)) {
+        let mut weights = std::iter::once(self.weight).chain(self.with.iter().map(|with| with.weight));
+        if let Some(weight) = weights.find(|weight| !(weight.is_finite() && *weight > 0.0)) {
             return Err(UsageError(format!("a weight of {weight} under data; expected more than 0")));
         }
         if self.with.iter().any(|with| with.path.as_os_str().is_empty()) {

@@ -4,7 +4,7 @@
 //! rewards and labels; its episodes follow those of home. Cameras are matched by name or as told; one that a companion
 //! lacks is black there. Vectors stay as they were recorded: who learns pads and masks them, see [`Companion::is_same_robot`].
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
@@ -23,6 +23,62 @@ pub struct Joining {
     pub same_robot: Option<bool>,
     /// The companion's camera for each camera of home, in home's order, empty for none; `None` for: named alike.
     pub cameras: Option<Vec<String>>,
+}
+
+impl Joining {
+    /// What speaks against joining `theirs` to `home`, as far as metadata tell.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] for no weight above 0, another control rate, not one camera (or none) for each of home's, one named
+    /// twice or one that `theirs` does not have.
+    pub fn check(&self, home: &DatasetSpec, theirs: &DatasetSpec) -> Result<(), Error> {
+        let refuse = |found: String, expected: String| refusal(theirs, found, expected);
+        if !(self.weight.is_finite() && self.weight > 0.0) {
+            return refuse(format!("weight {}", self.weight), "a weight above 0".to_owned());
+        }
+        let (rate_hz, own_hz) = (home.control_rate_hz, theirs.control_rate_hz);
+        if (rate_hz - own_hz).abs() > SAME_RATE * rate_hz {
+            return refuse(
+                format!("its control rate is {own_hz} Hz"),
+                format!("{rate_hz} Hz, as {}: a chunk of actions would last another time", home.source),
+            );
+        }
+        let Some(cameras) = &self.cameras else { return Ok(()) };
+        if cameras.len() != home.cameras.len() {
+            return refuse(
+                format!("{} cameras are named for it", cameras.len()),
+                format!("{}, one (or \"\" for none) for each of {}", home.cameras.len(), home.source),
+            );
+        }
+        for (i, wanted) in cameras.iter().enumerate().filter(|(_, wanted)| !wanted.is_empty()) {
+            if cameras[..i].contains(wanted) {
+                return refuse(
+                    format!("camera {wanted} is named twice"),
+                    "another camera, or \"\" for none".to_owned(),
+                );
+            }
+            if !theirs.cameras.iter().any(|camera| camera.key == *wanted) {
+                let available: Vec<&str> = theirs.cameras.iter().map(|camera| camera.key.as_str()).collect();
+                return refuse(format!("it has no camera {wanted}"), format!("one of: {}", available.join(", ")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The companion's camera that stands for camera `i` of home.
+    fn camera<'a>(&'a self, home: &'a DatasetSpec, i: usize) -> &'a str {
+        self.cameras.as_ref().map_or(&home.cameras[i].key, |cameras| &cameras[i])
+    }
+
+    /// The companion's cameras that are of use at all, to read no others; after [`Joining::check`].
+    pub fn cameras_to_read(&self, home: &DatasetSpec, theirs: &DatasetSpec) -> Vec<String> {
+        let wanted = (0..home.cameras.len()).map(|i| self.camera(home, i));
+        wanted.filter(|key| theirs.cameras.iter().any(|camera| camera.key == *key)).map(str::to_owned).collect()
+    }
+}
+
+fn refusal(theirs: &DatasetSpec, found: String, expected: String) -> Result<(), Error> {
+    Err(Error::BadFile { found, expected, path: PathBuf::from(&theirs.source) })
 }
 
 impl Default for Joining {
@@ -63,50 +119,24 @@ impl Dataset {
     /// Takes in the episodes of another dataset, read at the same picture size.
     ///
     /// # Errors
-    /// [`Error::BadFile`] if its control rate is another, or it is said to be the same robot and has other sizes, or no
-    /// weight above 0; [`Error::MissingFeature`] if it has no camera that was named for it.
+    /// As [`Joining::check`]; [`Error::BadFile`] if it is said to be the same robot and has other sizes.
     pub fn join(&mut self, other: Dataset, how: &Joining) -> Result<(), Error> {
-        let refuse = |found: String, expected: String| Error::BadFile {
-            found,
-            expected,
-            path: Path::new(&other.spec.source).to_path_buf(),
-        };
-        let (home, theirs) = (self.spec.control_rate_hz, other.spec.control_rate_hz);
-        if (home - theirs).abs() > SAME_RATE * home {
-            return Err(refuse(
-                format!("its control rate is {theirs} Hz"),
-                format!("{home} Hz, as {}: a chunk of actions would last another time", self.spec.source),
-            ));
-        }
-        if !(how.weight.is_finite() && how.weight > 0.0) {
-            return Err(refuse(format!("weight {}", how.weight), "a weight above 0".to_owned()));
-        }
+        how.check(&self.spec, &other.spec)?;
         let sizes = |spec: &DatasetSpec| (spec.state_len(), spec.action_len());
         if how.same_robot == Some(true) && sizes(&other.spec) != sizes(&self.spec) {
             let ((s, a), (hs, ha)) = (sizes(&other.spec), sizes(&self.spec));
-            return Err(refuse(
+            return refusal(
+                &other.spec,
                 format!("a state of {s} and an action of {a} elements"),
                 format!("{hs} and {ha}, as {}, since same_robot is set", self.spec.source),
-            ));
+            );
         }
         let is_same_robot = how.same_robot.unwrap_or_else(|| names(&other.spec) == names(&self.spec));
         let mut stores: Vec<Option<FrameStore>> = other.frames.into_iter().map(Some).collect();
         let mut frames = Vec::with_capacity(self.spec.cameras.len());
-        for (i, camera) in self.spec.cameras.iter().enumerate() {
-            let wanted = match &how.cameras {
-                Some(cameras) => cameras.get(i).map_or("", String::as_str),
-                None => camera.key.as_str(),
-            };
-            let found = other.spec.cameras.iter().position(|theirs| theirs.key == wanted);
-            if found.is_none() && how.cameras.is_some() && !wanted.is_empty() {
-                let available: Vec<&str> = other.spec.cameras.iter().map(|c| c.key.as_str()).collect();
-                return Err(Error::MissingFeature {
-                    wanted: wanted.to_owned(),
-                    available: available.join(", "),
-                    setting: "data.with.cameras".to_owned(),
-                    path: Path::new(&other.spec.source).to_path_buf(),
-                });
-            }
+        for i in 0..self.spec.cameras.len() {
+            let wanted = how.camera(&self.spec, i);
+            let found = other.spec.cameras.iter().position(|camera| camera.key == wanted);
             frames.push(found.and_then(|position| stores[position].take()));
         }
         let size = self.spec.cameras.iter().map(|camera| camera.model_size).max().unwrap_or(0);
@@ -146,4 +176,60 @@ impl Dataset {
 /// Keys and element names of state and action, in order.
 fn names(spec: &DatasetSpec) -> Vec<(&str, &[String])> {
     spec.state.iter().chain([&spec.action]).map(|feature| (feature.key.as_str(), feature.names.as_slice())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{CameraFeature, VectorFeature};
+
+    fn spec(source: &str, rate_hz: f64, cameras: &[&str]) -> DatasetSpec {
+        let camera =
+            |key: &&str| CameraFeature { key: (*key).to_owned(), native_height: 8, native_width: 8, model_size: 8 };
+        DatasetSpec {
+            source: source.to_owned(),
+            codebase_version: "v3.0".to_owned(),
+            robot_type: None,
+            control_rate_hz: rate_hz,
+            state: Vec::new(),
+            action: VectorFeature { key: "action".to_owned(), names: Vec::new(), offset: 0, len: 0 },
+            cameras: cameras.iter().map(camera).collect(),
+            tasks: Vec::new(),
+            has_reward: false,
+            has_success: false,
+        }
+    }
+
+    fn named(cameras: &[&str]) -> Joining {
+        Joining { cameras: Some(cameras.iter().map(|&key| key.to_owned()).collect()), ..Joining::default() }
+    }
+
+    #[test]
+    fn only_cameras_of_use_are_read_by_name_or_as_told() -> Result<(), Error> {
+        let (home, theirs) = (spec("real", 30.0, &["top", "wrist"]), spec("sim", 29.97, &["side", "wrist", "front"]));
+        let read = |how: Joining| how.check(&home, &theirs).map(|()| how.cameras_to_read(&home, &theirs));
+        assert_eq!(read(Joining::default())?, ["wrist"]);
+        assert_eq!(read(named(&["front", ""]))?, ["front"]);
+        assert!(read(named(&["", ""]))?.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn what_would_mislead_without_a_word_is_refused() {
+        let (home, theirs) = (spec("real", 30.0, &["top", "wrist"]), spec("sim", 30.0, &["side", "front"]));
+        let refused = |how: &Joining, theirs: &DatasetSpec| how.check(&home, theirs).err().map(|e| e.to_string());
+        // The second of two would have been black.
+        let twice = refused(&named(&["front", "front"]), &theirs);
+        assert_eq!(
+            twice.as_deref(),
+            Some("sim: camera front is named twice; expected another camera, or \"\" for none")
+        );
+        let few = refused(&named(&["front"]), &theirs);
+        assert_eq!(
+            few.as_deref(),
+            Some("sim: 1 cameras are named for it; expected 2, one (or \"\" for none) for each of real")
+        );
+        let rate = refused(&Joining::default(), &spec("slow", 10.0, &[])).unwrap_or_default();
+        assert!(rate.contains("its control rate is 10 Hz; expected 30 Hz, as real"), "{rate}");
+    }
 }

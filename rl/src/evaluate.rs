@@ -72,7 +72,7 @@ pub type Act<'a> = &'a (dyn Fn(&Tensor<2>, &mut StdRng) -> Tensor<2> + Sync);
 
 /// First steps of the episodes used as starts: held-out ones; training ones where there are none.
 pub fn starts(corpus: &Corpus, most: usize) -> Vec<(usize, usize)> {
-    let tracks = if corpus.held_out.is_empty() { &corpus.train_home } else { &corpus.held_out };
+    let tracks = corpus.judged_on();
     tracks.iter().take(most).map(|&t| (t, 0)).collect()
 }
 

@@ -206,6 +206,20 @@ impl Corpus {
         }
     }
 
+    /// The tracks of home itself: the first so many.
+    pub fn home_tracks(&self) -> std::ops::Range<usize> {
+        0..self.tracks.iter().take_while(|track| track.part == 0).count()
+    }
+
+    /// What judgement rests on: the held-out tracks, where there are none home's own training tracks; never a companion's.
+    pub fn judged_on(&self) -> &[usize] {
+        if !self.held_out.is_empty() {
+            return &self.held_out;
+        }
+        let of_home = self.train.iter().take_while(|&&track| self.tracks[track].part == 0).count();
+        &self.train[..of_home]
+    }
+
     /// Whether some rows are padded or some cameras black, so that losses need masks.
     pub fn has_gaps(&self) -> bool {
         let whole = |part: &Part| {

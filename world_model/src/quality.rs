@@ -190,7 +190,7 @@ pub fn held_out_disagreement(
     device: &Device,
 ) -> f32 {
     let (corpus, embeddings) = data;
-    let tracks = if corpus.held_out.is_empty() { &corpus.train_home } else { &corpus.held_out };
+    let tracks = corpus.judged_on();
     let mut rng = noise::generator(seed, "disagreement", 0);
     let starts: Vec<(usize, usize)> = (0..config.starts)
         .map(|_| {

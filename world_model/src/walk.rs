@@ -74,7 +74,7 @@ pub fn walk(
     device: &Device,
 ) -> Vec<Walk> {
     let (corpus, embeddings) = data;
-    let tracks = if corpus.held_out.is_empty() { &corpus.train_home } else { &corpus.held_out };
+    let tracks = corpus.judged_on();
     let all: Vec<(usize, usize)> = tracks
         .iter()
         .flat_map(|&track| (0..corpus.tracks[track].len).step_by(config.horizon.max(1)).map(move |t| (track, t)))

@@ -12,7 +12,7 @@ use viz::{Bars, Chart, DatasetView, RecordedView, Recorder, Still};
 use super::choose::{Chosen, choose};
 use super::with_progress;
 use crate::args::Choice;
-use crate::errors::{Interrupted, UsageError};
+use crate::errors::UsageError;
 use crate::interrupt;
 
 /// The viewer keeps a layout per application: that of an inspection is not that of a run.
@@ -92,15 +92,21 @@ pub fn write(
     interrupt::install(interrupt::WHOLE_OR_NOT)?;
     let mut recorder = Recorder::create(file, APP, &inspection.source)?;
     let every = picture_every(dataset, &chosen);
-    let mut pictures = pictures(options, dataset, &chosen, every)?;
+    let mut pictures = pictures(file, options, dataset, &chosen, every)?;
     for (episode, cameras) in chosen.iter().zip(pictures.iter_mut()) {
         recorder.recorded(&recorded_view(dataset, episode, std::mem::take(cameras)))?;
     }
     recorder.dataset(&dataset_view(inspection))?;
-    interrupt::check()?;
+    if interrupt::requested() {
+        return Err(stopped(file).into());
+    }
     let path = recorder.finish()?;
     let bytes = std::fs::metadata(&path)?.len();
     Ok(Written { path, bytes, episodes: chosen.iter().map(|c| c.index).collect(), picture_every: every })
+}
+
+fn stopped(file: &Path) -> episodes::Error {
+    episodes::Error::Stopped { path: file.to_owned() }
 }
 
 fn picture_every(dataset: &Dataset, chosen: &[Chosen]) -> usize {
@@ -112,6 +118,7 @@ fn picture_every(dataset: &Dataset, chosen: &[Chosen]) -> usize {
 
 /// Per chosen episode and camera its pictures.
 fn pictures(
+    file: &Path,
     options: &OpenOptions,
     dataset: &Dataset,
     chosen: &[Chosen],
@@ -124,11 +131,10 @@ fn pictures(
     }
     let indices: Vec<usize> = chosen.iter().map(|chosen| chosen.index).collect();
     let mut trouble = None;
-    let stopped = || episodes::Error::Stopped { path: options.path.clone() };
     let read = with_progress(|report| {
         let mut take = |original: episodes::Original<'_>| {
             if interrupt::requested() {
-                return Err(stopped());
+                return Err(stopped(file));
             }
             match Still::new(original.t, original.height, original.width, original.rgb) {
                 Ok(still) => {
@@ -137,7 +143,7 @@ fn pictures(
                 }
                 Err(error) => {
                     trouble = Some(error);
-                    Err(stopped())
+                    Err(stopped(file))
                 }
             }
         };
@@ -145,7 +151,6 @@ fn pictures(
     });
     match (read, trouble) {
         (_, Some(error)) => Err(error.into()),
-        (Err(episodes::Error::Stopped { .. }), None) => Err(Interrupted.into()),
         (read, None) => Ok(read.map(|()| out)?),
     }
 }

@@ -156,7 +156,8 @@ pub fn where_it_went_wrong(
     let tracks: Vec<usize> = match episode {
         Some(episode) => vec![track_of(&w, episode)?],
         None => {
-            (0..w.corpus.tracks.len()).filter(|&t| !w.corpus.tracks[t].success && w.corpus.tracks[t].len > 0).collect()
+            let failed = |&t: &usize| !w.corpus.tracks[t].success && w.corpus.tracks[t].len > 0;
+            w.corpus.home_tracks().filter(failed).collect()
         }
     };
     if tracks.is_empty() {
@@ -280,15 +281,16 @@ fn moments_in_words(
     text
 }
 
-/// The track of an episode of the dataset.
+/// The track of an episode of the dataset; companions number theirs anew.
 fn track_of(w: &Workshop, episode: usize) -> Result<usize> {
-    let position = w.corpus.tracks.iter().position(|t| w.dataset.episodes[t.episode].index == episode);
+    let home = &w.dataset.episodes[..w.dataset.home_episodes()];
+    let position = w.corpus.home_tracks().find(|&t| home[w.corpus.tracks[t].episode].index == episode);
     position.ok_or_else(|| {
         let index = |e: Option<&episodes::Episode>| e.map_or(0, |e| e.index);
-        let (first, last) = (index(w.dataset.episodes.first()), index(w.dataset.episodes.last()));
+        let (first, last) = (index(home.first()), index(home.last()));
         UsageError(format!(
             "no episode {episode} among the {} that were read; expected one between {first} and {last} (holes excepted)",
-            w.dataset.episodes.len()
+            home.len()
         ))
         .into()
     })

@@ -38,7 +38,7 @@ impl Workshop {
     pub fn check_counterfactuals(&self, minds: &Minds, embeddings: &Embeddings) -> Result<CounterfactualCheck> {
         let mut arms = vec![Arm::Logged, Arm::Hold, Arm::Scaled(0.5)];
         arms.extend(minds.policies.keys().filter_map(|name| name.parse().ok()));
-        let tracks = if self.corpus.held_out.is_empty() { &self.corpus.train_home } else { &self.corpus.held_out };
+        let tracks = self.corpus.judged_on();
         let mut rng = noise::generator(self.config.seed, "counterfactual", 0);
         let forks: Vec<(usize, usize)> = (0..FORKS)
             .map(|_| {

@@ -173,10 +173,10 @@ impl Workshop {
         }
     }
 
-    /// Steps to imagine when judging: configured, or the longest recorded episode, at most 300.
+    /// Steps to imagine when judging: configured, or the longest episode of home, at most 300.
     pub fn judge_horizon(&self) -> usize {
         match self.config.evaluate.horizon {
-            0 => self.corpus.tracks.iter().map(|t| t.len).max().unwrap_or(1).min(300),
+            0 => self.corpus.home_tracks().map(|t| self.corpus.tracks[t].len).max().unwrap_or(1).min(300),
             horizon => horizon,
         }
     }

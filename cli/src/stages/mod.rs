@@ -29,7 +29,7 @@ pub use branching::{branch, where_it_went_wrong};
 use reporting::Found;
 pub use serving::serve;
 use variant::Variant;
-use workshop::{Workshop, open_data};
+use workshop::{Workshop, find_companions, open_data};
 
 /// The run file of `demo`; every figure about the demo comes from it.
 const DEMO_TOML: &str = include_str!("../../../configs/demo.toml");
@@ -65,11 +65,12 @@ pub fn demo(quick: bool, common: &Common) -> Result<()> {
     config.data.path = dir.join("episodes");
     config.data.image_size = config.demo.sim.image_size;
     let source = Source::local(&config.data.path);
-    let plan = Plan { config, dir, source };
+    let plan = Plan { config, dir, source, companions: Vec::new() };
     let (mut run, device, words) = begin(&plan, "demo", common)?;
     let Plan { config, source, .. } = plan;
     collect(&mut run, &config)?;
-    let dataset = open_data(&config, &source)?;
+    let companions = find_companions(&config, &source)?;
+    let dataset = open_data(&config, &source, &companions)?;
     let mut workshop = Workshop::new(run, config, dataset, &device, common.minutes)?;
     loop_through(&mut workshop, "demo", &words, &DEMO_POLICIES, true, common)
 }
@@ -271,9 +272,10 @@ struct Plan {
     config: RunConfig,
     dir: PathBuf,
     source: Source,
+    companions: Vec<Source>,
 }
 
-/// The file over defaults, or defaults chosen from the dataset; and that dataset, which must be one: a path that is none
+/// The file over defaults, or defaults chosen from the dataset; and the datasets, which must be some: a path that is none
 /// must not leave a run directory behind.
 fn plan(file: Option<&Path>, quick: bool, common: &Common) -> Result<Plan> {
     let sets = common.sets();
@@ -292,7 +294,8 @@ fn plan(file: Option<&Path>, quick: bool, common: &Common) -> Result<Plan> {
     if quick {
         config = config_file::load_over(config.quick(), None, &sets)?;
     }
-    Ok(Plan { config, dir, source })
+    let companions = find_companions(&config, &source)?;
+    Ok(Plan { config, dir, source, companions })
 }
 
 fn out_dir(common: &Common, name: &str) -> PathBuf {
@@ -316,7 +319,7 @@ fn begin(plan: &Plan, command: &str, common: &Common) -> Result<(RunDir, Device,
 
 fn open_workshop(plan: Plan, command: &str, common: &Common) -> Result<Workshop> {
     let (run, device, _) = begin(&plan, command, common)?;
-    let dataset = open_data(&plan.config, &plan.source)?;
+    let dataset = open_data(&plan.config, &plan.source, &plan.companions)?;
     Workshop::new(run, plan.config, dataset, &device, common.minutes)
 }
 
@@ -330,6 +333,7 @@ fn reopen(dir: &Path, common: &Common) -> Result<Workshop> {
     )?;
     let (device, _) = common.device()?.open()?;
     let source = Source::find(&config.data.path, run.manifest().dataset_source.as_deref())?;
-    let dataset = open_data(&config, &source)?;
+    let companions = find_companions(&config, &source)?;
+    let dataset = open_data(&config, &source, &companions)?;
     Workshop::new(run, config, dataset, &device, common.minutes)
 }

@@ -286,7 +286,7 @@ impl Workshop {
     pub fn record(&self, minds: &Minds, embeddings: &Embeddings, report: &str) -> Result<()> {
         let mut recorder =
             Recorder::create(&self.run.path("recording.rrd"), "rehearsal", &self.run.root().display().to_string())?;
-        let shown = if self.corpus.held_out.is_empty() { &self.corpus.train_home } else { &self.corpus.held_out };
+        let shown = self.corpus.judged_on();
         let mut rows = Vec::new();
         for (i, &track) in shown.iter().filter(|&&t| self.corpus.tracks[t].len > 4).take(3).enumerate() {
             let len = self.corpus.tracks[track].len;

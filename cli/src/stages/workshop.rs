@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use burn::module::Module;
 use burn::tensor::Device;
-use episodes::Dataset;
+use episodes::{Dataset, OpenOptions};
 use policy::FlowPolicy;
 use rl::Critic;
 use world_model::{Corpus, Embeddings, WorldModel};
 
-use crate::config::RunConfig;
+use crate::config::{CompanionConfig, RunConfig};
 use crate::run_dir::{RunDir, write_atomic};
 use crate::source::Source;
 
@@ -32,17 +32,42 @@ pub struct Workshop {
     pub budget_s: Option<f64>,
 }
 
-/// Reads the dataset of a configuration.
+/// Finds the datasets to learn from beside that at `home`, and refuses what metadata say cannot join it.
+///
+/// # Errors
+/// As [`Source::find`], [`Source::probe`] and [`Joining::check`](episodes::Joining::check).
+pub fn find_companions(config: &RunConfig, home: &Source) -> Result<Vec<Source>> {
+    if config.data.with.is_empty() {
+        return Ok(Vec::new());
+    }
+    config.data.check()?;
+    let mut spec = home.probe(config.data.control_rate())?;
+    if let Some(chosen) = config.data.options().cameras {
+        let camera = |key: &String| spec.cameras.iter().find(|camera| camera.key == *key).cloned();
+        spec.cameras = chosen.iter().filter_map(camera).collect();
+    }
+    let find = |with: &CompanionConfig| {
+        let source = Source::find(&with.path, None)?;
+        let theirs = source.probe(with.options(&config.data).control_rate)?;
+        source.named(with.joining().check(&spec, &theirs))?;
+        Ok(source)
+    };
+    config.data.with.iter().map(find).collect()
+}
+
+/// Reads the dataset of a configuration and, at `companions`, those beside it.
 ///
 /// # Errors
 /// As [`Source::open`]; a rule of rewards that makes no sense.
-pub fn open_data(config: &RunConfig, source: &Source) -> Result<Dataset> {
+pub fn open_data(config: &RunConfig, source: &Source, companions: &[Source]) -> Result<Dataset> {
     config.data.check()?;
     let mut dataset = source.open(config.data.options())?;
     dataset.weight = config.data.weight;
-    for with in &config.data.with {
-        let source = Source::find(&with.path, None)?;
-        dataset.join(source.open(source.complete(with.options(&config.data))?)?, &with.joining())?;
+    for (with, source) in config.data.with.iter().zip(companions) {
+        let (how, options) = (with.joining(), with.options(&config.data));
+        let cameras = how.cameras_to_read(&dataset.spec, &source.probe(options.control_rate)?);
+        let options = OpenOptions { cameras: Some(cameras), ..source.complete(options)? };
+        dataset.join(source.open(options)?, &how)?;
     }
     Ok(dataset)
 }

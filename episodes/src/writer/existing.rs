@@ -82,6 +82,16 @@ impl Existing {
                 return Err(bad(&path.join("meta/info.json"), found, &format!("'{ours}' to append to")));
             }
         }
+        let (said, listed) = (info.get("total_episodes").and_then(Value::as_u64), listing.episodes.len());
+        if let Some(said) = said.filter(|&said| said != listed as u64) {
+            let expected = "as many: an append that was killed at its last step has added its episodes already. They can be \
+                            read; convert the dataset to a new directory, which counts anew, and append to that";
+            return Err(bad(
+                &path.join("meta/info.json"),
+                format!("says {said} episodes, {listed} are listed"),
+                expected,
+            ));
+        }
         let episodes = listing.episodes.last().map_or(0, |last| last.index + 1);
         if episodes != listing.episodes.len() {
             let found = format!("{} episodes are listed, the last is {}", listing.episodes.len(), episodes - 1);

@@ -169,9 +169,30 @@ fn what_does_not_fit_together_is_refused_in_one_sentence() -> Result<(), Error> 
     };
     let same = refused(&Joining { same_robot: Some(true), ..Joining::default() })?;
     assert!(same.contains("a state of 4 and an action of 1 elements; expected 2 and 3"), "{same}");
-    let camera = refused(&Joining { cameras: Some(vec!["left".into()]), ..Joining::default() })?;
-    assert!(camera.contains("feature 'left' is not in"), "{camera}");
+    let cameras = |names: &[&str]| Joining {
+        cameras: Some(names.iter().map(|&name| name.to_owned()).collect()),
+        ..Joining::default()
+    };
+    let camera = refused(&cameras(&["left"]))?;
+    assert!(camera.contains("it has no camera left; expected one of"), "{camera}");
+    let many = refused(&cameras(&["", ""]))?;
+    assert!(many.contains("2 cameras are named for it; expected 1, one (or \"\" for none) for each"), "{many}");
     let weight = refused(&Joining { weight: 0.0, ..Joining::default() })?;
     assert!(weight.contains("weight 0; expected a weight above 0"), "{weight}");
+    Ok(())
+}
+
+#[test]
+fn judgement_rests_on_home_even_where_nothing_is_held_out() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    record(&dir.path().join("real"), (2, 3), None, (1, 1.0, 0.5))?;
+    record(&dir.path().join("sim"), (2, 3), None, (4, 2.0, 0.5))?;
+    let mut dataset = open(&dir.path().join("real"), dir.path())?;
+    let alone = corpus(&dataset);
+    assert_eq!((alone.judged_on(), alone.home_tracks()), (&[0][..], 0..1));
+    dataset.join(open(&dir.path().join("sim"), dir.path())?, &Joining::default())?;
+    let corpus = corpus(&dataset);
+    // The same robot's episodes may be improved from; they judge nothing.
+    assert_eq!((corpus.train_home.len(), corpus.judged_on(), corpus.home_tracks()), (5, &[0][..], 0..1));
     Ok(())
 }
