@@ -8,6 +8,7 @@ use crate::dataset::{OpenOptions, Progress};
 use crate::error::Error;
 use crate::holes::Why;
 use crate::lerobot::info::Info;
+use crate::lerobot::rows::INTERVENTION;
 use crate::spec::{CameraFeature, Skipped};
 use crate::survey::{Picture, Survey};
 use crate::video::Film;
@@ -99,9 +100,15 @@ pub fn convert(
     let existing = if is_there { Some(Info::read(out)?) } else { None };
     let mut survey = Survey::read(options, progress)?;
     let mut holes = survey.take_holes();
+    for key in survey.unread() {
+        holes.note(format!("column {key}"), "is not kept: nothing here is made of it");
+    }
     holes.refuse_if(options.strict, &options.path)?;
     let mut spec = survey.spec().clone();
-    let has_intervention = (0..survey.len()).any(|position| survey.episode(position).intervention.is_some());
+    let keeps_record =
+        existing.as_ref().is_some_and(|info| INTERVENTION.iter().any(|&key| info.features.contains_key(key)));
+    let has_intervention =
+        keeps_record || (0..survey.len()).any(|position| survey.episode(position).intervention.is_some());
     let cameras = spec.cameras.iter().enumerate();
     let mut cameras: Vec<Source<'_>> = cameras
         .map(|(number, camera)| Source::new(options, to, existing.as_ref(), &survey, number, camera))

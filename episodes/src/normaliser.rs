@@ -130,21 +130,6 @@ impl Moments {
         self.max = self.max.max(x);
     }
 
-    /// Takes one finite value in `n` times.
-    pub(crate) fn add_many(&mut self, x: f64, n: u64) {
-        if n == 0 {
-            return;
-        }
-        // Two sets are joined: `count` values seen so far, and `n` values without spread (Chan et al. 1979).
-        let (before, after) = (self.count as f64, (self.count + n) as f64);
-        let delta = x - self.mean;
-        self.count += n;
-        self.mean += delta * n as f64 / after;
-        self.m2 += delta * delta * before * n as f64 / after;
-        self.min = self.min.min(x);
-        self.max = self.max.max(x);
-    }
-
     /// Mean; 0 when nothing was seen.
     pub(crate) fn mean(&self) -> f64 {
         self.mean

@@ -113,6 +113,14 @@ impl Survey {
         }
     }
 
+    /// Columns that nothing is made of; HDF5 files may hold anything, and are asked for what is known only.
+    pub fn unread(&self) -> &[String] {
+        match self {
+            Survey::LeRobot(survey) => &survey.unread,
+            Survey::Hdf5(_) => &[],
+        }
+    }
+
     /// Number of sound episodes.
     pub fn len(&self) -> usize {
         match self {

@@ -10,6 +10,7 @@ mod columns;
 mod existing;
 mod footage;
 mod meta;
+mod stats;
 mod videos;
 
 use std::fs::{self, File};
@@ -20,6 +21,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
 use crate::lerobot::info::stays_inside;
+use crate::lerobot::rows::INTERVENTION;
 use crate::lock::LockFile;
 use crate::survey::Picture;
 use crate::video::Film;
@@ -94,7 +96,7 @@ impl LeRobotWriter {
         let alone = existing::claim(final_dir)?;
         let existing = Existing::read(final_dir)?;
         let media: Vec<Medium> = spec.cameras.iter().map(|camera| existing.medium(&camera.key)).collect();
-        let columns = Columns::new(spec, existing.has_intervention(), &media);
+        let columns = Columns::new(spec, existing.intervention(), &media).following(existing.features());
         existing.refuse_unless_same(spec, &columns)?;
         let mut writer = Self::start(final_dir, spec)?;
         writer.columns = Some(columns);
@@ -201,7 +203,8 @@ impl LeRobotWriter {
             None => {
                 let medium = |camera| footage.get(camera).map_or(Medium::Embedded, Footage::medium);
                 let media: Vec<Medium> = (0..self.spec.cameras.len()).map(medium).collect();
-                Columns::new(&self.spec, episode.intervention.is_some(), &media)
+                let intervention = episode.intervention.as_ref().map(|_| INTERVENTION[0]);
+                Columns::new(&self.spec, intervention, &media)
             }
         };
         let checked = columns.check(episode, &footage);
@@ -217,7 +220,7 @@ impl LeRobotWriter {
             self.tasks.push(episode.task.clone());
             self.tasks.len() - 1
         });
-        let row = EpisodeRow {
+        let mut row = EpisodeRow {
             index,
             task: episode.task.clone(),
             length: episode.len,
@@ -225,10 +228,11 @@ impl LeRobotWriter {
             file_index: self.file_number % CHUNK_FILES,
             first_frame: self.frames,
             videos: self.videos.keep(&self.partial_dir, &footage, self.spec.control_rate_hz)?,
+            stats: Vec::new(),
         };
         let path = self.partial_dir.join(meta::data_file(row.chunk_index, row.file_index));
         let Some(columns) = &mut self.columns else { return Ok(()) };
-        columns.count(episode, &footage, index, self.frames, task_index);
+        row.stats = columns.count(episode, &footage, index, self.frames, task_index);
         let batch =
             columns.batch(episode, footage, index, self.frames, task_index).map_err(|e| parquet_error(&path, e))?;
         let file = match &mut self.file {

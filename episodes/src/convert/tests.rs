@@ -1,5 +1,6 @@
 //! Conversion there and back, and adding to what is there.
 
+mod elsewhere;
 mod pictures;
 
 use std::collections::BTreeMap;
@@ -258,8 +259,8 @@ fn what_does_not_fit_is_refused_and_nothing_changes() -> Outcome {
     };
     let cases: [(&DatasetSpec, &dyn Fn(RecordedEpisode) -> RecordedEpisode, &str); 4] = [
         (&rate, &plain, "fps is 10; expected 20"),
-        (&size, &tall, "shape of feature 'observation.images.top' is [4,6,3]; expected [8,6,3]"),
-        (&names, &plain, "names of feature 'action' is [\"n0\",\"n1\"]; expected [\"n0\",\"other\"]"),
+        (&size, &tall, "shape of feature 'observation.images.top' is [4, 6, 3]; expected [8, 6, 3]"),
+        (&names, &plain, "names of feature 'action' is [\"n0\", \"n1\"]; expected [\"n0\", \"other\"]"),
         (&columns, &no_success, "it has feature 'next.success', what is appended has not"),
     ];
     for (i, (spec, change, words)) in cases.into_iter().enumerate() {

@@ -136,7 +136,9 @@ mod tests {
         assert_eq!((bins.len(), bins[0], bins[BINS / 2], bins[BINS - 1]), (BINS, 2, 1, 1));
         assert_eq!(bins.iter().sum::<u64>(), 4);
         let mut constant = Moments::default();
-        constant.add_many(7.0, 3);
+        for _ in 0..3 {
+            constant.add(7.0);
+        }
         assert_eq!(histogram([7.0; 3].into_iter(), &constant), [3]);
         assert_eq!(histogram([].into_iter(), &Moments::default()), [0]);
     }

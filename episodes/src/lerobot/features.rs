@@ -180,7 +180,7 @@ pub(crate) fn height_width(feature: &Feature) -> (usize, usize) {
 }
 
 /// One name per element; generated where the dataset's names do not fit.
-fn element_names(key: &str, names: &Value, len: usize) -> Vec<String> {
+pub(crate) fn element_names(key: &str, names: &Value, len: usize) -> Vec<String> {
     match element_name_list(names) {
         Some(found) if found.len() == len => found,
         _ => (0..len).map(|i| format!("{key}[{i}]")).collect(),

@@ -14,7 +14,7 @@ mod images;
 pub(crate) mod info;
 pub(crate) mod listing;
 mod needs;
-mod rows;
+pub(crate) mod rows;
 pub(crate) mod survey;
 pub(crate) mod table;
 #[cfg(test)]

@@ -18,6 +18,9 @@ pub(crate) struct Wanted<'a> {
     extras: [Option<&'a str>; EXTRAS.len()],
 }
 
+/// Names of the column that says when a person had the controls; the first is ours.
+pub(crate) const INTERVENTION: [&str; 2] = ["intervention", "complementary_info.is_intervention"];
+
 /// Optional scalar columns and their usual names.
 const EXTRAS: [(Extra, &[&str]); 7] = [
     (Extra::TimeS, &["timestamp"]),
@@ -26,7 +29,7 @@ const EXTRAS: [(Extra, &[&str]); 7] = [
     (Extra::Terminated, &["next.terminated"]),
     (Extra::Truncated, &["next.truncated"]),
     (Extra::Done, &["next.done"]),
-    (Extra::Intervention, &["intervention", "complementary_info.is_intervention"]),
+    (Extra::Intervention, &INTERVENTION),
 ];
 
 /// Names an optional scalar column.
@@ -55,6 +58,17 @@ impl<'a> Wanted<'a> {
         let extras = EXTRAS.map(|(_, names)| names.iter().find(promised).copied());
         Wanted { spec, extras }
     }
+}
+
+/// Columns that nothing is made of. `action` and vector observations count as read, whether chosen or not.
+pub(crate) fn unread(info: &Info) -> Vec<String> {
+    let places = ["frame_index", "episode_index", "index", "task_index"];
+    let is_read = |key: &str| {
+        let is_meant = EXTRAS.iter().any(|(_, names)| names.contains(&key)) || places.contains(&key);
+        is_meant || key.starts_with("action") || key.starts_with("observation")
+    };
+    let columns = info.features.iter().filter(|(key, feature)| !feature.is_camera() && !is_read(key));
+    columns.map(|(key, _)| key.clone()).collect()
 }
 
 /// Consecutive rows of one data file.

@@ -8,6 +8,7 @@ use super::collect::{Collected, Request, collect};
 use super::features::{self, Selection};
 use super::info::Info;
 use super::listing::{self, Listing};
+use super::rows::unread;
 use crate::dataset::{ControlRate, OpenOptions, Progress, Timing};
 use crate::episode::Episode;
 use crate::error::Error;
@@ -28,6 +29,8 @@ pub(crate) struct Survey {
     pub sound: Vec<Sound>,
     /// What takes the place of recorded success.
     pub labels: Option<Labels>,
+    /// Columns that nothing is made of.
+    pub unread: Vec<String>,
     /// The dataset's clock; absent where it has none.
     pub timing: Option<Timing>,
     labels_file: Option<PathBuf>,
@@ -88,7 +91,8 @@ impl Survey {
         let mut meta_files = vec![PathBuf::from("meta/info.json"), tasks_file];
         meta_files.extend(listing.files);
         let (root, labels_file) = (root.to_path_buf(), options.labels.clone());
-        Ok(Survey { root, spec, holes, sound, labels, timing, labels_file, video_keys, data_files, meta_files })
+        let unread = unread(&info);
+        Ok(Survey { root, spec, holes, sound, labels, unread, timing, labels_file, video_keys, data_files, meta_files })
     }
 
     /// The pictures of all sound episodes.

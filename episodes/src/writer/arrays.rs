@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, FixedSizeListArray, Float32Array, StringArray, StructArray};
+use arrow::array::{ArrayRef, BinaryArray, FixedSizeListArray, Float64Array, StringArray, StructArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields};
 use arrow::error::ArrowError;
 use image::ImageEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use serde_json::{Value, json};
 
-fn element_field() -> Field {
-    Field::new("element", DataType::Float32, true)
+fn element_field(dtype: &str) -> Field {
+    Field::new("element", data_type(dtype, 1), true)
 }
 
 fn picture_fields() -> Fields {
@@ -21,10 +22,12 @@ fn picture_fields() -> Fields {
 pub(super) fn data_type(dtype: &str, len: usize) -> DataType {
     match (dtype, len) {
         ("image", _) => DataType::Struct(picture_fields()),
-        ("bool", _) => DataType::Boolean,
-        ("int64", _) => DataType::Int64,
+        ("bool", 1) => DataType::Boolean,
+        ("int32", 1) => DataType::Int32,
+        ("int64", 1) => DataType::Int64,
+        ("float64", 1) => DataType::Float64,
         (_, 1) => DataType::Float32,
-        (_, n) => DataType::FixedSizeList(Arc::new(element_field()), n as i32),
+        (dtype, n) => DataType::FixedSizeList(Arc::new(element_field(dtype)), n as i32),
     }
 }
 
@@ -37,13 +40,13 @@ pub(super) fn hugging_face_feature(dtype: &str, len: usize) -> Value {
     }
 }
 
-/// LeRobot keeps vectors of one element as plain scalars.
-pub(super) fn vector_array(len: usize, values: Vec<f32>) -> Result<ArrayRef, ArrowError> {
-    let values = Arc::new(Float32Array::from(values));
+/// A column of numbers, `len` per step; LeRobot keeps vectors of one element as plain scalars.
+pub(super) fn number_array(dtype: &str, len: usize, values: Vec<f64>) -> Result<ArrayRef, ArrowError> {
+    let values = cast(&Float64Array::from(values), &data_type(dtype, 1))?;
     if len == 1 {
         return Ok(values);
     }
-    Ok(Arc::new(FixedSizeListArray::try_new(Arc::new(element_field()), len as i32, values, None)?))
+    Ok(Arc::new(FixedSizeListArray::try_new(Arc::new(element_field(dtype)), len as i32, values, None)?))
 }
 
 /// Pictures as Hugging Face `datasets` embeds them: PNG or JPEG bytes and a file name.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::footage::{Content, Footage, Medium, by};
-use crate::normaliser::Moments;
+use super::stats::Stats;
 use crate::video::{About, Film};
 
 /// One camera of a written dataset.
@@ -48,14 +48,14 @@ impl Camera {
         Ok(())
     }
 
-    /// Takes footage into the statistics; returns the number of frames counted.
-    pub(super) fn count(&mut self, footage: &Footage, moments: &mut [Moments]) -> u64 {
+    /// Statistics of footage; of the first video it remembers what that says of itself.
+    pub(super) fn count(&mut self, footage: &Footage) -> Stats {
         match &footage.content {
             Content::Pictures(_) => {}
             Content::Film(_) => drop(self.about.get_or_insert(Film::ABOUT)),
             Content::Recorded(recorded) => drop(self.about.get_or_insert(recorded.about)),
         }
-        footage.count_into(moments)
+        footage.stats()
     }
 
     /// The camera in `features` of `info.json`.

@@ -1,8 +1,9 @@
 //! The columns of a written dataset: their types, values, shapes in `info.json` and statistics.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Float32Array, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
 use serde_json::{Value, json};
@@ -10,7 +11,8 @@ use serde_json::{Value, json};
 use super::arrays;
 use super::cameras::{self, Camera};
 use super::footage::{Footage, Medium};
-use crate::normaliser::Moments;
+use super::stats::Stats;
+use crate::lerobot::info::Feature;
 use crate::{DatasetSpec, Episode, VectorFeature};
 
 /// What one column holds.
@@ -41,11 +43,12 @@ struct Column {
     /// Elements per step of a vector; 1 otherwise.
     len: usize,
     names: Option<Vec<String>>,
-    /// One per vector element or colour channel.
-    moments: Vec<Moments>,
-    /// Steps, or frames, that they are of.
-    counted: u64,
+    /// Over all episodes so far.
+    stats: Option<Stats>,
 }
+
+/// Types of numbers that a dataset may have chosen for a column.
+const NUMBERS: [&str; 5] = ["float32", "float64", "int32", "int64", "bool"];
 
 impl Column {
     /// Whether it is in the data files; videos are files of their own.
@@ -64,25 +67,18 @@ pub(super) struct Columns {
 
 impl Columns {
     /// `media` says how each camera of the spec is kept.
-    pub(super) fn new(spec: &DatasetSpec, has_intervention: bool, media: &[Medium]) -> Self {
+    /// `intervention` is the name of the column that says when a person had the controls, if there is one.
+    pub(super) fn new(spec: &DatasetSpec, intervention: Option<&str>, media: &[Medium]) -> Self {
         let vector = |f: &VectorFeature, kind| Column {
             key: f.key.clone(),
             kind,
             dtype: "float32",
             len: f.len,
             names: Some(f.names.clone()),
-            moments: vec![Moments::default(); f.len],
-            counted: 0,
+            stats: None,
         };
-        let scalar = |key: &str, kind, dtype| Column {
-            key: key.to_owned(),
-            kind,
-            dtype,
-            len: 1,
-            names: None,
-            moments: vec![Moments::default()],
-            counted: 0,
-        };
+        let scalar =
+            |key: &str, kind, dtype| Column { key: key.to_owned(), kind, dtype, len: 1, names: None, stats: None };
         let mut columns = Vec::new();
         let mut offset = 0;
         for f in &spec.state {
@@ -98,8 +94,7 @@ impl Columns {
                 names: Some(camera.axes()),
                 kind: Kind::Camera(camera),
                 len: 1,
-                moments: vec![Moments::default(); 3],
-                counted: 0,
+                stats: None,
             });
         }
         if spec.has_reward {
@@ -108,8 +103,8 @@ impl Columns {
         if spec.has_success {
             columns.push(scalar("next.success", Kind::Success, "bool"));
         }
-        if has_intervention {
-            columns.push(scalar("intervention", Kind::Intervention, "bool"));
+        if let Some(key) = intervention {
+            columns.push(scalar(key, Kind::Intervention, "bool"));
         }
         columns.push(scalar("next.terminated", Kind::Terminated, "bool"));
         columns.push(scalar("next.truncated", Kind::Truncated, "bool"));
@@ -124,6 +119,37 @@ impl Columns {
             columns.push(scalar(key, kind, "int64"));
         }
         Self { columns, rate_hz: spec.control_rate_hz, state_len: spec.state_len(), action_len: spec.action_len() }
+    }
+
+    /// The columns for episodes that are added to a dataset with these features: its types of numbers, and of the three that
+    /// say how an episode ended those that it has.
+    pub(super) fn following(mut self, features: &BTreeMap<String, Feature>) -> Self {
+        let is_end = |c: &Column| matches!(c.kind, Kind::Terminated | Kind::Truncated | Kind::Done);
+        self.columns.retain(|c| !is_end(c) || features.contains_key(&c.key));
+        for c in self.columns.iter_mut().filter(|c| NUMBERS.contains(&c.dtype)) {
+            let theirs = features.get(&c.key).and_then(|f| NUMBERS.iter().find(|&&dtype| dtype == f.dtype));
+            c.dtype = theirs.copied().unwrap_or(c.dtype);
+        }
+        self
+    }
+
+    fn has(&self, wanted: fn(&Kind) -> bool) -> bool {
+        self.columns.iter().any(|c| wanted(&c.kind))
+    }
+
+    /// Whether a reader of these columns would learn how an episode ended; `Err` is (found, expected).
+    fn check_end(&self, e: &Episode) -> Result<(), (String, String)> {
+        let is_told = self.has(|k| matches!(k, Kind::Terminated))
+            || self.has(|k| matches!(k, Kind::Done)) && self.has(|k| matches!(k, Kind::Truncated));
+        // Where nothing else is said, success is what ends an episode.
+        let solved = e.success.as_ref().and_then(|flags| flags.last().copied()).unwrap_or(false);
+        if is_told || e.terminated == solved {
+            return Ok(());
+        }
+        let found = if e.terminated { "it ended without success" } else { "it was cut off at a success" };
+        let expected = "an end that a dataset without the column next.terminated can tell: convert that dataset first, which \
+                        adds the column, and append to what was converted";
+        Err((found.to_owned(), expected.to_owned()))
     }
 
     /// Compares an episode's shapes with the columns; `Err` is (found, expected).
@@ -151,10 +177,8 @@ impl Columns {
             same(&format!("pictures of {}", c.key), footage.len(), e.len)?;
             camera.check(&c.key, footage)?;
         }
-        let declared = |found: Option<usize>, what: &str, wanted: fn(&Kind) -> bool| match (
-            found,
-            self.columns.iter().any(|c| wanted(&c.kind)),
-        ) {
+        self.check_end(e)?;
+        let declared = |found: Option<usize>, what: &str, wanted: fn(&Kind) -> bool| match (found, self.has(wanted)) {
             (Some(n), true) => same(&format!("{what} values"), n, e.len),
             (None, false) => Ok(()),
             (Some(_), false) => Err((format!("a {what} column"), format!("no {what} column, as in this dataset"))),
@@ -179,23 +203,16 @@ impl Columns {
         for c in self.columns.iter().filter(|c| c.is_in_rows()) {
             arrays.push(match &c.kind {
                 Kind::Camera(_) => arrays::picture_array(pictures.next().unwrap_or_default())?,
-                Kind::State { .. } | Kind::Action => {
-                    arrays::vector_array(c.len, self.values(c, e, 0, 0, 0).map(|x| x as f32).collect())?
-                }
                 _ => {
                     let values = self.values(c, e, episode_index, first_frame, task_index);
-                    match c.dtype {
-                        "bool" => Arc::new(BooleanArray::from_iter(values.map(|x| Some(x != 0.0)))) as ArrayRef,
-                        "int64" => Arc::new(Int64Array::from_iter_values(values.map(|x| x as i64))),
-                        _ => Arc::new(Float32Array::from_iter_values(values.map(|x| x as f32))),
-                    }
+                    arrays::number_array(c.dtype, c.len, values.collect())?
                 }
             });
         }
         RecordBatch::try_new(Arc::new(self.schema()), arrays)
     }
 
-    /// Takes an episode into the running statistics.
+    /// Takes an episode into the running statistics; returns its own, one per column.
     pub(super) fn count(
         &mut self,
         e: &Episode,
@@ -203,22 +220,19 @@ impl Columns {
         episode_index: usize,
         first_frame: usize,
         task_index: usize,
-    ) {
+    ) -> Vec<Stats> {
         let mut columns = std::mem::take(&mut self.columns);
-        for c in &mut columns {
-            let mut moments = std::mem::take(&mut c.moments);
-            match &mut c.kind {
-                Kind::Camera(camera) => c.counted += camera.count(&footage[camera.position], &mut moments),
-                _ => {
-                    c.counted += e.len as u64;
-                    for (i, x) in self.values(c, e, episode_index, first_frame, task_index).enumerate() {
-                        moments[i % c.len].add(x);
-                    }
-                }
-            }
-            c.moments = moments;
-        }
+        let each = columns.iter_mut().map(|c| {
+            let stats = match &mut c.kind {
+                Kind::Camera(camera) => camera.count(&footage[camera.position]),
+                _ => Stats::of_rows(self.values(c, e, episode_index, first_frame, task_index), c.len),
+            };
+            c.stats = Some(c.stats.as_ref().map_or_else(|| stats.clone(), |all| all.merge(&stats)));
+            stats
+        });
+        let each = each.collect();
         self.columns = columns;
+        each
     }
 
     /// The numbers of a vector or scalar column, row by row; exact in `f64` for every column type.
@@ -281,23 +295,8 @@ impl Columns {
         self.columns.iter().any(|c| !c.is_in_rows())
     }
 
-    /// Content of `stats.json`.
-    pub(super) fn stats(&self) -> Value {
-        let stats = |c: &Column| {
-            let each = |of: fn(&Moments) -> f64| -> Vec<Value> {
-                let nest = |x: f64| {
-                    if matches!(c.kind, Kind::Camera(_)) { json!([[x]]) } else { json!(x) }
-                };
-                c.moments.iter().map(|m| nest(of(m))).collect()
-            };
-            json!({
-                "min": each(Moments::min),
-                "max": each(Moments::max),
-                "mean": each(Moments::mean),
-                "std": each(Moments::std),
-                "count": [c.counted],
-            })
-        };
-        Value::Object(self.columns.iter().map(|c| (c.key.clone(), stats(c))).collect())
+    /// Every column's name, whether it is a camera, and its statistics over all episodes.
+    pub(super) fn stats(&self) -> impl Iterator<Item = (&str, bool, &Stats)> {
+        self.columns.iter().filter_map(|c| Some((c.key.as_str(), matches!(c.kind, Kind::Camera(_)), c.stats.as_ref()?)))
     }
 }

@@ -1,24 +1,25 @@
 //! A LeRobot v3.0 dataset that episodes are added to: what it holds, whether they fit, and how they move in.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::path::Path;
 
+use arrow::datatypes::SchemaRef;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Map, Value, json};
 
 use super::columns::Columns;
 use super::footage::Medium;
 use super::meta::{DATA_PATH, data_file, episodes_file};
+use super::stats::Stats;
 use super::videos::VIDEO_PATH;
-use super::{CHUNK_FILES, bad, io};
+use super::{CHUNK_FILES, INTERVENTION, bad, io, parquet_error};
 use crate::holes::Holes;
-use crate::lerobot::features::height_width;
+use crate::lerobot::features::{element_names, height_width};
 use crate::lerobot::info::{Feature, Info, Layout};
 use crate::lerobot::listing::{self, Listing, files};
 use crate::lock::{Claim, LockFile};
 use crate::{DatasetSpec, Error};
-
-/// Statistics that two sets of rows have together if each has them. Quantiles are not among them.
-const STATS: [&str; 5] = ["min", "max", "mean", "std", "count"];
 
 /// In a dataset while somebody adds to it. Left behind by a killed process it is empty and holds nobody up.
 const APPEND_LOCK: &str = "meta/.append.lock";
@@ -41,7 +42,10 @@ pub(super) fn claim(path: &Path) -> Result<Option<LockFile>, Error> {
 pub(super) struct Existing {
     path: std::path::PathBuf,
     info: Map<String, Value>,
-    stats: Value,
+    features: BTreeMap<String, Feature>,
+    stats: Map<String, Value>,
+    /// Columns of its list of episodes.
+    listed: SchemaRef,
     /// Episodes in its list.
     pub(super) episodes: usize,
     /// Steps in its list.
@@ -57,17 +61,17 @@ pub(super) struct Existing {
 impl Existing {
     /// Reads the metadata of a dataset; a damaged one is refused, since adding would hide the damage.
     pub(super) fn read(path: &Path) -> Result<Existing, Error> {
-        let info = Info::read(path)?;
-        if info.layout() != Layout::SharedFiles {
+        let known = Info::read(path)?;
+        if known.layout() != Layout::SharedFiles {
             return Err(Error::NotADataset {
-                found: format!("its codebase_version is {}", info.codebase_version),
+                found: format!("its codebase_version is {}", known.codebase_version),
                 expected: "a LeRobot dataset of version v3.0 to append to (convert it first)".to_owned(),
                 path: path.to_path_buf(),
             });
         }
         let mut holes = Holes::default();
-        let (tasks, _) = listing::tasks(path, &info, &mut holes);
-        let listing = Listing::read(path, &info, &[], &mut holes);
+        let (tasks, _) = listing::tasks(path, &known, &mut holes);
+        let listing = Listing::read(path, &known, &[], &mut holes);
         holes.refuse_if(true, &path.join("meta"))?;
         let object = |name: &str| -> Result<Map<String, Value>, Error> {
             let file = path.join(name);
@@ -100,7 +104,9 @@ impl Existing {
         Ok(Existing {
             path: path.to_path_buf(),
             info,
-            stats: Value::Object(stats),
+            features: known.features,
+            stats,
+            listed: list_columns(path)?,
             episodes,
             frames: listing.episodes.iter().map(|episode| episode.length).sum(),
             tasks,
@@ -109,14 +115,24 @@ impl Existing {
         })
     }
 
-    /// Whether its episodes say when a person had the controls.
-    pub(super) fn has_intervention(&self) -> bool {
-        self.info.get("features").is_some_and(|features| features.get("intervention").is_some())
+    /// Its columns and cameras.
+    pub(super) fn features(&self) -> &BTreeMap<String, Feature> {
+        &self.features
+    }
+
+    /// Columns of its list of episodes; those of files that are added must be the same.
+    pub(super) fn listed(&self) -> SchemaRef {
+        self.listed.clone()
+    }
+
+    /// The column that says when a person had the controls, if it has one.
+    pub(super) fn intervention(&self) -> Option<&'static str> {
+        INTERVENTION.into_iter().find(|name| self.features.contains_key(*name))
     }
 
     /// How it keeps a camera.
     pub(super) fn medium(&self, key: &str) -> Medium {
-        match self.info.get("features").and_then(|features| features[key]["dtype"].as_str()) {
+        match self.features.get(key).map(|feature| feature.dtype.as_str()) {
             Some("video") => Medium::Video,
             _ => Medium::Embedded,
         }
@@ -136,34 +152,38 @@ impl Existing {
         if fps != spec.control_rate_hz {
             return refuse(format!("fps is {fps}"), format!("{}, the rate of what is appended,", spec.control_rate_hz));
         }
-        let size = |feature: &Value| serde_json::from_value::<Feature>(feature.clone()).ok().map(|f| height_width(&f));
-        let ours = columns.info_features();
-        let none = Map::new();
-        let theirs = self.info.get("features").and_then(Value::as_object).unwrap_or(&none);
-        if let Some(key) = theirs.keys().find(|key| ours.get(key.as_str()).is_none()) {
+        let ours: BTreeMap<String, Feature> = serde_json::from_value(columns.info_features()).unwrap_or_default();
+        if let Some(key) = self.features.keys().find(|key| !ours.contains_key(*key)) {
             return refuse(format!("it has feature '{key}', what is appended has not"), "the same features".to_owned());
         }
-        for (key, ours) in ours.as_object().unwrap_or(&none) {
-            let Some(theirs) = theirs.get(key) else {
+        for (key, ours) in &ours {
+            let Some(theirs) = self.features.get(key) else {
                 return refuse(
                     format!("it has no feature '{key}', what is appended has"),
                     "the same features".to_owned(),
                 );
             };
-            let is_camera = matches!(ours["dtype"].as_str(), Some("image" | "video"));
-            for part in ["dtype", "shape", "names"] {
-                let (found, wanted) = (&theirs[part], &ours[part]);
-                // Names in other forms than a list cannot be compared, and datasets may do without.
-                let is_same = found == wanted
-                    || part == "names" && (is_camera || !found.is_array() || wanted.is_null())
-                    // Axes may come in another order.
-                    || part == "shape" && is_camera && size(theirs) == size(ours);
-                if !is_same {
-                    return refuse(format!("{part} of feature '{key}' is {found}"), wanted.to_string());
-                }
+            let differs = |part: &str, found: &dyn std::fmt::Debug, wanted: &dyn std::fmt::Debug| {
+                refuse(format!("{part} of feature '{key}' is {found:?}"), format!("{wanted:?}"))
+            };
+            if theirs.dtype != ours.dtype {
+                return differs("dtype", &theirs.dtype, &ours.dtype);
             }
-            let has = |name: &&str| self.stats[key.as_str()].get(*name).is_some();
-            if let Some(name) = STATS.iter().find(|name| !has(name)) {
+            // Axes of pictures may come in another order, and numbers in a scalar's place.
+            let is_same_shape = match ours.is_camera() {
+                true => height_width(theirs) == height_width(ours),
+                false => theirs.shape == ours.shape || theirs.len() == 1 && ours.len() == 1,
+            };
+            if !is_same_shape {
+                return differs("shape", &theirs.shape, &ours.shape);
+            }
+            // Datasets may do without names; elements are then numbered.
+            let names = |feature: &Feature| element_names(key, &feature.names, feature.len());
+            let numbered = element_names(key, &Value::Null, ours.len());
+            if !ours.is_camera() && names(theirs) != names(ours) && ![names(theirs), names(ours)].contains(&numbered) {
+                return differs("names", &names(theirs), &names(ours));
+            }
+            if let Err(name) = Stats::read(&self.stats.get(key).cloned().unwrap_or_default()) {
                 let found = format!("has no {name} of '{key}'");
                 return Err(bad(&self.path.join("meta/stats.json"), found, "statistics of every feature to append to"));
             }
@@ -182,13 +202,10 @@ impl Existing {
         Value::Object(info)
     }
 
-    /// Statistics of what was there and what is added, together.
-    pub(super) fn stats(&self, added: Value) -> Value {
-        let mut stats = Map::new();
-        for (key, added) in added.as_object().into_iter().flatten() {
-            stats.insert(key.clone(), merge(&self.stats[key.as_str()], added));
-        }
-        Value::Object(stats)
+    /// Statistics of a feature over what was there and what is added.
+    pub(super) fn stats(&self, key: &str, added: &Stats) -> Stats {
+        let known = self.stats.get(key).and_then(|entry| Stats::read(entry).ok());
+        known.map_or_else(|| added.clone(), |known| known.merge(added))
     }
 
     /// Moves everything from the partial directory into the dataset: videos, data, tasks, list of episodes, statistics
@@ -232,54 +249,12 @@ fn next_number(root: &Path, folder: &str, extension: &str) -> usize {
     files.iter().filter_map(|path| number(path)).max().map_or(0, |last| last + 1)
 }
 
-/// Statistics of two sets of rows together, element by element, in the shape of `added`.
-fn merge(old: &Value, added: &Value) -> Value {
-    let of = |stats: &Value, name: &str| {
-        let mut leaves = Vec::new();
-        flatten(&stats[name], &mut leaves);
-        leaves
+/// Columns of the list of episodes below a dataset's root; files of the list agree on them.
+fn list_columns(root: &Path) -> Result<SchemaRef, Error> {
+    let Some(file) = files(root, Path::new("meta/episodes"), "parquet").into_iter().next() else {
+        return Err(bad(&root.join("meta/episodes"), "has no file".to_owned(), "a list of episodes to append to"));
     };
-    let count = |stats: &Value| of(stats, "count").first().copied().unwrap_or(0.0);
-    let (n, m) = (count(old), count(added));
-    let pair = |name: &str| -> Vec<(f64, f64)> { of(old, name).into_iter().zip(of(added, name)).collect() };
-    let (mins, maxs, means, stds) = (pair("min"), pair("max"), pair("mean"), pair("std"));
-    let share = |a: f64, b: f64| (n * a + m * b) / (n + m);
-    let mean: Vec<f64> = means.iter().map(|&(a, b)| share(a, b)).collect();
-    // The mean of squares is additive; the square of the mean is taken off again.
-    let std: Vec<f64> = stds
-        .iter()
-        .zip(&means)
-        .zip(&mean)
-        .map(|((&(sa, sb), &(a, b)), mean)| {
-            let spread = |s: f64, x: f64| s * s + (x - mean) * (x - mean);
-            share(spread(sa, a), spread(sb, b)).sqrt()
-        })
-        .collect();
-    let min: Vec<f64> = mins.iter().map(|&(a, b)| a.min(b)).collect();
-    let max: Vec<f64> = maxs.iter().map(|&(a, b)| a.max(b)).collect();
-    let mut merged = json!({"count": [n + m]});
-    if (n + m).fract() == 0.0 {
-        merged["count"] = json!([(n + m) as u64]);
-    }
-    for (name, values) in [("min", min), ("max", max), ("mean", mean), ("std", std)] {
-        merged[name] = refill(&added[name], &mut values.into_iter());
-    }
-    merged
-}
-
-/// The numbers in nested lists, in order; booleans count as 0 and 1.
-fn flatten(value: &Value, leaves: &mut Vec<f64>) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| flatten(item, leaves)),
-        Value::Bool(flag) => leaves.push(f64::from(u8::from(*flag))),
-        value => leaves.push(value.as_f64().unwrap_or(0.0)),
-    }
-}
-
-/// The same nesting with other numbers.
-fn refill(shape: &Value, leaves: &mut dyn Iterator<Item = f64>) -> Value {
-    match shape {
-        Value::Array(items) => Value::Array(items.iter().map(|item| refill(item, leaves)).collect()),
-        value => leaves.next().map_or_else(|| value.clone(), Value::from),
-    }
+    let path = root.join(file);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).map_err(io("cannot read", &path))?);
+    Ok(reader.map_err(|e| parquet_error(&path, e))?.schema().clone())
 }

@@ -6,8 +6,8 @@ use image::{ImageFormat, RgbImage};
 use rayon::prelude::*;
 
 use super::arrays;
+use super::stats::Stats;
 use crate::frames::decode_picture;
-use crate::normaliser::Moments;
 use crate::survey::Picture;
 use crate::video::{About, Film};
 
@@ -157,14 +157,9 @@ impl Footage {
         self.counted += 1;
     }
 
-    /// Takes the brightness of every counted pixel into per-channel statistics, 0 to 1; returns the number of frames.
-    pub(super) fn count_into(&self, moments: &mut [Moments]) -> u64 {
-        for (moments, counts) in moments.iter_mut().zip(&self.histogram) {
-            for (value, &count) in counts.iter().enumerate() {
-                moments.add_many(value as f64 / 255.0, count);
-            }
-        }
-        self.counted
+    /// Per colour channel, of every counted pixel.
+    pub(super) fn stats(&self) -> Stats {
+        Stats::of_pictures(&self.histogram, self.counted)
     }
 }
 

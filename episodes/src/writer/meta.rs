@@ -4,12 +4,17 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{
+    ArrayRef, Float64Array, Int64Array, ListArray, ListBuilder, RecordBatch, StringArray, StringBuilder, new_null_array,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde_json::{Value, json};
 
 use super::columns::Columns;
 use super::existing::Existing;
+use super::stats::Stats;
 use super::videos::{VIDEO_PATH, VideoRow};
 use super::{CHUNK_FILES, DATA_FILE_MB, io, open_parquet, parquet_error};
 use crate::{DatasetSpec, Error};
@@ -24,6 +29,8 @@ pub(super) struct EpisodeRow {
     pub(super) first_frame: usize,
     /// One per camera that is video.
     pub(super) videos: Vec<VideoRow>,
+    /// One per column.
+    pub(super) stats: Vec<Stats>,
 }
 
 /// Where data files are, as Python formats it.
@@ -66,17 +73,20 @@ pub(super) fn write(
         "video_path": columns.has_videos().then_some(VIDEO_PATH),
         "features": columns.info_features(),
     });
-    let mut stats = columns.stats();
     let mut episodes_number = 0;
     if let Some(existing) = existing {
         info = existing.info(rows.len(), frames, tasks.len());
-        stats = existing.stats(stats);
         episodes_number = existing.next_episodes_file;
     }
+    let stats = columns.stats().map(|(key, is_camera, added)| {
+        let whole = existing.map_or_else(|| added.clone(), |existing| existing.stats(key, added));
+        (key.to_owned(), whole.json(is_camera))
+    });
     write_json(&dir.join("meta/info.json"), &info)?;
-    write_json(&dir.join("meta/stats.json"), &stats)?;
+    write_json(&dir.join("meta/stats.json"), &Value::Object(stats.collect()))?;
     write_tasks(&dir.join("meta/tasks.parquet"), tasks)?;
-    write_episodes(&dir.join(episodes_file(episodes_number)), rows, episodes_number)
+    let list = episode_columns(columns, rows, episodes_number);
+    write_list(&dir.join(episodes_file(episodes_number)), list, existing.map(Existing::listed))
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<(), Error> {
@@ -104,7 +114,8 @@ fn write_tasks(path: &Path, tasks: &[String]) -> Result<(), Error> {
     write_table(path, schema, columns)
 }
 
-fn write_episodes(path: &Path, rows: &[EpisodeRow], number: usize) -> Result<(), Error> {
+/// The list of episodes: names of columns and their values.
+fn episode_columns(columns: &Columns, rows: &[EpisodeRow], number: usize) -> Vec<(String, ArrayRef)> {
     let mut tasks = ListBuilder::new(StringBuilder::new());
     for r in rows {
         tasks.values().append_value(&r.task);
@@ -115,7 +126,7 @@ fn write_episodes(path: &Path, rows: &[EpisodeRow], number: usize) -> Result<(),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| of(r) as i64)))
     };
     let name = |text: &str| text.to_owned();
-    let mut columns = vec![
+    let mut list = vec![
         (name("episode_index"), integers(&|r| r.index)),
         (name("tasks"), tasks),
         (name("length"), integers(&|r| r.length)),
@@ -130,19 +141,53 @@ fn write_episodes(path: &Path, rows: &[EpisodeRow], number: usize) -> Result<(),
             Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| of(&r.videos[camera]))))
         };
         let name = |what: &str| format!("videos/{}/{what}", video.key);
-        columns.extend([
+        list.extend([
             (name("chunk_index"), integers(&|r| r.videos[camera].number / CHUNK_FILES)),
             (name("file_index"), integers(&|r| r.videos[camera].number % CHUNK_FILES)),
             (name("from_timestamp"), seconds(&|video| video.from_s)),
             (name("to_timestamp"), seconds(&|video| video.to_s)),
         ]);
     }
-    columns.extend([
+    for (i, (key, is_camera, _)) in columns.stats().enumerate() {
+        // Nested as LeRobot has them: a list of elements, and each colour channel a picture of one pixel.
+        let depth = if is_camera { 3 } else { 1 };
+        let named: Vec<_> = rows.iter().map(|r| r.stats[i].named()).collect();
+        for (which, (statistic, elements)) in named.first().into_iter().flatten().enumerate() {
+            let values = named.iter().flat_map(|row| row[which].1.iter().copied());
+            let values: ArrayRef = Arc::new(Float64Array::from_iter_values(values));
+            let nested = (1..depth).fold(values, |values, _| lists_of(values, 1));
+            list.push((format!("stats/{key}/{statistic}"), lists_of(nested, elements.len())));
+        }
+        list.push((format!("stats/{key}/count"), lists_of(integers(&|r| r.stats[i].count() as usize), 1)));
+    }
+    list.extend([
         (name("meta/episodes/chunk_index"), integers(&|_| number / CHUNK_FILES)),
         (name("meta/episodes/file_index"), integers(&|_| number % CHUNK_FILES)),
     ]);
-    let fields: Vec<Field> = columns.iter().map(|(name, a)| Field::new(name, a.data_type().clone(), true)).collect();
-    write_table(path, Schema::new(fields), columns.into_iter().map(|(_, a)| a).collect())
+    list
+}
+
+/// Values as lists of `len` each.
+fn lists_of(values: ArrayRef, len: usize) -> ArrayRef {
+    let field = Field::new("element", values.data_type().clone(), true);
+    let lengths = std::iter::repeat_n(len, values.len() / len.max(1));
+    Arc::new(ListArray::new(Arc::new(field), OffsetBuffer::from_lengths(lengths), values, None))
+}
+
+/// Writes the list of episodes; with `like`, in the columns and types of a list that there is.
+fn write_list(path: &Path, list: Vec<(String, ArrayRef)>, like: Option<SchemaRef>) -> Result<(), Error> {
+    let Some(like) = like else {
+        let fields: Vec<Field> = list.iter().map(|(name, a)| Field::new(name, a.data_type().clone(), true)).collect();
+        return write_table(path, Schema::new(fields), list.into_iter().map(|(_, a)| a).collect());
+    };
+    let rows = list.first().map_or(0, |(_, a)| a.len());
+    let column = |field: &Arc<Field>| match list.iter().find(|(name, _)| name == field.name()) {
+        Some((_, values)) => cast(values, field.data_type()).map_err(|e| parquet_error(path, e)),
+        // What others keep there cannot be known.
+        None => Ok(new_null_array(field.data_type(), rows)),
+    };
+    let columns: Vec<ArrayRef> = like.fields().iter().map(column).collect::<Result<_, _>>()?;
+    write_table(path, Schema::clone(&like), columns)
 }
 
 fn write_table(path: &Path, schema: Schema, columns: Vec<ArrayRef>) -> Result<(), Error> {
