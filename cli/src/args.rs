@@ -54,6 +54,9 @@ pub struct Common {
     /// Dataset to learn from: a path, or hub:OWNER/NAME@REVISION on the Hugging Face hub (short for --set data.path=PATH).
     #[arg(long, global = true, value_name = "PATH")]
     pub data: Option<PathBuf>,
+    /// Refuse a dataset of which anything would be left out (short for --set data.strict=true).
+    #[arg(long, global = true)]
+    pub strict: bool,
     /// Delete what the run directory holds and start over.
     #[arg(long, global = true)]
     pub fresh: bool,
@@ -68,11 +71,14 @@ impl Common {
         self.device.parse()
     }
 
-    /// Every `--set`, with `--data` and `--seed` written out as such.
+    /// Every `--set`, with `--data`, `--strict` and `--seed` written out as such.
     pub fn sets(&self) -> Vec<String> {
         let mut sets = Vec::new();
         if let Some(path) = &self.data {
             sets.push(format!("data.path={}", toml::Value::String(path.display().to_string())));
+        }
+        if self.strict {
+            sets.push("data.strict=true".to_owned());
         }
         sets.extend(self.seed.map(|seed| format!("seed={seed}")));
         sets.extend(self.sets.iter().cloned());
@@ -285,8 +291,8 @@ mod tests {
 
     #[test]
     fn short_options_become_sets_and_a_later_set_wins() -> Result<(), clap::Error> {
-        let cli = Cli::try_parse_from(["rehearsal", "run", "--data", "my \"data\"", "--seed", "3", "--set", "seed=4"])?;
-        assert_eq!(cli.common.sets(), ["data.path='my \"data\"'", "seed=3", "seed=4"]);
+        let cli = Cli::try_parse_from(["rehearsal", "run", "--data", "my \"data\"", "--strict", "--set", "seed=4", "--seed", "3"])?;
+        assert_eq!(cli.common.sets(), ["data.path='my \"data\"'", "data.strict=true", "seed=3", "seed=4"]);
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! HEVC, VP9 and VP8 through an `ffmpeg` on PATH, where there is one: raw RGB over a pipe, one frame in memory.
+//! What an `ffmpeg` on PATH decodes, where there is one: raw frames over a pipe, one in memory.
 
 use std::io::Read;
 use std::path::Path;
@@ -39,6 +39,25 @@ pub(crate) fn was_missing(why: &str) -> bool {
     why.contains(WANTED)
 }
 
+/// What is handed over of every frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// RGB `[height, width, 3]`, from whatever is coded.
+    Rgb,
+    /// The planes as they are coded, of 8 bits and half as many colours as pixels each way. Ends at the first error.
+    Yuv420,
+}
+
+impl Form {
+    /// Bytes of one frame.
+    pub(super) fn frame_len(self, width: usize, height: usize) -> usize {
+        match self {
+            Form::Rgb => width * height * 3,
+            Form::Yuv420 => width * height + 2 * width.div_ceil(2) * height.div_ceil(2),
+        }
+    }
+}
+
 /// What to take from a file.
 pub(super) struct Request<'a> {
     pub(super) path: &'a Path,
@@ -48,9 +67,10 @@ pub(super) struct Request<'a> {
     pub(super) from_s: f64,
     /// Frames to take from there on.
     pub(super) frames: usize,
+    pub(super) form: Form,
 }
 
-/// Calls `on_frame` with the number (from 0) and the RGB `[height, width, 3]` of every frame asked for.
+/// Calls `on_frame` with the number (from 0) and the bytes of every frame asked for.
 ///
 /// The process is ended when it hands over nothing for `patience`, and in every case before this returns.
 pub(super) fn decode(
@@ -92,8 +112,18 @@ fn attempt(
     command.args(["-nostdin", "-v", "quiet", "-noautorotate", "-threads", "1"]);
     command.args(["-ss", &format!("{:.6}", request.from_s), "-i"]).arg(file);
     command.args(["-map", "0:v:0", "-frames:v", &request.frames.to_string()]);
-    command.args(["-vf", &format!("scale={}:{}", request.width, request.height)]).args(every_frame);
-    command.args(["-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]);
+    command.args(every_frame);
+    let pixels = match request.form {
+        Form::Rgb => {
+            command.args(["-vf", &format!("scale={}:{}", request.width, request.height)]);
+            "rgb24"
+        }
+        Form::Yuv420 => {
+            command.arg("-xerror");
+            "yuv420p"
+        }
+    };
+    command.args(["-f", "rawvideo", "-pix_fmt", pixels, "pipe:1"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child =
         command.spawn().map_err(|e| DecodeError::Video(format!("cannot start {}: {e}", program.display())))?;
@@ -128,13 +158,13 @@ fn hand_over(
     alive: &mpsc::Sender<()>,
     on_frame: &mut dyn FnMut(usize, &[u8]) -> Result<(), DecodeError>,
 ) -> Result<usize, DecodeError> {
-    let mut rgb = vec![0; request.width * request.height * 3];
+    let mut bytes = vec![0; request.form.frame_len(request.width, request.height)];
     for number in 0..request.frames {
         // An end in mid-frame is an end: too few frames are named by their number.
-        if stdout.read_exact(&mut rgb).is_err() {
+        if stdout.read_exact(&mut bytes).is_err() {
             return Ok(number);
         }
-        on_frame(number, &rgb)?;
+        on_frame(number, &bytes)?;
         // The watch is there until this function returns.
         let _ = alive.send(());
     }
@@ -167,7 +197,8 @@ mod tests {
 
     fn run(script: &str, on_frame: &mut dyn FnMut(usize, &[u8]) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let request = Request { path: Path::new("film.mp4"), width: 2, height: 1, from_s: 0.0, frames: 2 };
+        let request =
+            Request { path: Path::new("film.mp4"), width: 2, height: 1, from_s: 0.0, frames: 2, form: Form::Rgb };
         decode(&program(dir.path(), script), &request, Duration::from_millis(300), on_frame)
     }
 
@@ -201,7 +232,8 @@ mod tests {
 
     #[test]
     fn no_program_and_absurd_frames_are_reasons() {
-        let mut request = Request { path: Path::new("film.mp4"), width: 2, height: 1, from_s: 0.0, frames: 2 };
+        let mut request =
+            Request { path: Path::new("film.mp4"), width: 2, height: 1, from_s: 0.0, frames: 2, form: Form::Rgb };
         let nowhere = Path::new("/no/such/ffmpeg");
         let why = decode(nowhere, &request, PATIENCE, &mut |_, _| Ok(())).expect_err("no program").to_string();
         assert!(why.starts_with("cannot start /no/such/ffmpeg"), "{why}");

@@ -1,6 +1,6 @@
 //! Recorded video: finds the wanted frames in an mp4 file and decodes AV1 or H.264 into RGB, one frame at a time.
-//! HEVC, VP9 and VP8 are left to an `ffmpeg` on PATH, where there is one. The other way round, pictures become H.264
-//! in an mp4 file.
+//! HEVC, VP9 and VP8 are left to an `ffmpeg` on PATH, where there is one, which also helps with AV1. The other way round,
+//! pictures become H.264 in an mp4 file.
 //!
 //! Which coded frame belongs to which moment is settled from the container's sample table before anything is
 //! decoded ([`match_times`]). Decoding then starts at the last keyframe before the first wanted frame, runs
@@ -15,6 +15,7 @@ mod h264;
 mod matching;
 mod mux;
 mod patience;
+mod quick;
 mod resize;
 mod shrink;
 mod sps;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use about::About;
 use color::Planes;
+use ffmpeg::Form;
 pub use ffmpeg::ffmpeg_is_there;
 pub(crate) use ffmpeg::was_missing;
 pub(crate) use film::Film;
@@ -243,13 +245,26 @@ impl Video {
         wanted: &[usize],
         on_shown: &mut dyn FnMut(Shown<'_>) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
+        match self.codec {
+            Codec::Ffmpeg(width, height) => self.decode_by_ffmpeg(wanted, (width, height), on_shown),
+            Codec::Av1 if !cfg!(feature = "asm") && ffmpeg_is_there() => {
+                let done = quick::decode(self, Path::new("ffmpeg"), quick::WORTH_IT_PIXELS, wanted, on_shown)?;
+                self.decode_here(&wanted[done..], on_shown)
+            }
+            Codec::Av1 | Codec::H264(_) => self.decode_here(wanted, on_shown),
+        }
+    }
+
+    /// By the decoders that are built in.
+    fn decode_here(
+        &self,
+        wanted: &[usize],
+        on_shown: &mut dyn FnMut(Shown<'_>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
         let coded = || wanted.iter().map(|&p| self.decode_order[p]);
         let (Some(first), Some(last)) = (coded().min(), coded().max()) else {
             return Ok(());
         };
-        if let Codec::Ffmpeg(width, height) = self.codec {
-            return self.decode_by_ffmpeg(wanted, (width, height), on_shown);
-        }
         let file = File::open(&self.path)
             .map_err(|e| DecodeError::Video(format!("cannot open {}: {e}", self.path.display())))?;
         let start = self.last_entry_point(&file, first)?;
@@ -284,7 +299,8 @@ impl Video {
             return Ok(());
         };
         let (first, from_s) = self.seekable(first);
-        let request = ffmpeg::Request { path: &self.path, width, height, from_s, frames: last - first + 1 };
+        let request =
+            ffmpeg::Request { path: &self.path, width, height, from_s, frames: last - first + 1, form: Form::Rgb };
         let mut found = 0;
         ffmpeg::decode(Path::new("ffmpeg"), &request, ffmpeg::PATIENCE, &mut |number, rgb| {
             if wanted.get(found) == Some(&(first + number)) {
