@@ -291,7 +291,17 @@ mod tests {
 
     #[test]
     fn short_options_become_sets_and_a_later_set_wins() -> Result<(), clap::Error> {
-        let cli = Cli::try_parse_from(["rehearsal", "run", "--data", "my \"data\"", "--strict", "--set", "seed=4", "--seed", "3"])?;
+        let cli = Cli::try_parse_from([
+            "rehearsal",
+            "run",
+            "--data",
+            "my \"data\"",
+            "--strict",
+            "--set",
+            "seed=4",
+            "--seed",
+            "3",
+        ])?;
         assert_eq!(cli.common.sets(), ["data.path='my \"data\"'", "data.strict=true", "seed=3", "seed=4"]);
         Ok(())
     }

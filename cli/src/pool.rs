@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rl::evaluate::interval;
 use rl::scorecard::{Entry, Scorecard};
+use rl::track_record::{self, TrackRecord};
 use serde::{Deserialize, Serialize};
 use world_model::agreement::mean as mean_of;
 
 use crate::errors::UsageError;
 use crate::output;
-use crate::report::{Difference, FEW, card_words, points, same_order, share};
+use crate::report::{Difference, FEW, Report, WholeEpisodes, card_words, points, same_order, share};
 
 /// File in a run directory.
 pub const FILE: &str = "outcomes.json";
@@ -42,6 +43,13 @@ pub struct PolicyOutcomes {
 
 /// `outcomes.json`: policies by name.
 pub type RunOutcomes = BTreeMap<String, PolicyOutcomes>;
+
+/// How wrong the model of a run was about whole held-out episodes; empty where its report does not say.
+fn whole_episodes(dir: &Path) -> WholeEpisodes {
+    let report = std::fs::read(dir.join("report.json")).ok();
+    let report: Option<Report> = report.and_then(|text| serde_json::from_slice(&text).ok());
+    report.and_then(|report| report.world_model.whole_episodes).unwrap_or_default()
+}
 
 /// A mean with its interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -90,7 +98,8 @@ struct Pooled {
 /// A run without outcomes, or with other policies than the rest.
 pub fn pool(dirs: &[PathBuf], json: bool) -> Result<()> {
     let runs = dirs.iter().map(|dir| load(dir)).collect::<Result<Vec<_>>>()?;
-    let pooled = pooled(dirs, &runs)?;
+    let records: Vec<WholeEpisodes> = dirs.iter().map(|dir| whole_episodes(dir)).collect();
+    let pooled = pooled(dirs, &runs, &records)?;
     if json {
         return output::answer_json(&pooled);
     }
@@ -114,7 +123,7 @@ fn mean(parts: &[&[f32]]) -> Mean {
     Mean { mean, ci95 }
 }
 
-fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes]) -> Result<Pooled> {
+fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes], records: &[WholeEpisodes]) -> Result<Pooled> {
     let names: Vec<&String> = runs.first().map(|r| r.keys().collect()).unwrap_or_default();
     for (dir, run) in dirs.iter().zip(runs) {
         if run.keys().ne(names.iter().copied()) {
@@ -132,8 +141,14 @@ fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes]) -> Result<Pooled> {
     let mut policies: Vec<Row> = names
         .iter()
         .map(|&name| {
-            let of = |pick: fn(&Outcomes) -> &Vec<f32>| {
-                mean(&runs.iter().map(|r| pick(&r[name].imagined).as_slice()).collect::<Vec<_>>())
+            let of = |pick: fn(&Outcomes) -> &Vec<f32>, record: fn(&WholeEpisodes) -> &TrackRecord| {
+                let parts: Vec<(&[f32], &TrackRecord)> = runs
+                    .iter()
+                    .zip(records)
+                    .map(|(r, whole)| (pick(&r[name].imagined).as_slice(), record(whole)))
+                    .collect();
+                let (mean, ci95) = track_record::interval(&parts, RESAMPLES, 0);
+                Mean { mean, ci95 }
             };
             let truth = |pick: fn(&Outcomes) -> &Vec<f32>| {
                 let parts: Option<Vec<&[f32]>> =
@@ -142,8 +157,8 @@ fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes]) -> Result<Pooled> {
             };
             Row {
                 policy: name.clone(),
-                imagined_return: of(|o| &o.value),
-                imagined_success: of(|o| &o.success),
+                imagined_return: of(|o| &o.value, |whole| &whole.value),
+                imagined_success: of(|o| &o.success, |whole| &whole.success),
                 true_return: truth(|o| &o.value),
                 true_success: truth(|o| &o.success),
             }
@@ -210,7 +225,10 @@ fn words(pooled: &Pooled) -> String {
             or_dash(row.true_return.as_ref().map(number))
         );
     }
-    text.push_str("\n95 % intervals in brackets, bootstrapped over the pooled starts and episodes.\n");
+    text.push_str(
+        "\n95 % intervals in brackets, bootstrapped over the pooled starts and episodes; imagined ones also over how wrong each \
+         model was about whole held-out episodes.\n",
+    );
     if let Some(gain) = &pooled.gain {
         let each: Vec<String> = pooled.gain_by_run.iter().map(|d| format!("{:+.0}", 100.0 * d.mean)).collect();
         let _ = writeln!(
@@ -255,7 +273,8 @@ mod tests {
     fn pools_pairs_and_orders() {
         let runs = [run(&[1.0, 1.0, 0.0], &[0.0, 1.0, 0.0], [0.9, 0.2]), run(&[1.0, 0.0, 1.0], &[0.0; 3], [0.1, 0.2])];
         let dirs = [PathBuf::from("a"), PathBuf::from("b")];
-        let pooled = pooled(&dirs, &runs).expect("the same policies");
+        let pooled =
+            pooled(&dirs, &runs, &[WholeEpisodes::default(), WholeEpisodes::default()]).expect("the same policies");
         let gain = pooled.gain.expect("both were driven");
         assert!((gain.mean - 0.5).abs() < 1e-9 && gain.ci95[0] < 0.5 && gain.ci95[1] > 0.5);
         let orders = Orders { runs: 1, pooled: true };
@@ -270,7 +289,7 @@ mod tests {
         let mut other = run(&[1.0], &[0.0], [0.5, 0.5]);
         other.remove("cloned");
         let dirs = [PathBuf::from("a"), PathBuf::from("b")];
-        let error = pooled(&dirs, &[run(&[1.0], &[0.0], [0.5, 0.5]), other]).expect_err("different policies");
+        let error = pooled(&dirs, &[run(&[1.0], &[0.0], [0.5, 0.5]), other], &[]).expect_err("different policies");
         assert_eq!(error.to_string(), "b holds the policies improved; expected those of a: cloned, improved");
     }
 }

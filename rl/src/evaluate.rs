@@ -17,6 +17,8 @@ use world_model::trust::Limits;
 use world_model::vision::floats;
 use world_model::{Corpus, Embeddings, WorldModel, noise};
 
+use crate::track_record::{self, TrackRecord};
+
 /// How policies are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -238,10 +240,14 @@ pub fn paired(a: &[f32], b: &[f32], resamples: usize, seed: u64) -> (f64, [f64; 
     interval(&differences, resamples, seed)
 }
 
-/// Estimate with intervals over starts.
-pub fn estimate(outcome: &PerStart, resamples: usize, seed: u64) -> Estimate {
-    let (value, return_ci95) = interval(&outcome.value, resamples, seed);
-    let (success, success_ci95) = interval(&outcome.success, resamples, seed);
+/// Estimate with intervals over starts and, where there is one, over the model's record of returns and of successes.
+pub fn estimate(outcome: &PerStart, record: Option<[&TrackRecord; 2]>, resamples: usize, seed: u64) -> Estimate {
+    let over = |values: &[f32], which: usize| match record {
+        Some(record) => track_record::interval(&[(values, record[which])], resamples, seed),
+        None => interval(values, resamples, seed),
+    };
+    let (value, return_ci95) = over(&outcome.value, 0);
+    let (success, success_ci95) = over(&outcome.success, 1);
     Estimate { r#return: value, return_ci95, success, success_ci95 }
 }
 
@@ -269,12 +275,24 @@ pub fn unsupported_share(outcome: &PerStart) -> f64 {
     outcome.unsupported.iter().map(|&x| f64::from(x)).sum::<f64>() / outcome.unsupported.len().max(1) as f64
 }
 
-/// The gate: GO only if the lower bound of the paired gain over the clone is above zero and imagination stayed on known ground.
-pub fn gate(improved: &PerStart, cloned: &PerStart, resamples: usize, seed: u64) -> Verdict {
-    let gains: Vec<f32> = improved.value.iter().zip(&cloned.value).map(|(i, c)| i - c).collect();
-    let (gain, gain_ci95) = interval(&gains, resamples, seed);
-    let unsupported = unsupported_share(improved).max(unsupported_share(cloned));
-    let starts = gains.len();
+/// The gate: GO only if the lower bound of the paired gain over the clone is above zero and the better policy stayed on known
+/// ground. `record` is the model's of returns; how wrong it has been widens the interval of the gain.
+pub fn gate(
+    improved: &PerStart,
+    cloned: &PerStart,
+    record: Option<&TrackRecord>,
+    resamples: usize,
+    seed: u64,
+) -> Verdict {
+    let (gain, gain_ci95) = match record {
+        Some(record) => track_record::difference(&improved.value, &cloned.value, record, resamples, seed),
+        None => paired(&improved.value, &cloned.value, resamples, seed),
+    };
+    // What is imagined of the worse one may be as wrong as it likes: it is not what will be driven.
+    let unsupported = unsupported_share(if gain >= 0.0 { improved } else { cloned });
+    let starts = improved.value.len().min(cloned.value.len());
+    let has_record = record.is_some_and(|record| record.imagined.len() >= track_record::FEWEST);
+    let width = if has_record { ", widened by what the model got wrong on whole held-out episodes," } else { "" };
     let (decision, why) = if starts < FEWEST_STARTS {
         let why = format!(
             "{starts} held-out starts are too few to tell two policies apart, at least {FEWEST_STARTS} are needed; record more episodes, or hold out more with data.held_out."
@@ -285,14 +303,14 @@ pub fn gate(improved: &PerStart, cloned: &PerStart, resamples: usize, seed: u64)
         (
             "ABSTAIN",
             format!(
-                "{percent:.0} % of the imagined steps disagree more than 95 % of held-out data: the model is guessing there."
+                "{percent:.0} % of the steps imagined for the policy that seems better disagree more than 95 % of held-out data: the model is guessing there."
             ),
         )
     } else if gain_ci95[0] > 0.0 {
         (
             "GO",
             format!(
-                "In imagination the improved policy beats the cloned one from {starts} held-out starts; the 95 % interval of the gain is above zero."
+                "In imagination the improved policy beats the cloned one from {starts} held-out starts; the 95 % interval of the gain{width} is above zero."
             ),
         )
     } else if gain_ci95[1] < 0.0 {
@@ -325,16 +343,24 @@ mod tests {
             unsupported: vec![unsupported; 30],
             believed: vec![10.0; 30],
         };
-        assert_eq!(gate(&with(0.5, 0.0), &with(0.4, 0.0), 500, 0).decision, "GO");
-        assert_eq!(gate(&with(0.3, 0.0), &with(0.4, 0.0), 500, 0).decision, "NO-GO");
-        assert_eq!(gate(&with(0.5, 0.9), &with(0.4, 0.0), 500, 0).decision, "ABSTAIN");
+        let gate = |a: &PerStart, b: &PerStart| gate(a, b, None, 500, 0);
+        assert_eq!(gate(&with(0.5, 0.0), &with(0.4, 0.0)).decision, "GO");
+        assert_eq!(gate(&with(0.3, 0.0), &with(0.4, 0.0)).decision, "NO-GO");
+        assert_eq!(gate(&with(0.5, 0.9), &with(0.4, 0.0)).decision, "ABSTAIN");
+        assert_eq!(gate(&with(0.5, 0.0), &with(0.4, 0.9)).decision, "GO", "the worse one is not what will be driven");
+        assert_eq!(gate(&with(0.3, 0.0), &with(0.4, 0.9)).decision, "ABSTAIN");
         let three = |value: f32| PerStart {
             value: vec![value; 3],
             success: vec![0.5; 3],
             unsupported: vec![0.0; 3],
             ..PerStart::default()
         };
-        assert_eq!(gate(&three(0.5), &three(0.4), 500, 0).decision, "ABSTAIN");
-        assert_eq!(gate(&with(0.4, 0.0), &with(0.4, 0.0), 500, 0).decision, "ABSTAIN");
+        assert_eq!(gate(&three(0.5), &three(0.4)).decision, "ABSTAIN");
+        assert_eq!(gate(&with(0.4, 0.0), &with(0.4, 0.0)).decision, "ABSTAIN");
+        // A model that was off by half a unit here and there has no say about a tenth.
+        let imagined: Vec<f32> = (0..40).map(|i| 0.3 + 0.01 * i as f32).collect();
+        let recorded = imagined.iter().enumerate().map(|(i, x)| x + [0.5, -0.5][i % 2]).collect();
+        let record = TrackRecord { imagined, recorded };
+        assert_eq!(super::gate(&with(0.5, 0.0), &with(0.4, 0.0), Some(&record), 500, 0).decision, "ABSTAIN");
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use world_model::agreement::{mean, pearson, spearman};
 use world_model::noise;
 
+use crate::TrackRecord;
 use crate::evaluate::{PerStart, gate, paired};
 
 /// One policy: what was imagined of it and what is known.
@@ -60,11 +61,16 @@ pub const CLEAR: f64 = 0.2;
 impl Decisions {
     /// Every pair of policies, each with its imagined outcomes per start and its known (returns, successes) per trial, paired by
     /// position.
-    pub fn of(policies: &[(&PerStart, (&[f32], &[f32]))], resamples: usize, seed: u64) -> Self {
+    pub fn of(
+        policies: &[(&PerStart, (&[f32], &[f32]))],
+        record: Option<&TrackRecord>,
+        resamples: usize,
+        seed: u64,
+    ) -> Self {
         let mut all = Self::default();
         for (i, (a, (value_a, success_a))) in policies.iter().enumerate() {
             for (b, (value_b, success_b)) in &policies[i + 1..] {
-                let verdict = gate(a, b, resamples, seed).decision;
+                let verdict = gate(a, b, record, resamples, seed).decision;
                 let (known, ci95) = paired(value_a, value_b, resamples, seed);
                 let decided = verdict != "ABSTAIN";
                 // As seen from the preferred policy.
@@ -183,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn decisions_by_hand_one_right_one_wrong_one_undecided() {
+    fn decisions_by_hand_right_wrong_and_undecided() {
         let policy = |value: f32| PerStart {
             value: (0..30).map(|i| value + 0.01 * (i % 3) as f32).collect(),
             success: vec![0.5; 30],
@@ -193,12 +199,12 @@ mod tests {
         let (low, high, guessed) = (policy(0.1), policy(0.5), PerStart { unsupported: vec![0.9; 30], ..policy(0.3) });
         let known = |x: f32| (0..40).map(|i| x + 0.01 * (i % 2) as f32).collect::<Vec<f32>>();
         let (best, worst, middle) = (known(0.9), known(0.1), known(0.5));
-        // Imagination has `high` above `low`, and is guessing about the third.
+        // Imagination has `high` above `low`, and is guessing about the third, which it takes for better than `low`.
         let right = [(&low, (&worst[..], &worst[..])), (&high, (&best, &best)), (&guessed, (&middle, &middle))];
-        let expected = Decisions { pairs: 3, decided: 1, contradicted: 0, refuted: 0, clear: 3, clear_undecided: 2 };
-        assert_eq!(Decisions::of(&right, 200, 0), expected);
+        let expected = Decisions { pairs: 3, decided: 2, contradicted: 0, refuted: 0, clear: 3, clear_undecided: 1 };
+        assert_eq!(Decisions::of(&right, None, 200, 0), expected);
         let wrong = [(&low, (&best[..], &best[..])), (&high, (&worst, &worst)), (&guessed, (&middle, &middle))];
-        assert_eq!(Decisions::of(&wrong, 200, 0), Decisions { contradicted: 1, refuted: 1, ..expected });
+        assert_eq!(Decisions::of(&wrong, None, 200, 0), Decisions { contradicted: 2, refuted: 2, ..expected });
     }
 
     #[test]

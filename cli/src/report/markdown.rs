@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use rl::track_record;
 use world_model::foresight::Foresight;
 
 use super::{
@@ -71,7 +72,11 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
             None => writeln!(out)?,
         }
     }
-    write!(out, "\n95 % intervals in brackets. ")?;
+    let has_record =
+        report.world_model.whole_episodes.as_ref().is_some_and(|w| w.value.imagined.len() >= track_record::FEWEST);
+    let width =
+        if has_record { "; imagined ones know how wrong the model was about whole held-out episodes" } else { "" };
+    write!(out, "\n95 % intervals in brackets{width}. ")?;
     if with_truth {
         // Of many policies some are all but equal: then the scorecard tells more than the order.
         let order =

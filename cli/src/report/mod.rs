@@ -13,6 +13,7 @@ pub use markdown::{points, share};
 
 use anyhow::Result;
 use episodes::Skipped;
+use rl::TrackRecord;
 use rl::scorecard::{Decisions, Scorecard};
 use serde::{Deserialize, Serialize};
 use world_model::foresight::Foresight;
@@ -104,6 +105,9 @@ pub struct ImaginedScore {
     pub success: f64,
     /// Its 95 % interval.
     pub success_ci95: [f64; 2],
+    /// Share of the imagined steps that disagree more than 95 % of held-out data.
+    #[serde(default)]
+    pub unsupported_share: f64,
 }
 
 /// Mean return and success with 95 % intervals, as they really came out.
@@ -167,7 +171,7 @@ pub struct WorldModelReport {
 
 /// Held-out episodes imagined from their first observation to their end along their own actions, without looking: as far ahead
 /// as policies are judged.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WholeEpisodes {
     /// Held-out episodes.
     pub episodes: usize,
@@ -177,6 +181,12 @@ pub struct WholeEpisodes {
     pub recorded_return: f64,
     /// Pearson's r between the two over episodes; `None` where it cannot be told.
     pub return_r: Option<f64>,
+    /// Returns of every episode.
+    #[serde(default)]
+    pub value: TrackRecord,
+    /// The same of success: a probability as imagined, 0 or 1 as recorded.
+    #[serde(default)]
+    pub success: TrackRecord,
 }
 
 /// Held-out episodes as they were recorded, and as the model imagines them along their own actions.

@@ -17,6 +17,7 @@ fn policy(name: &str, imagined: f64, truth: Option<f64>) -> PolicyReport {
             return_ci95: [10.0 * imagined - 1.0, 10.0 * imagined + 1.0],
             success: imagined,
             success_ci95: [imagined - 0.06, imagined + 0.06],
+            unsupported_share: 0.02,
         },
         truth: truth.map(|t| TrueScore {
             return_: 10.0 * t,
@@ -76,6 +77,7 @@ fn demo() -> Report {
                 imagined_return: 3.1,
                 recorded_return: 3.4,
                 return_r: Some(0.823),
+                ..WholeEpisodes::default()
             }),
             foresight: Some(Foresight {
                 steps: 2310,

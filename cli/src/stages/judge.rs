@@ -6,6 +6,7 @@ use policy::Bundle;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
+use rl::TrackRecord;
 use rl::evaluate::{self, EvaluateConfig, PerStart};
 use rollouts::score::real_return;
 use world_model::agreement::{mean, pearson};
@@ -194,14 +195,16 @@ impl Workshop {
         let longest = starts.iter().map(|&(track, _)| self.corpus.tracks[track].len).max().unwrap_or(1);
         let config = EvaluateConfig { anchor_every: longest + 10, ..self.config.evaluate };
         let (data, seed, device) = ((&self.corpus, embeddings), self.config.seed, self.inner());
-        let imagined = evaluate::imagine_behaviour(model, data, &config, Limits::NONE, &starts, (seed, &device)).value;
-        let recorded = self.recorded_outcomes(&starts).value;
+        let imagined = evaluate::imagine_behaviour(model, data, &config, Limits::NONE, &starts, (seed, &device));
+        let recorded = self.recorded_outcomes(&starts);
         let mean = |x: &[f32]| mean(x.iter().copied());
         WholeEpisodes {
             episodes: starts.len(),
-            imagined_return: mean(&imagined),
-            recorded_return: mean(&recorded),
-            return_r: pearson(&imagined, &recorded),
+            imagined_return: mean(&imagined.value),
+            recorded_return: mean(&recorded.value),
+            return_r: pearson(&imagined.value, &recorded.value),
+            value: TrackRecord { imagined: imagined.value, recorded: recorded.value },
+            success: TrackRecord { imagined: imagined.success, recorded: recorded.success },
         }
     }
 

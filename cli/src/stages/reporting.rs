@@ -1,6 +1,7 @@
 //! The report: verdict, scores, what the model is worth, and what a reader should know before believing it.
 
 use anyhow::Result;
+use rl::TrackRecord;
 use rl::evaluate::{self, PerStart};
 use rl::scorecard::{Decisions, Entry, Scorecard};
 use world_model::agreement::mean;
@@ -33,7 +34,12 @@ pub struct Found {
 }
 
 /// Imagined against true scores, where there is a truth for all.
-fn scorecard(judged: &[Judged], policies: &[PolicyReport], resamples: usize, seed: u64) -> Option<JudgeReport> {
+fn scorecard(
+    judged: &[Judged],
+    policies: &[PolicyReport],
+    record: Option<&TrackRecord>,
+    (resamples, seed): (usize, u64),
+) -> Option<JudgeReport> {
     let known: Vec<(&PerStart, (&[f32], &[f32]))> = judged
         .iter()
         .map(|j| j.truth.as_ref().map(|t| (&j.imagined, (&t.value[..], &t.success[..]))))
@@ -52,7 +58,7 @@ fn scorecard(judged: &[Judged], policies: &[PolicyReport], resamples: usize, see
             let (i, t) = (p.imagined, p.truth?);
             Some([(i.return_, i.return_ci95), (t.return_, t.return_ci95)])
         }),
-        decisions: Decisions::of(&known, resamples, seed),
+        decisions: Decisions::of(&known, record, resamples, seed),
     })
 }
 
@@ -61,10 +67,11 @@ impl Workshop {
     pub fn report(&self, command: &str, device: &str, judged: &[Judged], found: Found) -> Result<Report> {
         let Found { quality, counterfactuals } = found;
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
+        let record = quality.whole_episodes.as_ref().map(|whole| [&whole.value, &whole.success]);
         let policies: Vec<PolicyReport> = judged
             .iter()
             .map(|j| {
-                let e = evaluate::estimate(&j.imagined, resamples, seed);
+                let e = evaluate::estimate(&j.imagined, record, resamples, seed);
                 PolicyReport {
                     name: j.name.clone(),
                     imagined: ImaginedScore {
@@ -72,10 +79,12 @@ impl Workshop {
                         return_ci95: e.return_ci95,
                         success: e.success,
                         success_ci95: e.success_ci95,
+                        unsupported_share: evaluate::unsupported_share(&j.imagined),
                     },
                     truth: j.truth.as_ref().map(|t| {
                         let e = evaluate::estimate(
                             &PerStart { value: t.value.clone(), success: t.success.clone(), ..PerStart::default() },
+                            None,
                             resamples,
                             seed,
                         );
@@ -90,11 +99,12 @@ impl Workshop {
                 }
             })
             .collect();
-        let scorecard = scorecard(judged, &policies, resamples, seed);
+        let of_returns = record.map(|[value, _]| value);
+        let scorecard = scorecard(judged, &policies, of_returns, (resamples, seed));
         let find = |name: &str| judged.iter().find(|j| j.name == name);
         let (verdict, comparisons) = match (find("improved"), find("cloned")) {
             (Some(improved), Some(cloned)) => {
-                let verdict = evaluate::gate(&improved.imagined, &cloned.imagined, resamples, seed);
+                let verdict = evaluate::gate(&improved.imagined, &cloned.imagined, of_returns, resamples, seed);
                 let paired = |a: &[f32], b: &[f32]| Difference::paired(a, b, resamples, seed);
                 let comparison = Comparison {
                     policy: "improved".into(),
@@ -128,6 +138,7 @@ impl Workshop {
         let too_kind = calibration.filter(|c| c.success_difference.ci95[0] > TOO_KIND);
         let drifting = quality
             .whole_episodes
+            .as_ref()
             .filter(|w| w.episodes >= evaluate::FEWEST_STARTS)
             .and_then(|w| w.return_r)
             .filter(|r| *r < LEAST_CORRELATION);

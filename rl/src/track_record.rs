@@ -1,0 +1,162 @@
+//! Intervals that know of errors which the model makes everywhere.
+//!
+//! Resampling starts tells how much a score owes to the starts that were used; an error that is the same for all of them it
+//! cannot see. What can be seen offline is how wrong the model was about whole held-out episodes, imagined from their first
+//! observation along their own actions. Errors of one policy have more in common than those of as many episodes, in which
+//! somebody acted in many ways; so the model is taken to be as wrong about a policy as it was, in the mean, about
+//! fewer episodes, drawn among those whose imagined outcomes were nearest to the policy's.
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use world_model::agreement::mean;
+use world_model::noise;
+
+/// Outcomes of held-out episodes: imagined along their own actions, and recorded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrackRecord {
+    /// As imagined, per episode.
+    pub imagined: Vec<f32>,
+    /// As recorded, per episode.
+    pub recorded: Vec<f32>,
+}
+
+/// Episodes whose mean error stands for that of one policy: the number with which intervals of 95 % hold the true outcomes of
+/// the demo's policies about as often as they say (docs/LOG.md).
+const DRAWN: usize = 15;
+
+/// Share of the record that counts as near.
+const NEAR: f64 = 0.2;
+
+/// Episodes below which a record says nothing.
+pub const FEWEST: usize = 8;
+
+/// Mean of the values of all parts (one part per model that imagined them) and its 95 % percentile bootstrap interval over
+/// values and over the errors in each model's record. It always holds the mean: what the record's errors have in common
+/// widens it and does not move it. A record of fewer than [`FEWEST`] episodes widens nothing.
+pub fn interval(parts: &[(&[f32], &TrackRecord)], resamples: usize, seed: u64) -> (f64, [f64; 2]) {
+    let all: Vec<f32> = parts.iter().flat_map(|(values, _)| values.iter().copied()).collect();
+    let near: Vec<Near> = parts.iter().map(|(values, record)| Near::new(values, record)).collect();
+    let error = |rng: &mut StdRng| {
+        let weighted = near.iter().zip(parts).map(|(near, (values, _))| values.len() as f64 * near.draw(rng));
+        weighted.sum::<f64>() / all.len() as f64
+    };
+    widened(&all, &error, resamples, seed)
+}
+
+/// Mean of `a - b`, paired by position, with its interval over positions and over the errors of both: nobody can tell how much
+/// of them two policies share.
+pub fn difference(a: &[f32], b: &[f32], record: &TrackRecord, resamples: usize, seed: u64) -> (f64, [f64; 2]) {
+    let differences: Vec<f32> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    let [near_a, near_b] = [a, b].map(|values| Near::new(values, record));
+    widened(&differences, &|rng| near_a.draw(rng) - near_b.draw(rng), resamples, seed)
+}
+
+/// Mean of values with its interval over them and over draws of `error`, less their mean.
+fn widened(values: &[f32], error: &dyn Fn(&mut StdRng) -> f64, resamples: usize, seed: u64) -> (f64, [f64; 2]) {
+    if values.len() < 2 {
+        return crate::evaluate::interval(values, resamples, seed);
+    }
+    let centre = mean(values.iter().copied());
+    let mut rng = noise::generator(seed, "bootstrap", values.len() as u64);
+    let draws: Vec<[f64; 2]> = (0..resamples.max(1))
+        .map(|_| [mean((0..values.len()).map(|_| values[rng.random_range(0..values.len())])), error(&mut rng)])
+        .collect();
+    let common = mean(draws.iter().map(|[_, error]| *error));
+    let mut sums: Vec<f64> = draws.iter().map(|[value, error]| value + error - common).collect();
+    sums.sort_by(f64::total_cmp);
+    let at = |q: f64| sums[((sums.len() - 1) as f64 * q).round() as usize];
+    (centre, [at(0.025).min(centre), at(0.975).max(centre)])
+}
+
+/// For each value of a policy, the errors (recorded less imagined) of the episodes whose imagined outcomes were nearest; none
+/// where the record is too short.
+struct Near(Vec<Vec<f64>>);
+
+impl Near {
+    fn new(values: &[f32], TrackRecord { imagined, recorded }: &TrackRecord) -> Self {
+        if imagined.len() < FEWEST {
+            return Self(Vec::new());
+        }
+        let errors: Vec<f64> = recorded.iter().zip(imagined).map(|(r, i)| f64::from(r - i)).collect();
+        let share = (errors.len() as f64 * NEAR).ceil() as usize;
+        let near = values.iter().map(|value| {
+            let mut order: Vec<usize> = (0..errors.len()).collect();
+            let away = |i: usize| (imagined[i] - value).abs();
+            order.sort_by(|&a, &b| away(a).total_cmp(&away(b)));
+            order[..share].iter().map(|&i| errors[i]).collect()
+        });
+        Self(near.collect())
+    }
+
+    /// How wrong the model may be about the policy.
+    fn draw(&self, rng: &mut StdRng) -> f64 {
+        let drawn = (0..if self.0.is_empty() { 0 } else { DRAWN }).map(|_| {
+            let errors = &self.0[rng.random_range(0..self.0.len())];
+            errors[rng.random_range(0..errors.len())]
+        });
+        mean(drawn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(error: impl Fn(usize) -> f32) -> TrackRecord {
+        let imagined: Vec<f32> = (0..40).map(|i| i as f32 / 40.0).collect();
+        let recorded = imagined.iter().enumerate().map(|(i, x)| x + error(i)).collect();
+        TrackRecord { imagined, recorded }
+    }
+
+    #[test]
+    fn a_perfect_record_widens_nothing_and_a_poor_one_as_much_as_its_errors_say() {
+        let values: Vec<f32> = (0..60).map(|i| 0.5 + 0.01 * (i % 7) as f32).collect();
+        let plain = crate::evaluate::interval(&values, 4000, 0);
+        let width = |[low, high]: [f64; 2]| high - low;
+        let of = |record: &TrackRecord| interval(&[(&values, record)], 4000, 0);
+        let (centre, perfect) = of(&record(|_| 0.0));
+        assert!((centre - plain.0).abs() < 1e-9 && (width(perfect) - width(plain.1)).abs() < 0.1 * width(plain.1));
+        // Errors of ±0.1 in turn: their mean over 15 has a standard deviation of 0.1/√15.
+        let (_, poor) = of(&record(|i| if i % 2 == 0 { 0.1 } else { -0.1 }));
+        let expected = (width(plain.1).powi(2) + (3.92f64 * 0.1).powi(2) / 15.0).sqrt();
+        assert!((width(poor) - expected).abs() < 0.1 * expected, "{} instead of {expected}", width(poor));
+        assert!(poor[0] < centre && centre < poor[1]);
+    }
+
+    #[test]
+    fn only_errors_at_such_outcomes_count_and_short_records_not_at_all() {
+        let values = [0.9f32, 0.92, 0.94, 0.96];
+        let low_only = record(|i| if i >= 20 { 0.0 } else { [0.4, -0.4][i % 2] });
+        let of = |record: &TrackRecord| interval(&[(&values, record)], 2000, 0).1;
+        assert_eq!(of(&low_only), of(&record(|_| 0.0)), "the model was never wrong about such outcomes");
+        let short = TrackRecord { imagined: vec![0.9; FEWEST - 1], recorded: vec![0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0] };
+        assert_eq!(of(&short), of(&TrackRecord::default()));
+        assert_eq!(interval(&[(&[0.5], &low_only)], 100, 0), crate::evaluate::interval(&[0.5], 100, 0));
+    }
+
+    #[test]
+    fn a_difference_is_as_doubtful_as_both_of_its_sides() {
+        let (a, b) = ([0.6f32; 20], [0.5f32; 20]);
+        let (gain, sure) = difference(&a, &b, &record(|_| 0.3), 2000, 0);
+        assert!(
+            (gain - 0.1).abs() < 1e-6 && sure[1] - sure[0] < 1e-6,
+            "what is always wrong by as much takes nothing off"
+        );
+        let (_, [low, high]) = difference(&a, &b, &record(|i| [0.2, -0.2][i % 2]), 4000, 0);
+        let expected = 3.92 * 0.2 * (2.0f64 / 15.0).sqrt();
+        assert!((high - low - expected).abs() < 0.1 * expected, "{} instead of {expected}", high - low);
+    }
+
+    #[test]
+    fn models_that_err_each_for_themselves_err_less_together() {
+        let values = [0.5f32; 30];
+        let wrong = record(|i| [0.2, -0.2][i % 2]);
+        let width = |parts: &[(&[f32], &TrackRecord)]| {
+            let (_, [low, high]) = interval(parts, 4000, 0);
+            high - low
+        };
+        let (one, four) = (width(&[(&values, &wrong)]), width(&[(&values[..], &wrong); 4]));
+        assert!((one / four - 2.0).abs() < 0.3, "{one} and {four}");
+    }
+}
