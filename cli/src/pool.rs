@@ -58,6 +58,12 @@ struct Mean {
     ci95: [f64; 2],
 }
 
+impl Mean {
+    fn within(self, low: f64, high: f64) -> Self {
+        Self { ci95: self.ci95.map(|bound| bound.clamp(low, high)), ..self }
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Row {
     policy: String,
@@ -158,7 +164,7 @@ fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes], records: &[WholeEpisodes]) -> 
             Row {
                 policy: name.clone(),
                 imagined_return: of(|o| &o.value, |whole| &whole.value),
-                imagined_success: of(|o| &o.success, |whole| &whole.success),
+                imagined_success: of(|o| &o.success, |whole| &whole.success).within(0.0, 1.0),
                 true_return: truth(|o| &o.value),
                 true_success: truth(|o| &o.success),
             }

@@ -248,6 +248,7 @@ pub fn estimate(outcome: &PerStart, record: Option<[&TrackRecord; 2]>, resamples
     };
     let (value, return_ci95) = over(&outcome.value, 0);
     let (success, success_ci95) = over(&outcome.success, 1);
+    let success_ci95 = success_ci95.map(|bound| bound.clamp(0.0, 1.0));
     Estimate { r#return: value, return_ci95, success, success_ci95 }
 }
 
