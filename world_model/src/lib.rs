@@ -12,6 +12,7 @@ pub mod corpus;
 pub mod ensemble;
 mod error;
 pub mod foresight;
+pub mod health;
 pub mod kernels;
 pub mod layers;
 pub mod model;

@@ -24,6 +24,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::corpus::Sequence;
+use crate::health::{StochasticUse, of_others};
 use crate::kernels::categorical;
 use crate::layers::{EnsembleMlp, GruCell, Mlp};
 use crate::model::{Latent, Prediction};
@@ -353,6 +354,32 @@ impl Rssm {
         ]
         .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
         (one_step + many_step + guess + kl * 0.1 + surprise * 0.02, foreseen, metrics.to_vec())
+    }
+
+    /// What `z` carries along observed sequences `[B, L]`, `B` of at least 2; `draw` gives Gumbel noise `[B, noise_len]` for a step.
+    pub fn stochastic_use(&self, s: &Sequence, draw: &mut dyn FnMut() -> Tensor<2>) -> StochasticUse {
+        let [batch, steps, _] = s.action.dims();
+        let at = |x: &Tensor<3>, i: usize| x.clone().narrow(1, i, 1).squeeze_dim::<2>(1);
+        let sum = |x: Tensor<1>, i: usize| {
+            let observed = s.observed.clone().narrow(1, i, 1).squeeze_dim::<1>(1);
+            f64::from((x * observed).sum().into_scalar::<f32>())
+        };
+        let mut found = StochasticUse { free_nats: self.free_nats, ..StochasticUse::default() };
+        let mut latent = self.start(at(&s.embedding, 0), draw());
+        for i in 0..steps {
+            let next = at(&s.embedding, i + 1);
+            let h = self.advance(&latent, at(&s.action, i));
+            let (q, p) = (self.believe(&h, &next), self.mean_prior(self.heads(&h).0));
+            let z = self.sample(q.clone(), draw());
+            let wrong = |z: &Tensor<2>| self.embedding_error(self.changed(&latent.e, &h, z), next.clone(), None);
+            let kl = (q.clone() * (q.log() - p.log())).reshape([batch, self.noise_len()]);
+            found.kl_nats += sum(kl.sum_dim(1).squeeze_dim::<1>(1), i);
+            found.own_z += sum(wrong(&z), i);
+            found.wrong_z += sum(wrong(&of_others(&z)), i);
+            found.steps += sum(Tensor::ones([batch], &next.device()), i);
+            latent = Latent { e: next, h: Some(h), z: Some(z) };
+        }
+        found
     }
 
     /// Reward (squared error), success and failure (cross-entropy) of what was foreseen.

@@ -4,11 +4,13 @@ use burn::tensor::{Device, Tensor};
 use episodes::{Dataset, WindowSampler};
 
 use crate::corpus::{Corpus, Embeddings, Sequence};
+use crate::health::{Reactions, Spread};
 use crate::model::{Dynamics, WorldModel, WorldModelConfig};
 use crate::noise;
 use crate::optimise::{Metrics, Schedule, Trainee};
 use crate::representation::{Pairs, Representation};
 use crate::shards::Ahead;
+use crate::vision::to_blocks;
 
 /// Trains the representation.
 pub struct RepresentationLearner<'a> {
@@ -63,7 +65,34 @@ impl<'a> RepresentationLearner<'a> {
             trainee.update(schedule.at(update), shards, device, |net, pairs| net.loss(pairs, weight))
         })
     }
+
+    /// How much every camera's part of the embedding differs between moments, the same moments of training episodes each time.
+    pub fn spreads(&self) -> Vec<Spread> {
+        let (dataset, corpus, device) = (self.dataset, self.corpus, self.device.clone().inner());
+        let mut rng = noise::generator(self.seed, "spread", 0);
+        let at = corpus.draw_steps(&corpus.train_home, SPREAD_MOMENTS, &mut rng);
+        let pictures: Vec<Tensor<3>> = (0..dataset.spec.cameras.len())
+            .map(|camera| {
+                let frames = at.iter().map(|&(track, t)| dataset.frame(camera, corpus.tracks[track].episode, t));
+                to_blocks(frames, dataset.spec.cameras[camera].model_size, &device)
+            })
+            .collect();
+        let network = self.trainee.frozen();
+        let e = network.encoder.encode(pictures.clone(), Tensor::zeros([at.len(), corpus.state_len], &device));
+        let width = (e.dims()[1] - corpus.state_len) / pictures.len().max(1);
+        pictures
+            .into_iter()
+            .enumerate()
+            .map(|(c, picture)| {
+                let key = &dataset.spec.cameras[c].key;
+                Spread::of(key, e.clone().narrow(1, c * width, width), picture.flatten::<2>(1, 2))
+            })
+            .collect()
+    }
 }
+
+/// Moments over which the spread of the embedding is measured.
+const SPREAD_MOMENTS: usize = 128;
 
 /// Trains the dynamics on cached embeddings.
 pub struct DynamicsLearner<'a> {
@@ -135,6 +164,18 @@ impl<'a> DynamicsLearner<'a> {
             }
         }
         Some(total)
+    }
+
+    /// How the model reacts to actions and to its stochastic state, on the same few batches of held-out episodes (training
+    /// episodes where none is long enough) each time.
+    pub fn reactions(&self) -> Reactions {
+        let (device, frozen) = (self.device.clone().inner(), self.trainee.frozen());
+        let sampler = if self.held_out.windows() > 0 { &self.held_out } else { &self.sampler };
+        let mut rng = noise::generator(self.draw.seed, "reactions", 0);
+        (0..HELD_OUT_BATCHES)
+            .flat_map(|batch| self.draw.shards("reactions", batch, sampler, 1, &device))
+            .map(|shard| Reactions::of(&frozen, &shard.sequence, self.draw.corpus.state_len, &mut rng, &device))
+            .fold(Reactions::default(), |sum, found| found.plus(&sum))
     }
 }
 

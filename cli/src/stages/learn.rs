@@ -5,13 +5,15 @@ use policy::{CloneLearner, FlowPolicy};
 use rl::evaluate::{self, PerStart};
 use rl::improve::Prior;
 use rl::{CriticLearner, ImproveLearner};
+use world_model::health::Spread;
+use world_model::optimise::Metrics;
 use world_model::quality::QualityConfig;
 use world_model::train::{DynamicsLearner, RepresentationLearner};
 use world_model::trust::{Limits, Trust};
 use world_model::walk::{Walk, walk};
 use world_model::{Embeddings, WorldModel, quality};
 
-use super::training::{Hands, Stage, restore_module, restore_trainee, save_module, save_trainee, train};
+use super::training::{Hands, Judgement, Stage, restore_module, restore_trainee, save_module, save_trainee, train};
 use super::workshop::Workshop;
 
 /// Shares of the training time when a run is planned by minutes.
@@ -50,8 +52,16 @@ impl Workshop {
             &mut learner,
             Hands {
                 update: &mut |l, i, n| l.update(i, n),
-                judge: &mut |_, _| Vec::new(),
+                judge: &mut |l, _| {
+                    let spreads = l.spreads();
+                    let least = spreads.iter().map(|s| s.embedding as f32).reduce(f32::min);
+                    Judgement {
+                        metrics: least.map(|spread| ("embedding_spread", spread)).into_iter().collect(),
+                        warnings: spreads.iter().filter_map(Spread::warning).collect(),
+                    }
+                },
                 judge_every: 500,
+                pace: &|l, pace| l.trainee.pace = pace,
                 save: &|l, dir| save_trainee(&l.trainee, dir, "representation"),
                 restore: &|l, dir| restore_trainee(&mut l.trainee, dir, "representation"),
             },
@@ -79,9 +89,14 @@ impl Workshop {
             Hands {
                 update: &mut |l, i, n| l.update(i, n),
                 judge: &mut |l, _| {
-                    l.held_out().unwrap_or_default().into_iter().map(|(name, v)| (held_out_name(name), v)).collect()
+                    let losses = l.held_out().unwrap_or_default();
+                    let reactions = l.reactions();
+                    let mut metrics: Metrics = losses.into_iter().map(|(name, v)| (held_out_name(name), v)).collect();
+                    metrics.extend(reactions.metrics());
+                    Judgement { metrics, warnings: reactions.warnings() }
                 },
                 judge_every: 500,
+                pace: &|l, pace| l.trainee.pace = pace,
                 save: &|l, dir| save_trainee(&l.trainee, dir, "dynamics"),
                 restore: &|l, dir| restore_trainee(&mut l.trainee, dir, "dynamics"),
             },
@@ -108,8 +123,12 @@ impl Workshop {
             &mut learner,
             Hands {
                 update: &mut |l, i, n| l.update(i, n),
-                judge: &mut |l, i| l.held_out(i).map(|v| ("held_out_loss", v)).into_iter().collect(),
+                judge: &mut |l, i| {
+                    let held_out: Metrics = l.held_out(i).map(|v| ("held_out_loss", v)).into_iter().collect();
+                    held_out.into()
+                },
                 judge_every: 1000,
+                pace: &|l, pace| l.trainee.pace = pace,
                 save: &|l, dir| save_trainee(&l.trainee, dir, "policy"),
                 restore: &|l, dir| restore_trainee(&mut l.trainee, dir, "policy"),
             },
@@ -136,8 +155,9 @@ impl Workshop {
             &mut learner,
             Hands {
                 update: &mut |l, i, n| l.update(i, n),
-                judge: &mut |_, _| Vec::new(),
+                judge: &mut |_, _| Judgement::default(),
                 judge_every: 1000,
+                pace: &|l, pace| l.trainee.pace = pace,
                 save: &|l, dir| {
                     save_trainee(&l.trainee, dir, "critic")?;
                     save_module(&l.slow, dir, "slow")
@@ -245,8 +265,13 @@ impl Workshop {
                         ("imagined_gain_low", low as f32),
                         ("unsupported", unsupported as f32),
                     ]
+                    .into()
                 },
                 judge_every: config.improve.judge_every,
+                pace: &|s, pace| {
+                    s.learner.actor.pace = pace;
+                    s.learner.critic.pace = pace;
+                },
                 save: &|s, dir| {
                     save_trainee(&s.learner.actor, dir, "actor")?;
                     save_trainee(&s.learner.critic, dir, "critic")?;
