@@ -9,6 +9,7 @@
 
 pub mod agreement;
 pub mod corpus;
+pub mod dropout;
 pub mod ensemble;
 mod error;
 pub mod foresight;

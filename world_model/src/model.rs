@@ -48,6 +48,9 @@ pub struct WorldModelConfig {
     pub weight_decay: f32,
     /// Share of the sequences from which each ensemble member learns.
     pub bootstrap: f32,
+    /// Share of the sequences, and of the clone's observations, in which one camera of several is black. 0: a camera that is
+    /// missing on the robot has never been missing before.
+    pub camera_dropout: f32,
     /// Parts into which a batch is split over threads; part of the result, so not taken from the machine.
     pub shards: usize,
 }
@@ -65,6 +68,7 @@ impl Default for WorldModelConfig {
             learning_rate: 1e-3,
             weight_decay: 1e-4,
             bootstrap: 0.7,
+            camera_dropout: 0.0,
             shards: 2,
         }
     }

@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor};
 use episodes::{Dataset, WindowSampler};
 
 use crate::corpus::{Corpus, Embeddings, Sequence};
+use crate::dropout::CameraDropout;
 use crate::health::{Reactions, Spread};
 use crate::model::{Dynamics, WorldModel, WorldModelConfig};
 use crate::noise;
@@ -124,13 +125,19 @@ impl<'a> DynamicsLearner<'a> {
         };
         Self {
             trainee: Trainee::new(dynamics, config.weight_decay),
-            draw: Draw { config: *config, corpus, embeddings, noise_len, members, seed },
+            draw: Draw { config: *config, corpus, embeddings, noise_len, members, seed, dropout: None },
             learning_rate: config.learning_rate,
             sampler: corpus.sampler(&corpus.train, entry),
             held_out: corpus.sampler(&corpus.held_out, entry),
             ahead: Ahead::default(),
             device: device.clone(),
         }
+    }
+
+    /// The same, learning from sequences that have lost a camera.
+    pub fn with_dropout(mut self, dropout: Option<CameraDropout>) -> Self {
+        self.draw.dropout = dropout;
+        self
     }
 
     /// Update number `update` of a planned `updates`.
@@ -187,6 +194,7 @@ struct Draw<'a> {
     noise_len: usize,
     members: usize,
     seed: u64,
+    dropout: Option<CameraDropout>,
 }
 
 impl Draw<'_> {
@@ -202,7 +210,10 @@ impl Draw<'_> {
         let mut rng = noise::generator(self.seed, stage, update as u64);
         Sequence::sample((self.corpus, self.embeddings), sampler, (batch, horizon, shards), &mut rng, device)
             .into_iter()
-            .map(|sequence| {
+            .map(|mut sequence| {
+                if let Some(dropout) = &self.dropout {
+                    sequence.embedding = dropout.apply(sequence.embedding, &mut rng);
+                }
                 let rows = sequence.action.dims()[0];
                 let uniform = noise::uniform::<3>;
                 Shard {

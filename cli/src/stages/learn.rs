@@ -5,6 +5,7 @@ use policy::{CloneLearner, FlowPolicy};
 use rl::evaluate::{self, PerStart};
 use rl::improve::Prior;
 use rl::{CriticLearner, ImproveLearner};
+use world_model::dropout::CameraDropout;
 use world_model::health::Spread;
 use world_model::optimise::Metrics;
 use world_model::quality::QualityConfig;
@@ -68,6 +69,16 @@ impl Workshop {
         )
     }
 
+    /// Which cameras go missing while learning, if any.
+    fn camera_dropout(&self) -> Result<Option<CameraDropout>> {
+        let share = self.config.world_model.camera_dropout;
+        if share <= 0.0 || self.dataset.spec.cameras.len() < 2 {
+            return Ok(None);
+        }
+        let encoder = self.representation()?.encoder;
+        Ok(CameraDropout::new(share, &encoder, &self.camera_sizes(), self.corpus.state_len, &self.inner()))
+    }
+
     /// How the embedding goes on.
     ///
     /// # Errors
@@ -81,7 +92,8 @@ impl Workshop {
             budget_s: self.budget("dynamics", among),
             learning_rate_key: "world_model.learning_rate",
         };
-        let mut learner = DynamicsLearner::new(dynamics, &config, (&self.corpus, embeddings), &self.device, seed);
+        let mut learner = DynamicsLearner::new(dynamics, &config, (&self.corpus, embeddings), &self.device, seed)
+            .with_dropout(self.camera_dropout()?);
         train(
             &mut self.run,
             &stage,
@@ -116,7 +128,8 @@ impl Workshop {
             budget_s: self.budget("policy", among),
             learning_rate_key: "policy.learning_rate",
         };
-        let mut learner = CloneLearner::new(policy, &config, (&self.corpus, embeddings), shards, &self.device, seed);
+        let mut learner = CloneLearner::new(policy, &config, (&self.corpus, embeddings), shards, &self.device, seed)
+            .with_dropout(self.camera_dropout()?);
         train(
             &mut self.run,
             &stage,
