@@ -1,6 +1,7 @@
 //! Behaviour cloning: the flow policy fitted to every recorded chunk. The clone is the prior and the floor.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use world_model::dropout::CameraDropout;
 use world_model::noise;
 use world_model::optimise::{Metrics, Schedule, Trainee};
 use world_model::shards::Ahead;
@@ -19,6 +20,7 @@ pub struct CloneLearner<'a> {
     ahead: Ahead<Shard>,
     device: Device,
     seed: u64,
+    dropout: Option<CameraDropout>,
 }
 
 /// One shard of recorded chunks.
@@ -55,17 +57,31 @@ impl<'a> CloneLearner<'a> {
             ahead: Ahead::default(),
             device: device.clone(),
             seed,
+            dropout: None,
         }
+    }
+
+    /// The same, learning from observations that have lost a camera.
+    pub fn with_dropout(mut self, dropout: Option<CameraDropout>) -> Self {
+        self.dropout = dropout;
+        self
     }
 
     /// Update number `update` of a planned `updates`.
     pub fn update(&mut self, update: usize, updates: usize) -> Metrics {
-        let Self { trainee, config, corpus, embeddings, shards, ahead, device, seed } = self;
+        let Self { trainee, config, corpus, embeddings, shards, ahead, device, seed, dropout } = self;
         let rows = config.batch.div_ceil(*shards);
         let draw = |update: usize| -> Vec<Shard> {
             let mut rng = noise::generator(*seed, "cloning", update as u64);
             let data = (*corpus, *embeddings);
-            (0..*shards).map(|_| shard(data, &corpus.train, (rows, config.chunk), &mut rng, device)).collect()
+            let one = |_| {
+                let mut shard = shard(data, &corpus.train, (rows, config.chunk), &mut rng, device);
+                if let Some(dropout) = dropout.as_ref() {
+                    shard.e = dropout.apply(shard.e.unsqueeze_dim(1), &mut rng).squeeze_dim(1);
+                }
+                shard
+            };
+            (0..*shards).map(one).collect()
         };
         let schedule = Schedule { learning_rate: config.learning_rate, updates };
         ahead.learn(update, draw, |shards| {

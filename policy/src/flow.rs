@@ -141,8 +141,11 @@ impl FlowPolicy {
 mod tests {
     use super::*;
     use burn::tensor::TensorData;
+    use world_model::dropout::CameraDropout;
     use world_model::noise::{generator, normal, uniform};
     use world_model::optimise::{Schedule, Trainee};
+    use world_model::representation::Encoder;
+    use world_model::vision::VisionConfig;
 
     /// Two modes, -1 and +1, chosen by nothing: a mean regressor would answer 0, a flow must answer one of the two.
     #[test]
@@ -169,6 +172,48 @@ mod tests {
         let positive = values.iter().filter(|v| **v > 0.0).count();
         assert!(near > 330, "{near} of 400 near a mode");
         assert!((120..280).contains(&positive), "{positive} of 400 positive");
+    }
+
+    /// Two cameras show the same; what is to be done is what they show. How wrong is the policy when one of them is black?
+    fn error_without_a_camera(share: f32) -> f32 {
+        let device = Device::default().autodiff();
+        device.seed(4);
+        let vision = VisionConfig { keypoints: 1, global: 1, ..VisionConfig::default() };
+        let encoder = Encoder::new(&vision, &[16, 16], &device).expect("16 is a block");
+        let dropout = |share: f32| CameraDropout::new(share, &encoder, &[16, 16], 0, &Device::default());
+        let config = FlowConfig { chunk: 1, width: 32, ..FlowConfig::default() };
+        let mut trainee = Trainee::new(FlowPolicy::new(&config, 6, 1, &device), 0.0);
+        let moments = |rng: &mut rand::rngs::StdRng, device: &Device| {
+            let x = uniform([64, 1], rng, device) * 2.0 - 1.0;
+            let camera = Tensor::cat(vec![x.clone(), x.clone() * 0.5, x.clone().neg()], 1);
+            (Tensor::cat(vec![camera.clone(), camera], 1), x)
+        };
+        let schedule = Schedule { learning_rate: 3e-3, updates: 300 };
+        let (learned, judged) = (dropout(share), dropout(1.0));
+        let lost = |e: Tensor<2>, dropout: &Option<CameraDropout>, rng: &mut rand::rngs::StdRng| match dropout {
+            Some(dropout) => dropout.apply(e.unsqueeze_dim(1), rng).squeeze_dim::<2>(1),
+            None => e,
+        };
+        for update in 0..300 {
+            let mut rng = generator(0, "cameras", update as u64);
+            let (e, x) = moments(&mut rng, &device);
+            let e = lost(e, &learned, &mut rng);
+            let (noise, tau) = (normal([64, 1], &mut rng, &device), uniform([64, 1], &mut rng, &device));
+            trainee.update(schedule.at(update), vec![(e, x, noise, tau)], &device, |net, (e, x, noise, tau)| {
+                (net.loss(e, (x, noise, tau), Tensor::ones([64], &device), None), Vec::new())
+            });
+        }
+        let (inner, mut rng) = (Device::default(), generator(1, "cameras", 0));
+        let (e, x) = moments(&mut rng, &inner);
+        let e = lost(e, &judged, &mut rng);
+        let noise = normal([64, 1], &mut rng, &inner);
+        (trainee.frozen().act(e, noise) - x).abs().mean().into_scalar()
+    }
+
+    #[test]
+    fn a_policy_that_has_lost_cameras_acts_without_one() {
+        let (never, often) = (error_without_a_camera(0.0), error_without_a_camera(0.5));
+        assert!(often < 0.15 && often < 0.5 * never, "{often} after dropout, {never} without");
     }
 
     #[test]

@@ -221,7 +221,9 @@ impl<'a> ImproveLearner<'a> {
             },
         );
         let count = rehearsed.len().max(1) as f32;
-        metrics.push(("value_loss", critic_metrics.first().map_or(f32::NAN, |m| m.1)));
+        let of_critic = |name: &str| critic_metrics.iter().find(|m| m.0 == name).map_or(f32::NAN, |m| m.1);
+        metrics.push(("value_loss", of_critic("loss")));
+        metrics.push(("value_gradient_norm", of_critic("gradient_norm")));
         metrics.push(("gain", rehearsed.iter().map(|r| r.gain).sum::<f32>() / count));
         metrics.push(("disagreement", rehearsed.iter().map(|r| r.disagreement).sum::<f32>() / count));
         metrics

@@ -3,7 +3,7 @@
 mod parts;
 mod sequence;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use episodes::{Dataset, Normaliser, OutcomeRule, RewardRule, Split, WindowSampler};

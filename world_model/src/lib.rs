@@ -9,9 +9,11 @@
 
 pub mod agreement;
 pub mod corpus;
+pub mod dropout;
 pub mod ensemble;
 mod error;
 pub mod foresight;
+pub mod health;
 pub mod kernels;
 pub mod layers;
 pub mod model;

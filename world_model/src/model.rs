@@ -48,6 +48,9 @@ pub struct WorldModelConfig {
     pub weight_decay: f32,
     /// Share of the sequences from which each ensemble member learns.
     pub bootstrap: f32,
+    /// Share of the sequences, and of the clone's observations, in which one camera of several is black. 0: a camera that is
+    /// missing on the robot has never been missing before.
+    pub camera_dropout: f32,
     /// Parts into which a batch is split over threads; part of the result, so not taken from the machine.
     pub shards: usize,
 }
@@ -65,6 +68,7 @@ impl Default for WorldModelConfig {
             learning_rate: 1e-3,
             weight_decay: 1e-4,
             bootstrap: 0.7,
+            camera_dropout: 0.0,
             shards: 2,
         }
     }
@@ -164,6 +168,49 @@ pub enum Dynamics {
     Ensemble(Ensemble),
 }
 
+impl Dynamics {
+    /// Values of noise one step of one row needs.
+    pub fn noise_len(&self) -> usize {
+        match self {
+            Self::Rssm(m) => m.noise_len(),
+            Self::Ensemble(m) => m.noise_len(),
+        }
+    }
+
+    /// Noise for one step of `rows` rows, of the kind this model wants: `[rows, noise_len]`.
+    pub fn draw_noise(&self, rows: usize, rng: &mut StdRng, device: &Device) -> Tensor<2> {
+        let shape = [rows, self.noise_len()];
+        match self {
+            Self::Rssm(_) => noise::gumbel(shape, rng, device),
+            Self::Ensemble(_) => noise::normal(shape, rng, device),
+        }
+    }
+
+    /// Latent state at an observed embedding `[B, E]` without a past.
+    pub fn start(&self, e: Tensor<2>, noise: Tensor<2>) -> Latent {
+        match self {
+            Self::Rssm(m) => m.start(e, noise),
+            Self::Ensemble(_) => Latent::markov(e),
+        }
+    }
+
+    /// Carries a latent state over a recorded step: action `[B, A]`, then the embedding really seen `[B, E]`.
+    pub fn observe(&self, latent: &Latent, action: Tensor<2>, e: Tensor<2>, noise: Tensor<2>) -> Latent {
+        match self {
+            Self::Rssm(m) => m.observe(latent, action, e, noise),
+            Self::Ensemble(_) => Latent::markov(e),
+        }
+    }
+
+    /// Imagines one step: normalised action `[B, A]`, noise `[B, noise_len]`.
+    pub fn imagine(&self, latent: &Latent, action: Tensor<2>, noise: Tensor<2>) -> (Latent, Prediction) {
+        match self {
+            Self::Rssm(m) => m.imagine(latent, action, noise),
+            Self::Ensemble(m) => m.imagine(latent, action, noise),
+        }
+    }
+}
+
 /// Representation and dynamics.
 #[derive(Module, Debug)]
 pub struct WorldModel {
@@ -194,44 +241,28 @@ impl WorldModel {
         Ok(Self { representation, dynamics }.materialize())
     }
 
+    /// As [`Dynamics::draw_noise`].
+    pub fn draw_noise(&self, rows: usize, rng: &mut StdRng, device: &Device) -> Tensor<2> {
+        self.dynamics.draw_noise(rows, rng, device)
+    }
+
     /// Values of noise one step of one row needs.
     pub fn noise_len(&self) -> usize {
-        match &self.dynamics {
-            Dynamics::Rssm(m) => m.noise_len(),
-            Dynamics::Ensemble(m) => m.noise_len(),
-        }
+        self.dynamics.noise_len()
     }
 
-    /// Noise for one step of `rows` rows, of the kind this model wants: `[rows, noise_len]`.
-    pub fn draw_noise(&self, rows: usize, rng: &mut StdRng, device: &Device) -> Tensor<2> {
-        let shape = [rows, self.noise_len()];
-        match &self.dynamics {
-            Dynamics::Rssm(_) => noise::gumbel(shape, rng, device),
-            Dynamics::Ensemble(_) => noise::normal(shape, rng, device),
-        }
-    }
-
-    /// Latent state at an observed embedding `[B, E]` without a past.
+    /// As [`Dynamics::start`].
     pub fn start(&self, e: Tensor<2>, noise: Tensor<2>) -> Latent {
-        match &self.dynamics {
-            Dynamics::Rssm(m) => m.start(e, noise),
-            Dynamics::Ensemble(_) => Latent::markov(e),
-        }
+        self.dynamics.start(e, noise)
     }
 
-    /// Carries a latent state over a recorded step: action `[B, A]`, then the embedding really seen `[B, E]`.
+    /// As [`Dynamics::observe`].
     pub fn observe(&self, latent: &Latent, action: Tensor<2>, e: Tensor<2>, noise: Tensor<2>) -> Latent {
-        match &self.dynamics {
-            Dynamics::Rssm(m) => m.observe(latent, action, e, noise),
-            Dynamics::Ensemble(_) => Latent::markov(e),
-        }
+        self.dynamics.observe(latent, action, e, noise)
     }
 
-    /// Imagines one step: normalised action `[B, A]`, noise `[B, noise_len]`.
+    /// As [`Dynamics::imagine`].
     pub fn imagine(&self, latent: &Latent, action: Tensor<2>, noise: Tensor<2>) -> (Latent, Prediction) {
-        match &self.dynamics {
-            Dynamics::Rssm(m) => m.imagine(latent, action, noise),
-            Dynamics::Ensemble(m) => m.imagine(latent, action, noise),
-        }
+        self.dynamics.imagine(latent, action, noise)
     }
 }

@@ -35,6 +35,8 @@ impl Schedule {
 pub struct Trainee<M: Module> {
     /// The network, on an autodiff device.
     pub network: M,
+    /// Factor on every learning rate, 1 unless training diverged and was set back.
+    pub pace: f64,
     optimiser: ModuleOptimizer,
 }
 
@@ -49,10 +51,13 @@ impl<M: Module + Sync> Trainee<M> {
             .with_weight_decay(weight_decay)
             .with_grad_clipping(Some(burn::grad_clipping::GradientClippingConfig::Norm(1.0)))
             .init();
-        Self { network, optimiser }
+        Self { network, pace: 1.0, optimiser }
     }
 
     /// One update. `loss` maps (network, shard) to (scalar loss `[1]`, metrics) and runs once per shard, in parallel.
+    ///
+    /// The metrics begin with `loss` and end with `gradient_norm`, before clipping. Where either is not finite the network
+    /// stays as it was: such a step would destroy it.
     pub fn update<S: Send>(
         &mut self,
         learning_rate: f64,
@@ -84,10 +89,11 @@ impl<M: Module + Sync> Trainee<M> {
             total = scale(&self.network, total, 1.0 / count as f32);
             metrics.iter_mut().for_each(|m| m.1 /= count as f32);
         }
-        // A step with a loss that is not finite would destroy the network; the caller sees the loss and stops.
-        if metrics.first().is_some_and(|m| m.1.is_finite()) {
-            self.network = self.optimiser.step(learning_rate, self.network.clone(), total);
+        let norm = norm(&self.network, &total);
+        if metrics.first().is_some_and(|m| m.1.is_finite()) && norm.is_finite() {
+            self.network = self.optimiser.step(learning_rate * self.pace, self.network.clone(), total);
         }
+        metrics.push(("gradient_norm", norm));
         metrics
     }
 
@@ -141,6 +147,37 @@ fn scale<M: Module>(network: &M, mut left: GradientsParams, factor: f32) -> Grad
     combine.out
 }
 
+/// Sums of squares of what a network holds, a tensor `[1]` per parameter.
+struct Squares<'a> {
+    gradients: Option<&'a GradientsParams>,
+    sums: Vec<Tensor<1>>,
+}
+
+impl ModuleVisitor for Squares<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let values = match self.gradients {
+            Some(gradients) => gradients.get::<D>(param.id),
+            None => Some(param.val().inner()),
+        };
+        self.sums.extend(values.map(|values| values.square().sum()));
+    }
+}
+
+/// Euclidean norm of all gradients of a network.
+fn norm<M: Module>(network: &M, gradients: &GradientsParams) -> f32 {
+    let mut squares = Squares { gradients: Some(gradients), sums: Vec::new() };
+    network.visit(&mut squares);
+    // One number is read from the device, not one per parameter.
+    if squares.sums.is_empty() { 0.0 } else { Tensor::cat(squares.sums, 0).sum().sqrt().into_scalar() }
+}
+
+/// Whether every parameter of a network is finite, and small enough that its square is.
+pub fn is_finite<M: Module>(network: &M) -> bool {
+    let mut squares = Squares { gradients: None, sums: Vec::new() };
+    network.visit(&mut squares);
+    squares.sums.is_empty() || Tensor::cat(squares.sums, 0).sum().into_scalar::<f32>().is_finite()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +207,51 @@ mod tests {
         assert!(one[199] < 0.02 * one[0], "{} -> {}", one[0], one[199]);
         assert!((one[0] - two[0]).abs() < 1e-4);
         assert!((one[20] - two[20]).abs() < 1e-2 * one[0], "{} {}", one[20], two[20]);
+    }
+
+    fn values(network: &Mlp) -> Vec<f32> {
+        struct All(Vec<f32>);
+        impl ModuleVisitor for All {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                self.0.extend(crate::vision::floats(param.val()));
+            }
+        }
+        let mut all = All(Vec::new());
+        network.visit(&mut all);
+        all.0
+    }
+
+    #[test]
+    fn what_is_not_finite_leaves_the_network_as_it_was() {
+        let device = Device::default().autodiff();
+        device.seed(3);
+        let mut trainee = Trainee::new(Mlp::new(&[2, 4, 1], &device).materialize(), 0.0);
+        let before = values(&trainee.network);
+        let batch = |x: f32| vec![Tensor::<2>::from_floats([[x, 1.0]], &device)];
+        let loss = |network: &Mlp, x: Tensor<2>| (network.forward(x).square().mean(), Metrics::new());
+        let metrics = trainee.update(1e-2, batch(f32::NAN), &device, loss);
+        assert!(metrics[0].1.is_nan());
+        // The root of 0 is finite, its slope is not.
+        let root = |network: &Mlp, x: Tensor<2>| ((network.forward(x) * 0.0).sum().sqrt(), Metrics::new());
+        let metrics = trainee.update(1e-2, batch(1.0), &device, root);
+        assert_eq!((metrics[0].1, metrics[1].0, metrics[1].1.is_finite()), (0.0, "gradient_norm", false));
+        assert_eq!(values(&trainee.network), before);
+        trainee.update(1e-2, batch(1.0), &device, loss);
+        assert_ne!(values(&trainee.network), before);
+        assert!(is_finite(&trainee.network));
+        trainee.pace = 1e30;
+        trainee.update(1e10, batch(1.0), &device, loss);
+        assert!(!is_finite(&trainee.network), "a step of 1e40 fits no float");
+    }
+
+    #[test]
+    fn the_norm_of_gradients_by_hand() {
+        // w·x with x = (3, 4): the gradient of w is x, that of the bias 1.
+        let device = Device::default().autodiff();
+        let network = Mlp::new(&[2, 1], &device).materialize();
+        let y = network.forward(Tensor::from_floats([[3.0, 4.0]], &device)).sum();
+        let gradients = GradientsParams::from_grads(y.backward(), &network);
+        assert!((norm(&network, &gradients) - 26f32.sqrt()).abs() < 1e-5);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::Error;
 use crate::corpus::{Corpus, Embeddings};
 use crate::kernels::moved::moved_error;
 use crate::layers::Mlp;
+use crate::noise;
 use crate::optimise::Metrics;
 use crate::vision::{PatchDecoder, PatchEncoder, Shown, VisionConfig, blocks, floats, to_blocks};
 
@@ -82,11 +83,17 @@ pub struct Representation {
     camera_width: usize,
 }
 
+/// Track, step `t`, and the step of the reference picture.
+type Drawn = (usize, usize, usize);
+
 /// One shard of pairs `(o_t, a_t, o_{t+1})` with a reference picture from elsewhere in the same episode.
 pub struct Pairs {
     now: Vec<Tensor<3>>,
     next: Vec<Tensor<3>>,
     reference: Vec<Tensor<3>>,
+    /// For the first half of the rows: what the decoder for showing repaints.
+    shown_reference: Vec<Tensor<3>>,
+    state_shown_reference: Tensor<2>,
     state_now: Tensor<2>,
     state_next: Tensor<2>,
     state_reference: Tensor<2>,
@@ -107,27 +114,38 @@ impl Pairs {
     ) -> Self {
         let (dataset, corpus) = data;
         let usable: Vec<usize> = corpus.train.iter().copied().filter(|&t| corpus.tracks[t].len >= 2).collect();
-        let drawn: Vec<(usize, usize, usize)> = (0..batch)
+        let drawn: Vec<Drawn> = (0..batch)
             .map(|_| {
                 let track = corpus.draw_track(&usable, rng);
                 let len = corpus.tracks[track].len;
                 (track, rng.random_range(0..len - 1), rng.random_range(0..len))
             })
             .collect();
-        let pictures = |pick: fn(&(usize, usize, usize)) -> usize| -> Vec<Tensor<3>> {
+        let pictures_of = |drawn: &[Drawn], pick: fn(&Drawn) -> usize| -> Vec<Tensor<3>> {
             dataset
                 .spec
                 .cameras
                 .iter()
                 .enumerate()
                 .map(|(c, camera)| {
-                    let frames: Vec<&[u8]> =
-                        drawn.iter().map(|d| dataset.frame(c, corpus.tracks[d.0].episode, pick(d))).collect();
-                    to_blocks(frames.into_iter(), camera.model_size, device)
+                    let frames = drawn.iter().map(|d| dataset.frame(c, corpus.tracks[d.0].episode, pick(d)));
+                    to_blocks(frames, camera.model_size, device)
                 })
                 .collect()
         };
-        let rows = |width: usize, of: &dyn Fn(&(usize, usize, usize)) -> Vec<f32>| {
+        let pictures = |pick: fn(&Drawn) -> usize| pictures_of(&drawn, pick);
+        // Shown is what follows from the last real picture, soon rather than late: the distance to it is log-uniform. A generator
+        // of its own, seeded by what was drawn, so that the embedding learns the same with and without that decoder.
+        let seed = drawn.iter().fold(0, |sum: u64, d| sum.wrapping_mul(31).wrapping_add(d.1 as u64));
+        let mut apart = noise::generator(seed, "shown", 0);
+        let shown: Vec<Drawn> = drawn[..batch.div_ceil(2)]
+            .iter()
+            .map(|&(track, t, _)| {
+                let most = (corpus.tracks[track].len as f64).ln();
+                (track, t, t.saturating_sub((apart.random::<f64>() * most).exp() as usize))
+            })
+            .collect();
+        let rows = |width: usize, of: &dyn Fn(&Drawn) -> Vec<f32>| {
             let values: Vec<f32> = drawn.iter().flat_map(of).collect();
             Tensor::<2>::from_data(TensorData::new(values, [batch, width]), device)
         };
@@ -138,6 +156,11 @@ impl Pairs {
             now: pictures(|d| d.1),
             next: pictures(|d| d.1 + 1),
             reference: pictures(|d| d.2),
+            shown_reference: pictures_of(&shown, |d| d.2),
+            state_shown_reference: {
+                let values: Vec<f32> = shown.iter().flat_map(|d| state(d.0, d.2)).collect();
+                Tensor::from_data(TensorData::new(values, [shown.len(), s]), device)
+            },
             state_now: rows(s, &|d| state(d.0, d.1)),
             state_next: rows(s, &|d| state(d.0, d.1 + 1)),
             state_reference: rows(s, &|d| state(d.0, d.2)),
@@ -220,6 +243,11 @@ impl Representation {
         let now = self.encoder.encode(pairs.now.clone(), pairs.state_now);
         let next = self.encoder.encode(pairs.next, pairs.state_next);
         let reference = self.encoder.encode(pairs.reference.clone(), pairs.state_reference);
+        let shown_reference = if self.displays.is_empty() {
+            reference.clone()
+        } else {
+            self.encoder.encode(pairs.shown_reference.clone(), pairs.state_shown_reference).detach()
+        };
         let with_action = Tensor::cat(vec![now.clone(), pairs.action.clone()], 1);
 
         let inverse = self.inverse.forward(Tensor::cat(vec![now.clone(), next.clone()], 1));
@@ -242,13 +270,12 @@ impl Representation {
             let painted = self.paint(&self.decoders[camera], camera, both.clone(), seen.clone());
             // What moved is a few pixels of many: they count four times.
             picture = picture + moved_error(painted, shown.clone(), seen.clone());
-            if let Some(decoder) = self.displays.get(camera) {
+            if let (Some(decoder), Some(seen)) = (self.displays.get(camera), pairs.shown_reference.get(camera)) {
                 // Without gradients into the embedding: what it has to know of the robot must stay in it.
                 // Half of the rows are enough for a picture that nothing depends on.
-                let half = shown.dims()[0].div_ceil(2);
-                let [shown, seen] = [shown, seen].map(|picture| picture.narrow(0, 0, half));
-                let both = both.map(|e| e.detach().narrow(0, 0, half));
-                display = display + moved_error(self.paint(decoder, camera, both, seen.clone()), shown, seen);
+                let shown = shown.narrow(0, 0, seen.dims()[0]);
+                let both = [now.clone().narrow(0, 0, seen.dims()[0]).detach(), shown_reference.clone()];
+                display = display + moved_error(self.paint(decoder, camera, both, seen.clone()), shown, seen.clone());
             }
         }
         let metrics = [
@@ -297,7 +324,6 @@ pub fn embed_all(encoder: &Encoder, dataset: &Dataset, corpus: &Corpus, device: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::noise;
     use burn::module::ModuleVisitor;
     use burn::module::Param;
     use burn::optim::GradientsParams;
@@ -319,14 +345,17 @@ mod tests {
         let mut rng = noise::generator(0, "representation", 0);
         let mut picture = || vec![noise::uniform([3, 1, 768], &mut rng, &device) - 0.5];
         let (now, next, reference) = (picture(), picture(), picture());
+        let shown_reference = vec![reference[0].clone().narrow(0, 0, 2)];
         let mut row = |width| noise::normal([3, width], &mut rng, &device);
         let pairs = Pairs {
             now,
             next,
             reference,
+            shown_reference,
             state_now: row(2),
             state_next: row(2),
             state_reference: row(2),
+            state_shown_reference: Tensor::zeros([2, 2], &device),
             action: row(1),
             reward: row(1),
             value: row(1),
@@ -347,5 +376,30 @@ mod tests {
         assert!(without.iter().any(|g| *g != 0.0));
         let most = with.iter().zip(&without).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(most < 1e-6, "the encoder's gradients differ by {most}");
+    }
+
+    #[test]
+    fn what_is_shown_is_painted_on_the_past_of_the_same_episode_near_more_often_than_far() -> Result<(), episodes::Error>
+    {
+        use crate::corpus::tests::{open, record};
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let device = Device::default();
+        let camera = "observation.images.top";
+        record(&dir.path().join("home"), (1, 1), Some(camera), (4, 1.0, 0.5))?;
+        let dataset = open(&dir.path().join("home"), dir.path())?;
+        let split = episodes::split::split(4, 0.25, 0);
+        let corpus = Corpus::new(&dataset, episodes::RewardRule::Column, &split, 0.9);
+        let returns: Vec<Vec<f32>> = (0..4).map(|t| corpus.returns_to_go(t)).collect();
+        let mut rng = noise::generator(0, "pairs", 0);
+        let pairs = Pairs::sample((&dataset, &corpus), &returns, (200, 1), &mut rng, &device);
+        assert_eq!(pairs.shown_reference[0].dims(), [100, 1, 768]);
+        // The state grows by 1 a step, before it is normalised.
+        let (now, past) = (floats(pairs.state_now), floats(pairs.state_shown_reference));
+        let std = corpus.state_normaliser.std[0];
+        let back: Vec<f32> = now.iter().zip(&past).map(|(now, past)| ((now - past) * std).round()).collect();
+        assert!(back.iter().all(|back| (0.0..=4.0).contains(back)), "{back:?}");
+        let of = |steps: f32| back.iter().filter(|back| **back == steps).count();
+        assert!(of(1.0) > of(3.0) && of(2.0) > 0 && of(3.0) > 0, "{back:?}");
+        Ok(())
     }
 }

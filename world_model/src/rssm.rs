@@ -24,6 +24,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::corpus::Sequence;
+use crate::health::{StochasticUse, of_others};
 use crate::kernels::categorical;
 use crate::layers::{EnsembleMlp, GruCell, Mlp};
 use crate::model::{Latent, Prediction};
@@ -47,11 +48,14 @@ pub struct RssmConfig {
     pub unimix: f32,
     /// KL below this is not pressed further, nats.
     pub free_nats: f32,
+    /// Steps observed before the imagined pass of training begins, as imagination begins after some steps of context; the rest
+    /// of the sequence is imagined. 0: it begins at the first observation.
+    pub burn_in: usize,
 }
 
 impl Default for RssmConfig {
     fn default() -> Self {
-        Self { hidden: 128, groups: 8, classes: 8, width: 128, members: 3, unimix: 0.01, free_nats: 1.0 }
+        Self { hidden: 128, groups: 8, classes: 8, width: 128, members: 3, unimix: 0.01, free_nats: 1.0, burn_in: 0 }
     }
 }
 
@@ -72,6 +76,7 @@ pub struct Rssm {
     state_len: usize,
     unimix: f64,
     free_nats: f64,
+    burn_in: usize,
 }
 
 /// Foreseen transitions, `N` rows without gradients, and what was recorded to follow from them.
@@ -116,6 +121,7 @@ impl Rssm {
             state_len,
             unimix: f64::from(config.unimix),
             free_nats: f64::from(config.free_nats),
+            burn_in: config.burn_in,
         }
     }
 
@@ -249,7 +255,7 @@ impl Rssm {
     }
 
     /// How the embedding goes on. Twice along the sequence: observed (posterior, KL to every prior head, the change to the
-    /// next embedding), and imagined from the first observation to the end (multi-step). Only what is recurrent runs step
+    /// next embedding), and imagined from the first observation, or where it has burnt in, to the end (multi-step). Only what is recurrent runs step
     /// by step, both passes in one batch; the rest runs once over all steps, which is several times quicker.
     ///
     /// Also gives what was foreseen, one step ahead of the observed states and many steps ahead: outcomes are learned there.
@@ -273,7 +279,7 @@ impl Rssm {
         let (mut e_observed, mut e_imagined) = (first.clone(), first);
         let mut seen_states: [Vec<Tensor<2>>; 3] = Default::default();
         let mut posteriors = Vec::with_capacity(steps);
-        let mut imagined_embeddings = vec![e_imagined.clone()];
+        let (mut imagined_from, mut imagined_embeddings) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
         // Here the heads are asked for categoricals only, not for what they guess of the change.
         let prior = self.prior.outputs(0, self.groups * self.classes);
         for i in 0..steps {
@@ -282,22 +288,28 @@ impl Rssm {
             let (h_observed, h_imagined) = (h.clone().narrow(0, 0, batch), h.clone().narrow(0, batch, batch));
             let q = self.believe(&h_observed, &next);
             let logits = prior.forward(h_imagined.clone()).reshape([self.members * batch, self.noise_len()]);
-            let p = self.mean_prior(self.probabilities(logits));
+            // While it burns in, the imagined pass is observed too, under its own noise.
+            let burning_in = i < self.burn_in;
+            let p = if burning_in { q.clone() } else { self.mean_prior(self.probabilities(logits)) };
             let z = self.sample(Tensor::cat(vec![q.clone(), p], 0), draw(i + 1));
+            imagined_from.push(e_imagined.clone());
             e_imagined = self.changed(&e_imagined, &h_imagined, &z.clone().narrow(0, batch, batch));
             posteriors.push(q);
             for (list, x) in seen_states.iter_mut().zip([e_observed, h_observed, z.clone().narrow(0, 0, batch)]) {
                 list.push(x);
             }
             imagined_embeddings.push(e_imagined.clone());
+            if burning_in {
+                e_imagined = next.clone();
+            }
             latent = Latent { e: Tensor::cat(vec![next.clone(), e_imagined.clone()], 0), h: Some(h), z: Some(z) };
             e_observed = next;
         }
         // Time-major [L·B, …] from here on.
         let flat = |x: &Tensor<2>| x.clone().transpose().reshape([steps * batch]);
         let [e_before, h, z] = seen_states.map(|list| Tensor::cat(list, 0));
-        let imagined_before = Tensor::cat(imagined_embeddings[..steps].to_vec(), 0);
-        let e_imagined = Tensor::cat(imagined_embeddings[1..].to_vec(), 0);
+        let imagined_before = Tensor::cat(imagined_from, 0);
+        let e_imagined = Tensor::cat(imagined_embeddings, 0);
         let next =
             s.embedding.clone().narrow(1, 1, steps).swap_dims(0, 1).reshape([steps * batch, s.embedding.dims()[2]]);
         let seen = flat(&s.observed);
@@ -353,6 +365,32 @@ impl Rssm {
         ]
         .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
         (one_step + many_step + guess + kl * 0.1 + surprise * 0.02, foreseen, metrics.to_vec())
+    }
+
+    /// What `z` carries along observed sequences `[B, L]`, `B` of at least 2; `draw` gives Gumbel noise `[B, noise_len]` for a step.
+    pub fn stochastic_use(&self, s: &Sequence, draw: &mut dyn FnMut() -> Tensor<2>) -> StochasticUse {
+        let [batch, steps, _] = s.action.dims();
+        let at = |x: &Tensor<3>, i: usize| x.clone().narrow(1, i, 1).squeeze_dim::<2>(1);
+        let sum = |x: Tensor<1>, i: usize| {
+            let observed = s.observed.clone().narrow(1, i, 1).squeeze_dim::<1>(1);
+            f64::from((x * observed).sum().into_scalar::<f32>())
+        };
+        let mut found = StochasticUse { free_nats: self.free_nats, ..StochasticUse::default() };
+        let mut latent = self.start(at(&s.embedding, 0), draw());
+        for i in 0..steps {
+            let next = at(&s.embedding, i + 1);
+            let h = self.advance(&latent, at(&s.action, i));
+            let (q, p) = (self.believe(&h, &next), self.mean_prior(self.heads(&h).0));
+            let z = self.sample(q.clone(), draw());
+            let wrong = |z: &Tensor<2>| self.embedding_error(self.changed(&latent.e, &h, z), next.clone(), None);
+            let kl = (q.clone() * (q.log() - p.log())).reshape([batch, self.noise_len()]);
+            found.kl_nats += sum(kl.sum_dim(1).squeeze_dim::<1>(1), i);
+            found.own_z += sum(wrong(&z), i);
+            found.wrong_z += sum(wrong(&of_others(&z)), i);
+            found.steps += sum(Tensor::ones([batch], &next.device()), i);
+            latent = Latent { e: next, h: Some(h), z: Some(z) };
+        }
+        found
     }
 
     /// Reward (squared error), success and failure (cross-entropy) of what was foreseen.

@@ -4,11 +4,14 @@ use burn::tensor::{Device, Tensor};
 use episodes::{Dataset, WindowSampler};
 
 use crate::corpus::{Corpus, Embeddings, Sequence};
+use crate::dropout::CameraDropout;
+use crate::health::{Reactions, Spread};
 use crate::model::{Dynamics, WorldModel, WorldModelConfig};
 use crate::noise;
 use crate::optimise::{Metrics, Schedule, Trainee};
 use crate::representation::{Pairs, Representation};
 use crate::shards::Ahead;
+use crate::vision::to_blocks;
 
 /// Trains the representation.
 pub struct RepresentationLearner<'a> {
@@ -63,7 +66,34 @@ impl<'a> RepresentationLearner<'a> {
             trainee.update(schedule.at(update), shards, device, |net, pairs| net.loss(pairs, weight))
         })
     }
+
+    /// How much every camera's part of the embedding differs between moments, the same moments of training episodes each time.
+    pub fn spreads(&self) -> Vec<Spread> {
+        let (dataset, corpus, device) = (self.dataset, self.corpus, self.device.clone().inner());
+        let mut rng = noise::generator(self.seed, "spread", 0);
+        let at = corpus.draw_steps(&corpus.train_home, SPREAD_MOMENTS, &mut rng);
+        let pictures: Vec<Tensor<3>> = (0..dataset.spec.cameras.len())
+            .map(|camera| {
+                let frames = at.iter().map(|&(track, t)| dataset.frame(camera, corpus.tracks[track].episode, t));
+                to_blocks(frames, dataset.spec.cameras[camera].model_size, &device)
+            })
+            .collect();
+        let network = self.trainee.frozen();
+        let e = network.encoder.encode(pictures.clone(), Tensor::zeros([at.len(), corpus.state_len], &device));
+        let width = (e.dims()[1] - corpus.state_len) / pictures.len().max(1);
+        pictures
+            .into_iter()
+            .enumerate()
+            .map(|(c, picture)| {
+                let key = &dataset.spec.cameras[c].key;
+                Spread::of(key, e.clone().narrow(1, c * width, width), picture.flatten::<2>(1, 2))
+            })
+            .collect()
+    }
 }
+
+/// Moments over which the spread of the embedding is measured.
+const SPREAD_MOMENTS: usize = 128;
 
 /// Trains the dynamics on cached embeddings.
 pub struct DynamicsLearner<'a> {
@@ -95,13 +125,19 @@ impl<'a> DynamicsLearner<'a> {
         };
         Self {
             trainee: Trainee::new(dynamics, config.weight_decay),
-            draw: Draw { config: *config, corpus, embeddings, noise_len, members, seed },
+            draw: Draw { config: *config, corpus, embeddings, noise_len, members, seed, dropout: None },
             learning_rate: config.learning_rate,
             sampler: corpus.sampler(&corpus.train, entry),
             held_out: corpus.sampler(&corpus.held_out, entry),
             ahead: Ahead::default(),
             device: device.clone(),
         }
+    }
+
+    /// The same, learning from sequences that have lost a camera.
+    pub fn with_dropout(mut self, dropout: Option<CameraDropout>) -> Self {
+        self.draw.dropout = dropout;
+        self
     }
 
     /// Update number `update` of a planned `updates`.
@@ -136,6 +172,18 @@ impl<'a> DynamicsLearner<'a> {
         }
         Some(total)
     }
+
+    /// How the model reacts to actions and to its stochastic state, on the same few batches of held-out episodes (training
+    /// episodes where none is long enough) each time.
+    pub fn reactions(&self) -> Reactions {
+        let (device, frozen) = (self.device.clone().inner(), self.trainee.frozen());
+        let sampler = if self.held_out.windows() > 0 { &self.held_out } else { &self.sampler };
+        let mut rng = noise::generator(self.draw.seed, "reactions", 0);
+        (0..HELD_OUT_BATCHES)
+            .flat_map(|batch| self.draw.shards("reactions", batch, sampler, 1, &device))
+            .map(|shard| Reactions::of(&frozen, &shard.sequence, self.draw.corpus.state_len, &mut rng, &device))
+            .fold(Reactions::default(), |sum, found| found.plus(&sum))
+    }
 }
 
 /// What a batch is drawn from.
@@ -146,6 +194,7 @@ struct Draw<'a> {
     noise_len: usize,
     members: usize,
     seed: u64,
+    dropout: Option<CameraDropout>,
 }
 
 impl Draw<'_> {
@@ -161,7 +210,10 @@ impl Draw<'_> {
         let mut rng = noise::generator(self.seed, stage, update as u64);
         Sequence::sample((self.corpus, self.embeddings), sampler, (batch, horizon, shards), &mut rng, device)
             .into_iter()
-            .map(|sequence| {
+            .map(|mut sequence| {
+                if let Some(dropout) = &self.dropout {
+                    sequence.embedding = dropout.apply(sequence.embedding, &mut rng);
+                }
                 let rows = sequence.action.dims()[0];
                 let uniform = noise::uniform::<3>;
                 Shard {

@@ -9,9 +9,11 @@
 //! Exchangeable are episodes, not starts, so `n` counts episodes. The promise holds on average over further episodes of the
 //! same kind, acted in the same way; a policy that leads elsewhere is what disagreement is for.
 
+use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::agreement::mean;
+use crate::noise;
 use crate::walk::{Step, Walk, Wrong};
 
 /// Where imagination stops being believed.
@@ -44,9 +46,16 @@ pub struct Trust {
     pub horizon: usize,
     /// Share of starts of an episode that were not believed too long under the budget calibrated on all others, mean over episodes.
     pub coverage: f64,
+    /// The same under the budget calibrated on a random half of the episodes, measured on the other half, mean over halvings;
+    /// `None` where a half is too few.
+    #[serde(default)]
+    pub coverage_of_halves: Option<f64>,
     /// Held-out episodes behind all this.
     pub episodes: usize,
 }
+
+/// Random halves of the episodes on which the promise is checked.
+const HALVINGS: usize = 20;
 
 /// Fewest episodes with which a confidence can be promised: `1 / (n + 1) ≤ 1 - confidence`.
 pub fn fewest_episodes(confidence: f64) -> usize {
@@ -63,26 +72,34 @@ impl Trust {
         let limit = Wrong { cameras: limit(|w| w.cameras), state: limit(|w| w.state) };
         let mut tracks: Vec<usize> = walks.iter().map(|w| w.track).collect();
         tracks.dedup();
-        let budget_without = |left_out: Option<usize>| {
+        let starts_of = |track: usize| walks.iter().filter(move |w| w.track == track);
+        let budget_of = |used: &[usize]| {
             let mut spent: Vec<(f64, f64)> = Vec::new();
-            let used: Vec<usize> = tracks.iter().copied().filter(|&t| Some(t) != left_out).collect();
-            for &track in &used {
-                let starts: Vec<&Walk> = walks.iter().filter(|w| w.track == track).collect();
-                let share = 1.0 / starts.len() as f64;
-                spent.extend(starts.iter().filter_map(|w| Some((f64::from(first_wrong(w, limit)?.doubt), share))));
+            for &track in used {
+                let share = 1.0 / starts_of(track).count() as f64;
+                spent.extend(starts_of(track).filter_map(|w| Some((f64::from(first_wrong(w, limit)?.doubt), share))));
             }
             budget(spent, used.len(), 1.0 - confidence)
         };
-        let (all, episodes) = (budget_without(None)?, tracks.len());
-        let mut held: Vec<f64> = Vec::with_capacity(episodes);
-        for &track in &tracks {
-            let without = budget_without(Some(track)).unwrap_or(0.0);
-            let starts: Vec<f64> = walks
-                .iter()
-                .filter(|w| w.track == track)
-                .map(|w| f64::from(u8::from(first_wrong(w, limit).is_none_or(|s| f64::from(s.doubt) >= without))))
+        // Share of an episode's starts that are not believed too long.
+        let held = |track: usize, budget: f64| {
+            let starts: Vec<f64> = starts_of(track)
+                .map(|w| f64::from(u8::from(first_wrong(w, limit).is_none_or(|s| f64::from(s.doubt) >= budget))))
                 .collect();
-            held.push(mean(starts.iter().copied()));
+            mean(starts.iter().copied())
+        };
+        let (all, episodes) = (budget_of(&tracks)?, tracks.len());
+        let mut covered: Vec<f64> = Vec::with_capacity(episodes);
+        for &track in &tracks {
+            let others: Vec<usize> = tracks.iter().copied().filter(|&t| t != track).collect();
+            covered.push(held(track, budget_of(&others).unwrap_or(0.0)));
+        }
+        let mut halves: Vec<f64> = Vec::with_capacity(HALVINGS);
+        for halving in 0..HALVINGS {
+            let mut shuffled = tracks.clone();
+            shuffled.shuffle(&mut noise::generator(0, "halves", halving as u64));
+            let (calibrated, measured) = shuffled.split_at(episodes / 2);
+            halves.extend(budget_of(calibrated).map(|b| mean(measured.iter().map(|&track| held(track, b)))));
         }
         let mut believed: Vec<usize> = walks
             .iter()
@@ -97,7 +114,8 @@ impl Trust {
             budget: all,
             steps: [1, 2, 3].map(quartile),
             horizon,
-            coverage: mean(held.iter().copied()),
+            coverage: mean(covered.iter().copied()),
+            coverage_of_halves: (!halves.is_empty()).then(|| mean(halves.iter().copied())),
             episodes,
         })
     }
@@ -129,7 +147,6 @@ fn budget(mut spent: Vec<(f64, f64)>, episodes: usize, alpha: f64) -> Option<f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::noise;
     use rand::RngExt;
 
     #[test]
@@ -166,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_promise_is_kept_on_other_episodes() {
-        let (mut covered, mut all) = (0.0, 0.0);
+        let (mut covered, mut all, mut halves) = (0.0, 0.0, 0.0);
         for seed in 0..20 {
             let trust = Trust::of(&made(20, seed), 0.25, 0.9).expect("enough episodes");
             for walk in made(40, 1000 + seed) {
@@ -175,10 +192,13 @@ mod tests {
                 all += 1.0;
             }
             assert!(trust.coverage > 0.8, "{}", trust.coverage);
+            halves += trust.coverage_of_halves.expect("ten episodes are enough") / 20.0;
             assert!(trust.steps[0] <= trust.steps[1] && trust.steps[1] <= trust.steps[2] && trust.steps[2] > 0);
         }
         let coverage = covered / all;
         assert!((0.88..0.97).contains(&coverage), "{coverage}");
+        // Conformal: at least the promise, at most one episode of ten more.
+        assert!((0.88..1.0).contains(&halves), "{halves}");
     }
 
     #[test]

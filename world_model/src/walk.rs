@@ -62,8 +62,8 @@ pub struct Walk {
     pub steps: Vec<Step>,
 }
 
-/// Most recorded states from which is imagined.
-const MOST_STARTS: usize = 512;
+/// Most imagined steps.
+const MOST_STEPS: usize = 10_240;
 
 /// Walks through held-out tracks (training tracks where there are none) in pieces of the largest horizon.
 pub fn walk(
@@ -79,7 +79,7 @@ pub fn walk(
         .iter()
         .flat_map(|&track| (0..corpus.tracks[track].len).step_by(config.horizon.max(1)).map(move |t| (track, t)))
         .collect();
-    let stride = all.len().div_ceil(MOST_STARTS).max(1);
+    let stride = all.len().div_ceil((MOST_STEPS / config.horizon.max(1)).max(1)).max(1);
     let starts: Vec<(usize, usize)> = all.into_iter().step_by(stride).collect();
     let rows = starts.len();
     let mut walks: Vec<Walk> = starts.iter().map(|&(track, _)| Walk { track, steps: Vec::new() }).collect();

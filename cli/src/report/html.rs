@@ -57,6 +57,11 @@ fn sections(report: &Report, pictures: &Pictures, out: &mut String) -> std::fmt:
         "<section class=\"verdict {class}\"><strong>{word}</strong><p>{}</p></section>",
         escaped(&report.verdict.why)
     )?;
+    if !report.warnings.is_empty() {
+        write!(out, "<h2>Warnings</h2><ul>")?;
+        report.warnings.iter().try_for_each(|warning| write!(out, "<li>{}</li>", escaped(warning)))?;
+        write!(out, "</ul>")?;
+    }
     policies(report, out)?;
     world_model(report, out)?;
     if let Some(sheet) = &pictures.sheet {
@@ -128,6 +133,16 @@ fn world_model(report: &Report, out: &mut String) -> std::fmt::Result {
             Line { label: "model", class: "model", points: of(|e| e.model) },
         ];
         write!(out, "{}", lines(modality, "control steps ahead", &drawn, true))?;
+        let likeness = |which: usize| {
+            let of = errors.iter().filter(|e| e.modality == modality);
+            of.filter_map(|e| Some((e.h as f64, e.likeness?.psnr_db[which]))).collect::<Vec<_>>()
+        };
+        let drawn = [
+            Line { label: "nothing changes", class: "copy", points: likeness(1) },
+            Line { label: "model", class: "model", points: likeness(0) },
+        ];
+        let title = format!("{modality}: PSNR where something moved, dB");
+        write!(out, "{}", lines(&title, "control steps ahead", &drawn, false))?;
     }
     write!(out, "</div>")
 }

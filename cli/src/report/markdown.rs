@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use rl::track_record;
 use world_model::foresight::Foresight;
+use world_model::quality::Likeness;
 
 use super::{
     Calibration, CounterfactualCheck, Decision, Difference, HorizonError, PolicyReport, Report, WholeEpisodes,
@@ -28,6 +29,11 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
         Decision::Abstain => "ABSTAIN",
     };
     writeln!(out, "**{decision}**: {}\n", report.verdict.why)?;
+    if !report.warnings.is_empty() {
+        writeln!(out, "## Warnings\n")?;
+        report.warnings.iter().try_for_each(|warning| writeln!(out, "- {warning}"))?;
+        writeln!(out)?;
+    }
     policies(report, out)?;
     world_model(&report.world_model.error_by_horizon, out)?;
     foresight(report.world_model.foresight.as_ref(), out)?;
@@ -152,14 +158,34 @@ fn world_model(errors: &[HorizonError], out: &mut String) -> std::fmt::Result {
         let rows: Vec<&HorizonError> = errors.iter().filter(|row| row.modality == *modality).collect();
         writeln!(out, "- **{modality}**: {}{}", reading(&rows), likeness(&rows))?;
     }
-    writeln!(out, "\n| what | h | model | nothing changes | wrong actions | beats both |")?;
-    writeln!(out, "|---|---|---|---|---|---|")?;
+    writeln!(out, "\n| what | h | starts | model | nothing changes | wrong actions | wrong / right | beats both |")?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|")?;
     for row in errors {
         let (model, copy, shuffled) = (small(row.model), small(row.copy_last), small(row.shuffled_actions));
-        let beats = if row.beats_both_floors() { "yes" } else { "no" };
-        writeln!(out, "| {} | {} | {model} | {copy} | {shuffled} | {beats} |", row.modality, row.h)?;
+        let (ratio, beats) = (row.wrong_over_right(), if row.beats_both_floors() { "yes" } else { "no" });
+        write!(out, "| {} | {} | {} | {model} | {copy} | {shuffled} |", row.modality, row.h, row.starts)?;
+        writeln!(out, " {} | {beats} |", small(ratio))?;
     }
+    pictures(errors, out)?;
     writeln!(out)
+}
+
+/// Pictures where something moved: how like the recorded ones, and what is left of the error when the embedding is right.
+fn pictures(errors: &[HorizonError], out: &mut String) -> std::fmt::Result {
+    let rows: Vec<_> = errors.iter().filter_map(|row| Some((row, row.likeness?))).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\nPictures where something moved (in brackets: the last picture unchanged), and the error of painting what was really seen:\n"
+    )?;
+    writeln!(out, "| camera | h | pictures | PSNR, dB | SSIM | repainted |\n|---|---|---|---|---|---|")?;
+    for (row, Likeness { pictures, psnr_db: [psnr, psnr_copy], ssim: [ssim, ssim_copy] }) in rows {
+        write!(out, "| {} | {} | {pictures} | {psnr:.1} ({psnr_copy:.1}) |", row.modality, row.h)?;
+        writeln!(out, " {ssim:.3} ({ssim_copy:.3}) | {} |", row.repainted.map_or(String::new(), small))?;
+    }
+    Ok(())
 }
 
 /// "Would that have been better?", asked of imagination and of the truth.
@@ -197,12 +223,14 @@ fn foresight(f: Option<&Foresight>, out: &mut String) -> std::fmt::Result {
     let number = |x: Option<f64>| x.map_or("cannot be told".to_owned(), |x| format!("{x:.2}"));
     writeln!(
         out,
-        "Over {} held-out steps ({} of them successes), foreseen along the recorded actions: reward R² {}, success AUROC {}; \
-         against the model's own errors, Spearman's ρ of its doubt {}, of its disagreement {} (1: in doubt exactly where it is wrong, 0: its doubt says nothing).\n",
+        "Over {} held-out steps ({} of them successes), foreseen along the recorded actions: reward R² {} ({} one step ahead), \
+         success AUROC {} ({} one step ahead); against the model's own errors, Spearman's ρ of its doubt {}, of its disagreement {} (1: in doubt exactly where it is wrong, 0: its doubt says nothing).\n",
         f.steps,
         f.successes,
         number(f.reward_r2),
+        number(f.reward_r2_one_step),
         number(f.success_auroc),
+        number(f.success_auroc_one_step),
         number(f.doubt_error_rho),
         number(f.disagreement_error_rho)
     )
@@ -221,11 +249,14 @@ fn trust(report: &Report, out: &mut String) -> std::fmt::Result {
     };
     let [low, median, high] = t.steps;
     let ceiling = if low == t.horizon { " (the largest horizon looked at)" } else { "" };
+    let halves = t.coverage_of_halves.map_or(String::new(), |c| {
+        format!(" (calibrated on half of them and measured on the other: {:.0} %)", 100.0 * c)
+    });
     writeln!(
         out,
         "Trust horizon: {median} steps in the median, {low} to {high} for the middle half of the starts{ceiling}. Up to there at most {:.0} % of the \
          starts may be wrong by more than {:.0} % of what copying gets wrong after {} steps; of {} held-out episodes, each under the \
-         budget of the others, {:.0} % were not.\n",
+         budget of the others, {:.0} % were not{halves}.\n",
         100.0 * (1.0 - t.confidence),
         100.0 * t.tolerance,
         t.horizon,

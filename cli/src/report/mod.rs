@@ -53,6 +53,10 @@ pub struct Report {
     pub reward_rule: String,
     /// Stages in order.
     pub stages: Vec<StageReport>,
+    /// What went wrong, and what to do about it: training that was set back, actions that are ignored, an embedding or a
+    /// stochastic state that carries nothing. Empty where all is well.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Anything a reader should know before believing the numbers.
     pub notes: Vec<String>,
     /// The complete configuration.

@@ -32,7 +32,8 @@ fn policy(name: &str, imagined: f64, truth: Option<f64>) -> PolicyReport {
 fn error(modality: &str, h: usize, model: f64, copy_last: f64, shuffled_actions: f64) -> HorizonError {
     let likeness =
         (modality != "state").then_some(Likeness { pictures: 200, psnr_db: [27.31, 24.06], ssim: [0.942, 0.913] });
-    HorizonError { modality: modality.into(), h, model, copy_last, shuffled_actions, likeness }
+    let repainted = likeness.map(|_| 0.5 * model);
+    HorizonError { modality: modality.into(), h, starts: 256, model, copy_last, shuffled_actions, repainted, likeness }
 }
 
 fn demo() -> Report {
@@ -84,6 +85,8 @@ fn demo() -> Report {
                 successes: 10,
                 reward_r2: Some(0.914),
                 success_auroc: Some(0.958),
+                reward_r2_one_step: Some(0.951),
+                success_auroc_one_step: Some(0.988),
                 doubt_error_rho: Some(0.571),
                 disagreement_error_rho: None,
             }),
@@ -94,6 +97,7 @@ fn demo() -> Report {
                 steps: [5, 8, 13],
                 horizon: 20,
                 coverage: 0.918,
+                coverage_of_halves: Some(0.934),
                 episodes: 30,
             }),
             calibration: Some(Calibration {
@@ -135,6 +139,7 @@ fn demo() -> Report {
             StageReport { name: "collect".into(), wall_s: 21.4, peak_rss_mb: Some(310.0) },
             StageReport { name: "world model".into(), wall_s: 401.0, peak_rss_mb: Some(1234.5) },
         ],
+        warnings: Vec::new(),
         notes: vec!["The demonstrator succeeds in a third of its episodes.".into()],
         config: json!({ "seed": 0 }),
     }
@@ -197,6 +202,9 @@ fn programs_find_the_promised_fields() -> Result<()> {
         "/world_model/error_by_horizon/0/model",
         "/world_model/error_by_horizon/0/copy_last",
         "/world_model/error_by_horizon/0/shuffled_actions",
+        "/world_model/error_by_horizon/0/starts",
+        "/world_model/foresight/reward_r2_one_step",
+        "/world_model/trust/coverage_of_halves",
         "/policies/0/name",
         "/policies/0/imagined/return",
         "/policies/0/imagined/return_ci95/1",
@@ -218,14 +226,26 @@ fn programs_find_the_promised_fields() -> Result<()> {
 }
 
 #[test]
+fn warnings_come_before_everything_but_the_verdict() {
+    let mut report = demo();
+    report.warnings = vec!["dynamics: actions are ignored: <look>".into()];
+    let text = report.to_markdown();
+    let at = |words: &str| text.find(words).expect("it is said");
+    assert!(
+        at("**GO**") < at("## Warnings\n\n- dynamics: actions are ignored") && at("## Warnings") < at("## Policies")
+    );
+    assert!(html::page(&report, &Pictures::default()).contains("<li>dynamics: actions are ignored: &lt;look&gt;</li>"));
+}
+
+#[test]
 fn the_page_stands_alone_and_shows_every_policy() {
     let curves = [("dynamics/loss".to_owned(), vec![(20.0, 1.0), (40.0, 0.5)])].into();
     let page = html::page(&demo(), &Pictures { sheet: Some(vec![1, 2, 3]), curves });
     assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>"));
     assert!(page.contains("<section class=\"verdict go\"><strong>GO</strong>"));
     assert!(page.contains("data:image/png;base64,AQID"));
-    // Four policies, twice each, in two drawings; two modalities with three lines; one training curve.
+    // Four policies, twice each, in two drawings; two modalities with three lines, two of PSNR; one training curve.
     assert_eq!(page.matches("<circle").count(), 16);
-    assert_eq!(page.matches("<polyline").count(), 7);
+    assert_eq!(page.matches("<polyline").count(), 9);
     assert!(!page.contains("http://") && !page.contains("https://"), "a page that fetches something");
 }

@@ -31,6 +31,9 @@ pub struct StageRecord {
     pub peak_rss_mb: Option<f64>,
     /// Length of `metrics.jsonl` when the stage began, bytes: where a restart without checkpoint cuts it.
     pub metrics_bytes_at_start: u64,
+    /// What went wrong while it trained, and what is wrong with what it trained.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The content of `manifest.json`.

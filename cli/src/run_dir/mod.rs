@@ -157,6 +157,34 @@ impl RunDir {
         self.note_clock()
     }
 
+    /// The newest checkpoint of the stage in progress, to go back to; `metrics.jsonl` is cut to match.
+    ///
+    /// # Errors
+    /// The run directory cannot be read or written.
+    pub fn rewind(&mut self) -> Result<Option<Checkpoint>> {
+        let (stage, ..) = self.clock();
+        let checkpoint = self.last_checkpoint(&stage)?;
+        if let Some(checkpoint) = &checkpoint {
+            self.metrics
+                .set_len(checkpoint.resume.metrics_bytes)
+                .map_err(|e| write_error(&self.path("metrics.jsonl"), &e))?;
+        }
+        Ok(checkpoint)
+    }
+
+    /// Notes what a reader of the report should know of the stage in progress, once.
+    ///
+    /// # Errors
+    /// The manifest cannot be written.
+    pub fn warn(&mut self, words: &str) -> Result<()> {
+        let (stage, ..) = self.clock();
+        let warnings = &mut self.manifest.stage_mut(&stage).warnings;
+        if !warnings.iter().any(|known| known == words) {
+            warnings.push(words.to_owned());
+        }
+        self.save_manifest()
+    }
+
     /// Ends the stage in progress as complete.
     ///
     /// # Errors
@@ -170,15 +198,15 @@ impl RunDir {
         self.save_manifest()
     }
 
-    /// Ends the stage in progress unfinished (Ctrl-C after a checkpoint): the same command continues it.
+    /// Ends the stage in progress unfinished, for a reason in words: the same command continues it.
     ///
     /// # Errors
     /// The manifest cannot be written.
-    pub fn pause(&mut self) -> Result<()> {
+    pub fn pause(&mut self, why: &str) -> Result<()> {
         self.note_clock()?;
         let (stage, ..) = self.clock();
         self.current = None;
-        self.event(&format!("{stage}: stopped on request"))
+        self.event(&format!("{stage}: {why}"))
     }
 
     /// Marks the whole run complete.

@@ -11,6 +11,7 @@ use rl::evaluate::{self, EvaluateConfig, PerStart};
 use rollouts::score::real_return;
 use world_model::agreement::{mean, pearson};
 use world_model::foresight::Foresight;
+use world_model::quality::QualityConfig;
 use world_model::trust::Limits;
 use world_model::vision::floats;
 use world_model::walk::walk;
@@ -221,6 +222,8 @@ impl Workshop {
     pub fn quality(&self, model: &WorldModel, embeddings: &Embeddings) -> WorldModelReport {
         let (config, seed, device) = (&self.config.quality, self.config.seed, self.inner());
         let walks = walk(model, (&self.corpus, embeddings), config, seed, &device);
+        let one_step = QualityConfig { horizon: 1, ..*config };
+        let next = walk(model, (&self.corpus, embeddings), &one_step, seed, &device);
         let error_by_horizon =
             quality::error_by_horizon(model, (&self.dataset, &self.corpus, embeddings), config, seed, &device);
         let whole_episodes = Some(self.whole_episodes(model, embeddings));
@@ -228,7 +231,7 @@ impl Workshop {
             error_by_horizon,
             calibration: None,
             whole_episodes,
-            foresight: Some(Foresight::of(&walks)),
+            foresight: Some(Foresight::of(&walks, &next)),
             trust: self.trust(&walks),
         }
     }

@@ -5,13 +5,16 @@ use policy::{CloneLearner, FlowPolicy};
 use rl::evaluate::{self, PerStart};
 use rl::improve::Prior;
 use rl::{CriticLearner, ImproveLearner};
+use world_model::dropout::CameraDropout;
+use world_model::health::Spread;
+use world_model::optimise::Metrics;
 use world_model::quality::QualityConfig;
 use world_model::train::{DynamicsLearner, RepresentationLearner};
 use world_model::trust::{Limits, Trust};
 use world_model::walk::{Walk, walk};
 use world_model::{Embeddings, WorldModel, quality};
 
-use super::training::{Hands, Stage, restore_module, restore_trainee, save_module, save_trainee, train};
+use super::training::{Hands, Judgement, Stage, restore_module, restore_trainee, save_module, save_trainee, train};
 use super::workshop::Workshop;
 
 /// Shares of the training time when a run is planned by minutes.
@@ -50,12 +53,30 @@ impl Workshop {
             &mut learner,
             Hands {
                 update: &mut |l, i, n| l.update(i, n),
-                judge: &mut |_, _| Vec::new(),
+                judge: &mut |l, _| {
+                    let spreads = l.spreads();
+                    let least = spreads.iter().map(|s| s.embedding as f32).reduce(f32::min);
+                    Judgement {
+                        metrics: least.map(|spread| ("embedding_spread", spread)).into_iter().collect(),
+                        warnings: spreads.iter().filter_map(Spread::warning).collect(),
+                    }
+                },
                 judge_every: 500,
+                pace: &|l, pace| l.trainee.pace = pace,
                 save: &|l, dir| save_trainee(&l.trainee, dir, "representation"),
                 restore: &|l, dir| restore_trainee(&mut l.trainee, dir, "representation"),
             },
         )
+    }
+
+    /// Which cameras go missing while learning, if any.
+    fn camera_dropout(&self) -> Result<Option<CameraDropout>> {
+        let share = self.config.world_model.camera_dropout;
+        if share <= 0.0 || self.dataset.spec.cameras.len() < 2 {
+            return Ok(None);
+        }
+        let encoder = self.representation()?.encoder;
+        Ok(CameraDropout::new(share, &encoder, &self.camera_sizes(), self.corpus.state_len, &self.inner()))
     }
 
     /// How the embedding goes on.
@@ -71,7 +92,8 @@ impl Workshop {
             budget_s: self.budget("dynamics", among),
             learning_rate_key: "world_model.learning_rate",
         };
-        let mut learner = DynamicsLearner::new(dynamics, &config, (&self.corpus, embeddings), &self.device, seed);
+        let mut learner = DynamicsLearner::new(dynamics, &config, (&self.corpus, embeddings), &self.device, seed)
+            .with_dropout(self.camera_dropout()?);
         train(
             &mut self.run,
             &stage,
@@ -79,9 +101,14 @@ impl Workshop {
             Hands {
                 update: &mut |l, i, n| l.update(i, n),
                 judge: &mut |l, _| {
-                    l.held_out().unwrap_or_default().into_iter().map(|(name, v)| (held_out_name(name), v)).collect()
+                    let losses = l.held_out().unwrap_or_default();
+                    let reactions = l.reactions();
+                    let mut metrics: Metrics = losses.into_iter().map(|(name, v)| (held_out_name(name), v)).collect();
+                    metrics.extend(reactions.metrics());
+                    Judgement { metrics, warnings: reactions.warnings() }
                 },
                 judge_every: 500,
+                pace: &|l, pace| l.trainee.pace = pace,
                 save: &|l, dir| save_trainee(&l.trainee, dir, "dynamics"),
                 restore: &|l, dir| restore_trainee(&mut l.trainee, dir, "dynamics"),
             },
@@ -101,15 +128,20 @@ impl Workshop {
             budget_s: self.budget("policy", among),
             learning_rate_key: "policy.learning_rate",
         };
-        let mut learner = CloneLearner::new(policy, &config, (&self.corpus, embeddings), shards, &self.device, seed);
+        let mut learner = CloneLearner::new(policy, &config, (&self.corpus, embeddings), shards, &self.device, seed)
+            .with_dropout(self.camera_dropout()?);
         train(
             &mut self.run,
             &stage,
             &mut learner,
             Hands {
                 update: &mut |l, i, n| l.update(i, n),
-                judge: &mut |l, i| l.held_out(i).map(|v| ("held_out_loss", v)).into_iter().collect(),
+                judge: &mut |l, i| {
+                    let held_out: Metrics = l.held_out(i).map(|v| ("held_out_loss", v)).into_iter().collect();
+                    held_out.into()
+                },
                 judge_every: 1000,
+                pace: &|l, pace| l.trainee.pace = pace,
                 save: &|l, dir| save_trainee(&l.trainee, dir, "policy"),
                 restore: &|l, dir| restore_trainee(&mut l.trainee, dir, "policy"),
             },
@@ -136,8 +168,9 @@ impl Workshop {
             &mut learner,
             Hands {
                 update: &mut |l, i, n| l.update(i, n),
-                judge: &mut |_, _| Vec::new(),
+                judge: &mut |_, _| Judgement::default(),
                 judge_every: 1000,
+                pace: &|l, pace| l.trainee.pace = pace,
                 save: &|l, dir| {
                     save_trainee(&l.trainee, dir, "critic")?;
                     save_module(&l.slow, dir, "slow")
@@ -245,8 +278,13 @@ impl Workshop {
                         ("imagined_gain_low", low as f32),
                         ("unsupported", unsupported as f32),
                     ]
+                    .into()
                 },
                 judge_every: config.improve.judge_every,
+                pace: &|s, pace| {
+                    s.learner.actor.pace = pace;
+                    s.learner.critic.pace = pace;
+                },
                 save: &|s, dir| {
                     save_trainee(&s.learner.actor, dir, "actor")?;
                     save_trainee(&s.learner.critic, dir, "critic")?;

@@ -124,13 +124,15 @@ impl Workshop {
                 (evaluate::Verdict { decision: "ABSTAIN".into(), why, gain: 0.0, gain_ci95: [0.0; 2] }, Vec::new())
             }
         };
-        let lost: Vec<String> = quality
-            .error_by_horizon
+        // The table goes on further than a verdict rests on.
+        let within = self.config.quality.horizon;
+        let errors: Vec<&HorizonError> = quality.error_by_horizon.iter().filter(|e| e.h <= within).collect();
+        let lost: Vec<String> = errors
             .iter()
             .filter(|e| e.h >= 10 && !e.beats_both_floors())
             .map(|e| format!("{} at {} steps", e.modality, e.h))
             .collect();
-        let weak = weakest(&quality.error_by_horizon).filter(|(_, less)| *less < LEAST_SKILL);
+        let weak = weakest(&errors).filter(|(_, less)| *less < LEAST_SKILL);
         // Candidates are compared chunk by chunk: a model that is not believed for one has compared nothing.
         let chunk = self.config.policy.chunk;
         let short = quality.trust.filter(|t| t.steps[1] < chunk.min(t.horizon));
@@ -203,9 +205,16 @@ impl Workshop {
             },
             reward_rule: self.corpus.rule.describe(),
             stages: self.run.manifest().stages.iter().map(Into::into).collect(),
+            warnings: self.warnings(),
             notes: self.notes(judged),
             config: serde_json::to_value(&self.config)?,
         })
+    }
+
+    /// What the stages had to say, each with its name.
+    fn warnings(&self) -> Vec<String> {
+        let stages = &self.run.manifest().stages;
+        stages.iter().flat_map(|stage| stage.warnings.iter().map(|words| format!("{}: {words}", stage.name))).collect()
     }
 
     /// The datasets beside the main one.
@@ -302,10 +311,10 @@ impl Workshop {
 }
 
 /// The modality foreseen worst at the largest horizon, and by which share its error lies below that of copying.
-fn weakest(errors: &[HorizonError]) -> Option<(&HorizonError, f64)> {
+fn weakest<'a>(errors: &[&'a HorizonError]) -> Option<(&'a HorizonError, f64)> {
     let last = errors.iter().map(|e| e.h).max()?;
     let skill = |e: &HorizonError| 1.0 - e.model / e.copy_last.max(1e-12);
-    errors.iter().filter(|e| e.h == last).map(|e| (e, skill(e))).min_by(|a, b| a.1.total_cmp(&b.1))
+    errors.iter().filter(|e| e.h == last).map(|&e| (e, skill(e))).min_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 /// Mean imagined success of a named policy.
@@ -336,13 +345,15 @@ mod tests {
         let error = |modality: &str, h: usize, model: f64| HorizonError {
             modality: modality.into(),
             h,
+            starts: 10,
             model,
             copy_last: 1.0,
             shuffled_actions: 1.0,
+            repainted: None,
             likeness: None,
         };
         let errors = [error("state", 1, 0.99), error("state", 20, 0.1), error("camera", 20, 0.94)];
-        let (worst, less) = weakest(&errors).expect("there are errors");
+        let (worst, less) = weakest(&errors.iter().collect::<Vec<_>>()).expect("there are errors");
         assert_eq!(worst.modality, "camera");
         assert!((less - 0.06).abs() < 1e-9);
         assert!(weakest(&[]).is_none());

@@ -1,4 +1,8 @@
-//! The one training loop: plan, resume, update, log, checkpoint, stop on Ctrl-C.
+//! The one training loop: plan, resume, update, log, checkpoint, go back when training diverges, stop on Ctrl-C.
+
+#[cfg(test)]
+mod tests;
+mod watch;
 
 use std::path::Path;
 use std::time::Instant;
@@ -6,12 +10,14 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use burn::tensor::Bytes;
-use world_model::optimise::{Metrics, Trainee};
+use serde_json::json;
+use world_model::optimise::{Metrics, Trainee, is_finite};
 
 use crate::errors::Interrupted;
 use crate::interrupt;
 use crate::progress::Progress;
 use crate::run_dir::{RunDir, write_atomic};
+use watch::{NotFinite, Watch};
 
 /// One stage of training.
 pub struct Stage<'a> {
@@ -25,14 +31,31 @@ pub struct Stage<'a> {
     pub learning_rate_key: &'a str,
 }
 
+/// What is said of a learner in the middle of training and at its end.
+#[derive(Default)]
+pub struct Judgement {
+    /// Numbers, e.g. held-out losses.
+    pub metrics: Metrics,
+    /// What is wrong, and what to do about it.
+    pub warnings: Vec<String>,
+}
+
+impl From<Metrics> for Judgement {
+    fn from(metrics: Metrics) -> Self {
+        Self { metrics, warnings: Vec::new() }
+    }
+}
+
 /// What the loop does with a learner.
 pub struct Hands<'a, L> {
     /// One update: (learner, update, planned updates).
     pub update: &'a mut dyn FnMut(&mut L, usize, usize) -> Metrics,
-    /// Something to say every `judge_every` updates and at the end, e.g. held-out losses.
-    pub judge: &'a mut dyn FnMut(&mut L, usize) -> Metrics,
+    /// Something to say every `judge_every` updates and at the end.
+    pub judge: &'a mut dyn FnMut(&mut L, usize) -> Judgement,
     /// Updates between judgements.
     pub judge_every: usize,
+    /// Puts a factor on every learning rate of the learner.
+    pub pace: &'a dyn Fn(&mut L, f64),
     /// Writes the learner into a directory.
     pub save: &'a dyn Fn(&L, &Path) -> Result<()>,
     /// Reads it back.
@@ -47,8 +70,11 @@ const PLAN_FROM: usize = 10;
 /// Runs the stage to its end, or restores it if it has already been run. A killed stage continues from its last
 /// checkpoint to the same numbers: noise and data of an update depend on its number alone, and a plan by time is kept.
 ///
+/// Training that diverges goes back to the last checkpoint, which was written while all was well, and on with a tenth of
+/// the learning rate; how often is kept in `STAGE.watch.json`, so that a killed stage still continues to the same numbers.
+///
 /// # Errors
-/// Diverged training, an unwritable run directory, a request to stop.
+/// Training that diverges again and again, an unwritable run directory, a request to stop.
 pub fn train<L>(run: &mut RunDir, stage: &Stage<'_>, learner: &mut L, hands: Hands<'_, L>) -> Result<()> {
     if run.is_complete(stage.name) {
         let checkpoint = run
@@ -60,7 +86,12 @@ pub fn train<L>(run: &mut RunDir, stage: &Stage<'_>, learner: &mut L, hands: Han
     if let Some(checkpoint) = run.begin(stage.name)? {
         (hands.restore)(learner, &checkpoint.dir)?;
         first = checkpoint.resume.step as usize;
+    } else {
+        // What to go back to, should the first steps fail.
+        run.checkpoint(0, |dir| (hands.save)(learner, dir))?;
     }
+    let mut watch = Watch::read(run.path(&format!("{}.watch.json", stage.name)));
+    (hands.pace)(learner, watch.pace());
     let plan_path = run.path(&format!("{}.plan", stage.name));
     let planned = || -> Option<usize> { std::fs::read_to_string(&plan_path).ok()?.trim().parse().ok() };
     let mut updates = if stage.budget_s.is_some() { planned().unwrap_or(usize::MAX) } else { stage.updates };
@@ -69,19 +100,13 @@ pub fn train<L>(run: &mut RunDir, stage: &Stage<'_>, learner: &mut L, hands: Han
     let mut timed_from = Instant::now();
     let mut last_save = Instant::now();
     let mut update = first;
+    let mut warnings = Vec::new();
     while update < updates {
         let metrics = (hands.update)(learner, update, updates);
         let loss = metrics.first().map_or(f32::NAN, |m| m.1);
-        if !loss.is_finite() {
-            bail!(
-                "{}: the loss became {loss} at update {update}; lower {} with --set, or look for outliers with `rehearsal inspect`. \
-                 The last checkpoint is kept",
-                stage.name,
-                stage.learning_rate_key
-            );
-        }
+        let mut wrong = watch.look(&metrics, update + 1 == updates)?;
         update += 1;
-        if let (Some(budget), usize::MAX) = (stage.budget_s, updates) {
+        if let (Some(budget), usize::MAX, None) = (stage.budget_s, updates, &wrong) {
             if update == first + PLAN_FROM {
                 timed_from = Instant::now();
             }
@@ -94,26 +119,58 @@ pub fn train<L>(run: &mut RunDir, stage: &Stage<'_>, learner: &mut L, hands: Han
                 run.event(&format!("{}: planned {updates} updates for {budget:.0} s", stage.name))?;
             }
         }
-        if update % 20 == 0 || update == updates {
+        if wrong.is_none() && (update % 20 == 0 || update == updates) {
             run.metric(stage.name, update as u64, &named(&metrics))?;
         }
         let mut words = format!("loss {loss:.4}");
-        if update % hands.judge_every == 0 || update == updates {
+        if wrong.is_none() && (update % hands.judge_every == 0 || update == updates) {
             let judged = (hands.judge)(learner, update);
-            if !judged.is_empty() {
-                run.metric(stage.name, update as u64, &named(&judged))?;
-                words = format!("{words}  {} {:.4}", judged[0].0, judged[0].1);
-                progress.say(&format!("{:<14} update {update}: {}", stage.name, in_words(&metrics, &judged)));
+            if let Some((name, value)) = judged.metrics.first() {
+                run.metric(stage.name, update as u64, &named(&judged.metrics))?;
+                words = format!("{words}  {name} {value:.4}");
+                progress.say(&format!("{:<14} update {update}: {}", stage.name, in_words(&metrics, &judged.metrics)));
+            }
+            // What is still to be learned is not missing yet: in the first half nothing is said.
+            if 2 * update >= updates {
+                for warning in judged.warnings.iter().filter(|warning| !warnings.contains(*warning)) {
+                    progress.say(&format!("{:<14} warning: {warning}", stage.name));
+                    run.event(&format!("{}: warning at update {update}: {warning}", stage.name))?;
+                }
+                warnings = judged.warnings;
             }
         }
         progress.set(update as u64, &words);
         let stop = interrupt::requested();
-        if stop || update == updates || last_save.elapsed().as_secs() >= 20 {
-            run.checkpoint(update as u64, |dir| (hands.save)(learner, dir))?;
+        // While losses explode the last checkpoint stays: it is the one to go back to.
+        let due = stop || update == updates || last_save.elapsed().as_secs() >= 20;
+        if due && wrong.is_none() && watch.is_calm() {
+            match run.checkpoint(update as u64, |dir| (hands.save)(learner, dir)) {
+                Err(e) if e.is::<NotFinite>() => wrong = Some(e.to_string()),
+                saved => saved?,
+            }
             last_save = Instant::now();
         }
+        if let Some(wrong) = wrong {
+            let Some(checkpoint) = run.rewind()? else {
+                bail!("{}: {wrong}, and its checkpoint is gone; --fresh starts the run over", stage.name)
+            };
+            if !watch.set_back(wrong, update)? {
+                let words = watch.gave_up(stage.learning_rate_key, &checkpoint)?;
+                run.pause(&words)?;
+                progress.finish();
+                bail!("{}: {words}", stage.name);
+            }
+            (hands.restore)(learner, &checkpoint.dir)?;
+            (hands.pace)(learner, watch.pace());
+            update = checkpoint.resume.step as usize;
+            let words = watch.went_on(update, stage.learning_rate_key);
+            progress.say(&format!("{:<14} {words}", stage.name));
+            run.event(&format!("{}: {words}", stage.name))?;
+            run.metric(stage.name, update as u64, &json!({ "learning_rate_factor": watch.pace() }))?;
+            run.warn(&words)?;
+        }
         if stop && update < updates {
-            run.pause()?;
+            run.pause("stopped on request")?;
             progress.finish();
             return Err(Interrupted.into());
         }
@@ -122,6 +179,8 @@ pub fn train<L>(run: &mut RunDir, stage: &Stage<'_>, learner: &mut L, hands: Han
         run.checkpoint(update as u64, |dir| (hands.save)(learner, dir))?;
     }
     progress.finish();
+    warnings.iter().try_for_each(|warning| run.warn(warning))?;
+    watch.forget();
     run.complete()
 }
 
@@ -136,7 +195,7 @@ fn in_words(metrics: &Metrics, judged: &Metrics) -> String {
 /// Writes network and optimiser of a trainee as `NAME.bpk` and `NAME.optimiser`.
 ///
 /// # Errors
-/// The directory cannot be written.
+/// As [`save_module`].
 pub fn save_trainee<M: Module + Sync>(trainee: &Trainee<M>, dir: &Path, name: &str) -> Result<()> {
     save_module(&trainee.frozen(), dir, name)?;
     let bytes = trainee.optimiser_bytes().map_err(anyhow::Error::msg)?;
@@ -146,8 +205,11 @@ pub fn save_trainee<M: Module + Sync>(trainee: &Trainee<M>, dir: &Path, name: &s
 /// Writes a network as `NAME.bpk`.
 ///
 /// # Errors
-/// The directory cannot be written.
+/// Parameters that are not finite, which nothing could go on from; the directory cannot be written.
 pub fn save_module<M: Module>(module: &M, dir: &Path, name: &str) -> Result<()> {
+    if !is_finite(module) {
+        return Err(NotFinite(name.to_owned()).into());
+    }
     let bytes = module.clone().into_record().into_bytes().map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
     write_atomic(&dir.join(format!("{name}.bpk")), &bytes)
 }

@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use episodes::{Dataset, OpenOptions};
 use policy::FlowPolicy;
 use rl::Critic;
+use world_model::representation::Representation;
 use world_model::{Corpus, Embeddings, WorldModel};
 
 use crate::config::{CompanionConfig, RunConfig};
@@ -157,17 +158,22 @@ impl Workshop {
         Ok(checkpoint.dir)
     }
 
+    /// The trained representation, for inference.
+    ///
+    /// # Errors
+    /// It is not trained, or its checkpoint does not fit.
+    pub fn representation(&self) -> Result<Representation> {
+        let fresh = self.fresh_model(&self.inner())?.representation;
+        restore_module(fresh, &self.finished("representation", "train world-model")?, "representation")
+    }
+
     /// The trained world model, for inference.
     ///
     /// # Errors
     /// It is not trained, or its checkpoint does not fit.
     pub fn model(&self) -> Result<WorldModel> {
         let mut model = self.fresh_model(&self.inner())?;
-        model.representation = restore_module(
-            model.representation,
-            &self.finished("representation", "train world-model")?,
-            "representation",
-        )?;
+        model.representation = self.representation()?;
         model.dynamics = restore_module(model.dynamics, &self.finished("dynamics", "train world-model")?, "dynamics")?;
         Ok(model)
     }
@@ -208,19 +214,8 @@ impl Workshop {
             let rows = self.corpus.tracks.iter().map(|t| values.by_ref().take(t.len * dim).collect()).collect();
             return Ok(Embeddings { dim, rows });
         }
-        let device = self.inner();
-        let model = self.fresh_model(&device)?;
-        let representation = restore_module(
-            model.representation,
-            &self.finished("representation", "train world-model")?,
-            "representation",
-        )?;
-        let embeddings = world_model::representation::embed_all(
-            &representation.encoder.valid(),
-            &self.dataset,
-            &self.corpus,
-            &device,
-        );
+        let encoder = self.representation()?.encoder.valid();
+        let embeddings = world_model::representation::embed_all(&encoder, &self.dataset, &self.corpus, &self.inner());
         let bytes: Vec<u8> = embeddings.rows.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
         write_atomic(&path, &bytes)?;
         Ok(embeddings)

@@ -13,7 +13,7 @@ use super::*;
 use crate::vision::floats;
 
 /// Episodes of 6 steps: the state of robot `base` is `base + t`, its action `10 base + t` in every element, its reward `reward`.
-fn record(
+pub(crate) fn record(
     path: &Path,
     (state, action): (usize, usize),
     camera: Option<&str>,
@@ -63,7 +63,7 @@ fn record(
     writer.finish()
 }
 
-fn open(path: &Path, cache: &Path) -> Result<Dataset, Error> {
+pub(crate) fn open(path: &Path, cache: &Path) -> Result<Dataset, Error> {
     let options = OpenOptions { path: path.into(), image_size: 16, cache_dir: cache.into(), ..OpenOptions::default() };
     Dataset::open(&options, &mut |_| {})
 }
