@@ -33,6 +33,8 @@ pub struct SimConfig {
     pub image_size: usize,
     /// Steps after which an episode is cut off; 100 suits `disc`, 200 suits `tee`.
     pub max_steps: usize,
+    /// Discs that drift over the table under everything else and have nothing to do with the task.
+    pub distractors: usize,
 }
 
 impl Default for SimConfig {
@@ -48,7 +50,7 @@ impl SimConfig {
             Task::Disc => 100,
             Task::Tee => 200,
         };
-        Self { task, image_size: 48, max_steps }
+        Self { task, image_size: 48, max_steps, distractors: 0 }
     }
 }
 
@@ -59,7 +61,7 @@ mod tests {
     #[test]
     fn missing_keys_are_defaults_and_unknown_keys_are_errors() -> Result<(), serde_json::Error> {
         let config: SimConfig = serde_json::from_str(r#"{"task": "tee", "max_steps": 50}"#)?;
-        assert_eq!(config, SimConfig { task: Task::Tee, image_size: 48, max_steps: 50 });
+        assert_eq!(config, SimConfig { max_steps: 50, ..SimConfig::new(Task::Tee) });
         assert!(serde_json::from_str::<SimConfig>(r#"{"imagesize": 96}"#).is_err());
         Ok(())
     }

@@ -8,6 +8,7 @@
 //!
 //! Architecture invariant: knows recorded episodes, nothing of models, policies or tensors.
 
+mod background;
 mod collect;
 mod config;
 mod demonstrator;

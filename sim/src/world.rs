@@ -2,6 +2,7 @@
 
 use rapier2d::prelude::*;
 
+use crate::background::{self, Disc};
 use crate::config::{SimConfig, Task};
 use crate::scene::{
     self, ARENA_HALF_M, BLOCK_DISC_RADIUS_M, CONTROL_RATE_HZ, PUSHER_RADIUS_M, PUSHER_SPEED_M_PER_S, TEE_BARS,
@@ -44,13 +45,14 @@ pub struct Sim {
     pusher: RigidBodyHandle,
     block: RigidBodyHandle,
     steps: usize,
+    background: Vec<Disc>,
 }
 
 impl Sim {
     /// Starts an episode with pusher and block at random, well-separated places.
     pub fn new(config: &SimConfig, seed: u64) -> Self {
         let (pusher, block) = scene::start(config.task, seed);
-        Self::at(config, pusher, block)
+        Self { background: background::discs(config.distractors, seed), ..Self::at(config, pusher, block) }
     }
 
     /// Starts with pusher and block at given places.
@@ -93,7 +95,7 @@ impl Sim {
                 .can_sleep(false),
             ColliderBuilder::ball(PUSHER_RADIUS_M).density(PUSHER_MASS_RATIO * area / pusher_area).friction(FRICTION),
         );
-        Self { config: config.clone(), physics, pusher, block, steps: 0 }
+        Self { config: config.clone(), physics, pusher, block, steps: 0, background: Vec::new() }
     }
 
     /// The settings this episode runs under.
@@ -114,7 +116,8 @@ impl Sim {
 
     /// What the camera sees: RGB `[size, size, 3]`.
     pub fn image(&self) -> Vec<u8> {
-        crate::render::picture(self.config.image_size, self.config.task, self.state(), self.block_pose())
+        let background = self.background.iter().map(|disc| disc.after(self.steps));
+        crate::render::picture(self.config.image_size, self.config.task, background, self.state(), self.block_pose())
     }
 
     /// Truth: block x, y (metres) and angle (radians). Policies have to look at the picture.
