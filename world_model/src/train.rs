@@ -7,7 +7,7 @@ use crate::corpus::{Corpus, Embeddings, Sequence};
 use crate::model::{Dynamics, WorldModel, WorldModelConfig};
 use crate::noise;
 use crate::optimise::{Metrics, Schedule, Trainee};
-use crate::representation::{Pairs, Representation};
+use crate::representation::{Data, Pairs, Representation};
 use crate::shards::Ahead;
 
 /// Trains the representation.
@@ -15,8 +15,7 @@ pub struct RepresentationLearner<'a> {
     /// Network and optimiser.
     pub trainee: Trainee<Representation>,
     config: WorldModelConfig,
-    dataset: &'a Dataset,
-    corpus: &'a Corpus,
+    data: Data<'a>,
     returns: Vec<Vec<f32>>,
     ahead: Ahead<Pairs>,
     device: Device,
@@ -33,29 +32,32 @@ impl<'a> RepresentationLearner<'a> {
         seed: u64,
     ) -> Self {
         let (dataset, corpus) = data;
+        Self::with_features(representation, config, (dataset, corpus, None), device, seed)
+    }
+
+    /// The same where pictures have features beside them.
+    pub fn with_features(
+        representation: Representation,
+        config: &WorldModelConfig,
+        data: Data<'a>,
+        device: &Device,
+        seed: u64,
+    ) -> Self {
+        let corpus = data.1;
         let returns = (0..corpus.tracks.len()).map(|t| corpus.returns_to_go(t)).collect();
         let trainee = Trainee::new(representation, config.weight_decay);
-        Self {
-            trainee,
-            config: *config,
-            dataset,
-            corpus,
-            returns,
-            ahead: Ahead::default(),
-            device: device.clone(),
-            seed,
-        }
+        Self { trainee, config: *config, data, returns, ahead: Ahead::default(), device: device.clone(), seed }
     }
 
     /// Update number `update` of a planned `updates`.
     pub fn update(&mut self, update: usize, updates: usize) -> Metrics {
-        let Self { trainee, config, dataset, corpus, returns, ahead, device, seed } = self;
+        let Self { trainee, config, data, returns, ahead, device, seed } = self;
         let representation = config.representation;
         let per_shard = representation.batch.div_ceil(config.shards);
-        let sizes = (per_shard, trainee.network.embedding(corpus.state_len));
+        let sizes = (per_shard, trainee.network.embedding(data.1.state_len));
         let draw = |update: usize| -> Vec<Pairs> {
             let mut rng = noise::generator(*seed, "representation", update as u64);
-            (0..config.shards).map(|_| Pairs::sample((dataset, corpus), returns, sizes, &mut rng, device)).collect()
+            (0..config.shards).map(|_| Pairs::sample(*data, returns, sizes, &mut rng, device)).collect()
         };
         let schedule = Schedule { learning_rate: representation.learning_rate, updates };
         let weight = representation.task_weight;

@@ -42,8 +42,10 @@ impl Workshop {
             budget_s,
             learning_rate_key: "world_model.representation.learning_rate",
         };
-        let mut learner =
-            RepresentationLearner::new(representation, &config, (&self.dataset, &self.corpus), &self.device, seed);
+        // A stage that is complete is only restored.
+        let features = if self.run.is_complete("representation") { None } else { self.features()? };
+        let data = (&self.dataset, &self.corpus, features.as_ref());
+        let mut learner = RepresentationLearner::with_features(representation, &config, data, &self.device, seed);
         train(
             &mut self.run,
             &stage,
