@@ -8,7 +8,7 @@
 //! x = x + Attention(Norm(x));  x = x + W_2 gelu(W_1 Norm(x))        in every block
 //! feature = [Norm(x)_class, mean of Norm(x) over each cell of a grid]
 //! ```
-//! What is constant is folded into the weights when they are read ([`weights`]): the normalisation of pixels into the patch
+//! What is constant is folded into the weights when they are read (`weights.rs`): the normalisation of pixels into the patch
 //! layer, LayerScale (Touvron et al. 2021, [arXiv:2103.17239]) into the layer before it, positions resampled to our size.
 //!
 //! [arXiv:2010.11929]: https://arxiv.org/abs/2010.11929

@@ -176,3 +176,58 @@ fn missing(key: &str, what: &str, observation: &Observation) -> String {
         if has.is_empty() { "nothing".to_owned() } else { has.join(", ") }
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use episodes::{DatasetSpec, Normaliser, VectorFeature};
+    use policy::{FlowConfig, FlowPolicy};
+    use world_model::representation::Encoder;
+    use world_model::vision::VisionConfig;
+
+    #[test]
+    fn a_prompt_unlike_every_task_is_told_once_and_a_known_one_never() -> Result<()> {
+        let device = Device::default();
+        let vector = |key: &str| VectorFeature { key: key.into(), names: vec!["x".into()], offset: 0, len: 1 };
+        let texts = ["open the drawer", "close the drawer"];
+        let spec = BundleSpec {
+            format_version: FORMAT_VERSION,
+            kind: "flow".into(),
+            dataset: DatasetSpec {
+                source: String::new(),
+                codebase_version: "v3.0".into(),
+                robot_type: None,
+                control_rate_hz: 10.0,
+                state: vec![vector("observation.state")],
+                action: vector("action"),
+                cameras: Vec::new(),
+                tasks: texts.map(str::to_owned).to_vec(),
+                has_reward: false,
+                has_success: false,
+            },
+            state_normaliser: Normaliser::identity(2),
+            tasks: TaskEncoder::fit(texts, 16),
+            action_normaliser: Normaliser::identity(1),
+            vision: VisionConfig::default(),
+            pretrained: None,
+            flow: FlowConfig::default(),
+            policies: Vec::new(),
+        };
+        let encoder = Encoder::new(&spec.vision, &[], &device)?;
+        let policy = FlowPolicy::new(&spec.flow, 2, 1, &device);
+        let (bundle, told) = (Bundle::new(spec, encoder, policy, &device), Mutex::new(BTreeSet::new()));
+        let say = |prompt| doubt(&bundle, prompt, &told);
+        assert_eq!(say(Some("please open that drawer")), None);
+        assert_eq!(
+            say(Some("water the flowers")).as_deref(),
+            Some(
+                "prompt 'water the flowers' is like no task that was learned (likeness 0.08); it is taken for the nearest, \
+                 'open the drawer'"
+            )
+        );
+        assert_eq!(say(Some("water the flowers")), None);
+        assert_eq!(say(None), None);
+        Ok(())
+    }
+}

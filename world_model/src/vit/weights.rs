@@ -207,6 +207,16 @@ fn ending(names: &[String], end: &str) -> Vec<String> {
     names.iter().map(|name| format!("{name}.{end}")).collect()
 }
 
+impl PretrainedConfig {
+    /// Whether what `path` names, if it names something, is a safetensors file, without reading its values.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.path.as_os_str().is_empty() { Ok(()) } else { Weights::open(&self.path).map(drop) }
+    }
+}
+
 impl Vit {
     /// Reads published weights for frames of `frame_size` pixels; `config.path` names the file.
     ///
