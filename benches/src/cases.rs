@@ -200,8 +200,10 @@ fn latency(size: Option<usize>) -> Built {
         kind: "flow".into(),
         dataset,
         state_normaliser: episodes::Normaliser::identity(state),
+        tasks: None,
         action_normaliser: episodes::Normaliser::identity(data::ACTION),
         vision,
+        pretrained: None,
         flow,
         policies: vec!["cloned".into()],
     };
@@ -213,7 +215,7 @@ fn latency(size: Option<usize>) -> Built {
     let mut rng = noise::generator(0, "latency", 0);
     Ok(Box::new(move |_| {
         let pictures: Vec<&[u8]> = size.iter().map(|_| picture.as_slice()).collect();
-        let actions = bundle.act(&pictures, &state, &mut rng);
+        let actions = bundle.act(&pictures, &state, None, &mut rng);
         assert_eq!(actions.map_or(0, |a| a.len()), flow.execute * data::ACTION, "the bundle acts on its own spec");
     }))
 }

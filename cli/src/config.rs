@@ -12,6 +12,7 @@ use rl::{CriticConfig, ImproveConfig};
 use serde::{Deserialize, Serialize};
 use world_model::WorldModelConfig;
 use world_model::quality::QualityConfig;
+use world_model::vit::PretrainedConfig;
 
 use crate::errors::UsageError;
 use crate::tools;
@@ -153,6 +154,8 @@ pub struct RunConfig {
     pub demo: DemoConfig,
     /// World model.
     pub world_model: WorldModelConfig,
+    /// A vision transformer that others trained.
+    pub pretrained: PretrainedConfig,
     /// Quality report of the world model.
     pub quality: QualityConfig,
     /// Cloned policy; the improved one has the same sizes.

@@ -1,7 +1,7 @@
 //! What a robot loads: the spec of its observations and actions, the normalisers, encoder and policy weights.
 //!
-//! On disk: `bundle.json` (format version, spec, normalisers, sizes) beside `encoder.safetensors` and one `<policy>.safetensors`
-//! per policy. Nothing of training, rollouts or rerun is needed to run it.
+//! On disk: `bundle.json` (format version, spec, normalisers, task texts, sizes) beside `encoder.safetensors`, one
+//! `<policy>.safetensors` per policy, and `pretrained.safetensors` where a pretrained transformer sees too: a robot needs no other file. Nothing of training, rollouts or rerun is needed to run it.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,15 @@ use episodes::{DatasetSpec, Normaliser};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use world_model::noise;
-use world_model::representation::Encoder;
+use world_model::representation::{Encoder, Seen};
+use world_model::task::{Heard, TaskEncoder};
 use world_model::vision::{VisionConfig, floats, to_blocks};
+use world_model::vit::{Vit, VitSpec};
 
 use crate::flow::{FlowConfig, FlowPolicy};
 
 /// Version of the layout on disk; a new field bumps it.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Everything about a bundle but the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,10 +34,14 @@ pub struct BundleSpec {
     /// State normalisation. Where other robots were learned from too, its rows are longer than the state: it then takes the
     /// state padded with 0, and turns the padding into the mark of this robot.
     pub state_normaliser: Normaliser,
+    /// The texts of the tasks, which say what a prompt means; its code is the last elements of the padded state. `None` for one task.
+    pub tasks: Option<TaskEncoder>,
     /// Action normalisation; its `min` and `max` also bound every action sent to the robot. Longer than the action alike.
     pub action_normaliser: Normaliser,
     /// Picture networks.
     pub vision: VisionConfig,
+    /// The pretrained transformer beside them, whose weights are `pretrained.safetensors`; `None` for none.
+    pub pretrained: Option<VitSpec>,
     /// Policy sizes.
     pub flow: FlowConfig,
     /// Names of the policies inside.
@@ -78,6 +84,7 @@ pub struct Bundle {
     /// Spec and normalisers.
     pub spec: BundleSpec,
     encoder: Encoder,
+    vit: Option<Vit>,
     policy: FlowPolicy,
     device: Device,
 }
@@ -122,12 +129,15 @@ impl BundleSpec {
     pub fn save(
         &self,
         directory: &Path,
-        encoder: &Encoder,
+        (encoder, vit): (&Encoder, Option<&Vit>),
         policies: &[(&str, &FlowPolicy)],
     ) -> Result<(), BundleError> {
         let failed = |path: &Path, why: String| BundleError::Write { why, path: path.into() };
         std::fs::create_dir_all(directory).map_err(|e| failed(directory, e.to_string()))?;
         save_weights(encoder, &directory.join("encoder.safetensors"))?;
+        if let Some(vit) = vit {
+            save_weights(vit, &directory.join("pretrained.safetensors"))?;
+        }
         for (name, policy) in policies {
             save_weights(*policy, &directory.join(format!("{name}.safetensors")))?;
         }
@@ -163,11 +173,17 @@ impl Bundle {
             return Err(unusable(format!("no policy '{policy}'"), &format!("one of: {}", spec.policies.join(", "))));
         }
         let sizes: Vec<usize> = spec.dataset.cameras.iter().map(|c| c.model_size).collect();
-        let mut encoder =
-            Encoder::new(&spec.vision, &sizes, device).map_err(|e| unusable(e.to_string(), "sound picture sizes"))?;
+        let feature = spec.pretrained.map_or(0, |spec| spec.feature_len());
+        let mut encoder = Encoder::with_features(&spec.vision, &sizes, feature, device)
+            .map_err(|e| unusable(e.to_string(), "sound picture sizes"))?;
         load_weights(&mut encoder, &directory.join("encoder.safetensors"), "this bundle's encoder")?;
+        let mut vit = spec.pretrained.as_ref().map(|spec| Vit::new(spec, device));
+        if let Some(vit) = &mut vit {
+            load_weights(vit, &directory.join("pretrained.safetensors"), "this bundle's vision transformer")?;
+        }
         let (state, action) = (spec.state_normaliser.dim(), spec.action_normaliser.dim());
-        let (own_state, own_action) = (spec.dataset.state_len(), spec.dataset.action_len());
+        let task = spec.tasks.as_ref().map_or(0, TaskEncoder::code_len);
+        let (own_state, own_action) = (spec.dataset.state_len() + task, spec.dataset.action_len());
         if own_state > state || own_action > action {
             let found = format!("normalisers of {state} and {action} elements");
             return Err(unusable(found, &format!("at least {own_state} and {own_action}")));
@@ -179,20 +195,54 @@ impl Bundle {
             &directory.join(format!("{policy}.safetensors")),
             "a flow policy of this bundle's sizes",
         )?;
-        Ok(Self::new(spec, encoder, flow, device))
+        Ok(Self::new(spec, encoder, flow, device).seeing(vit))
     }
 
     /// A bundle from networks in memory.
     pub fn new(spec: BundleSpec, encoder: Encoder, policy: FlowPolicy, device: &Device) -> Self {
-        Self { spec, encoder, policy, device: device.clone() }
+        Self { spec, encoder, vit: None, policy, device: device.clone() }
     }
 
-    /// Acts on one observation: pictures `[size, size, 3]` at model resolution in camera order, raw state `[S]`.
+    /// With the pretrained transformer that the encoder was trained with.
+    pub fn seeing(self, vit: Option<Vit>) -> Self {
+        Self { vit, ..self }
+    }
+
+    /// What a prompt means to the policy; `None` for a policy of one task, which needs none.
+    ///
+    /// # Errors
+    /// There are several tasks and no prompt says which.
+    pub fn hear(&self, prompt: Option<&str>) -> Result<Option<Heard<'_>>, BundleError> {
+        let Some(tasks) = &self.spec.tasks else { return Ok(None) };
+        // Companions may have other tasks; a robot that has one means that.
+        let own = &self.spec.dataset.tasks;
+        let only = if own.len() == 1 { own.first().map(String::as_str) } else { None };
+        let Some(prompt) = prompt.filter(|prompt| !prompt.trim().is_empty()).or(only) else {
+            const SHOWN: usize = 5;
+            let texts = tasks.texts();
+            let known: Vec<String> = texts.iter().take(SHOWN).map(|text| format!("'{text}'")).collect();
+            let more = if texts.len() > SHOWN { format!(" and {} more", texts.len() - SHOWN) } else { String::new() };
+            return Err(BundleError::Observation {
+                found: "no prompt".into(),
+                expected: format!("one that says which task, such as {}{more}", known.join(", ")),
+            });
+        };
+        Ok(Some(tasks.hear(prompt)))
+    }
+
+    /// Acts on one observation: pictures `[size, size, 3]` at model resolution in camera order, raw state `[S]`, and, where
+    /// there are several tasks, the one meant, in words.
     /// Returns `execute` actions in raw units, row-major `[execute, A]`, inside the range of the recorded actions.
     ///
     /// # Errors
-    /// When the observation does not fit the spec.
-    pub fn act(&self, pictures: &[&[u8]], state: &[f32], rng: &mut StdRng) -> Result<Vec<f32>, BundleError> {
+    /// When the observation does not fit the spec; as [`Self::hear`].
+    pub fn act(
+        &self,
+        pictures: &[&[u8]],
+        state: &[f32],
+        prompt: Option<&str>,
+        rng: &mut StdRng,
+    ) -> Result<Vec<f32>, BundleError> {
         let cameras = &self.spec.dataset.cameras;
         let misfit = |found: String, expected: String| BundleError::Observation { found, expected };
         if pictures.len() != cameras.len() {
@@ -205,20 +255,26 @@ impl Bundle {
                 format!("{state_len} finite numbers"),
             ));
         }
-        let mut blocks = Vec::new();
+        let mut seen = Vec::new();
         for (picture, camera) in pictures.iter().zip(cameras) {
             let bytes = camera.model_size * camera.model_size * 3;
             if picture.len() != bytes {
                 return Err(misfit(format!("{} bytes for {}", picture.len(), camera.key), format!("{bytes}")));
             }
-            blocks.push(to_blocks([*picture].into_iter(), camera.model_size, &self.device));
+            seen.push(Seen {
+                picture: to_blocks([*picture].into_iter(), camera.model_size, &self.device),
+                feature: self.vit.as_ref().map(|vit| vit.see(&[*picture], camera.model_size, &self.device)),
+            });
         }
         let padded = self.spec.state_normaliser.dim();
         let (mut raw, mut normalised) = (state.to_vec(), vec![0.0; padded]);
         raw.resize(padded, 0.0);
+        if let Some(Heard { code, .. }) = self.hear(prompt)? {
+            raw[padded - code.len()..].copy_from_slice(&code);
+        }
         self.spec.state_normaliser.normalise(&raw, &mut normalised);
         let state = Tensor::from_data(TensorData::new(normalised, [1, padded]), &self.device);
-        let e = self.encoder.encode(blocks, state);
+        let e = self.encoder.encode(seen, state);
         let noise = noise::normal([1, self.policy.noise_len()], rng, &self.device);
         let chunk = floats(self.policy.act(e, noise));
         let a = self.spec.dataset.action_len();

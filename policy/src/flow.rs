@@ -180,7 +180,7 @@ mod tests {
         device.seed(4);
         let vision = VisionConfig { keypoints: 1, global: 1, ..VisionConfig::default() };
         let encoder = Encoder::new(&vision, &[16, 16], &device).expect("16 is a block");
-        let dropout = |share: f32| CameraDropout::new(share, &encoder, &[16, 16], 0, &Device::default());
+        let dropout = |share: f32| CameraDropout::new(share, (&encoder, None), &[16, 16], 0, &Device::default());
         let config = FlowConfig { chunk: 1, width: 32, ..FlowConfig::default() };
         let mut trainee = Trainee::new(FlowPolicy::new(&config, 6, 1, &device), 0.0);
         let moments = |rng: &mut rand::rngs::StdRng, device: &Device| {

@@ -101,6 +101,22 @@ fn ensemble_loss() {
     });
 }
 
+/// The last element is carried, as the code of a task is: it must be in no loss but as an input.
+#[test]
+fn losses_where_the_task_is_carried() {
+    let (device, inner) = (Device::default().autodiff(), Device::default());
+    device.seed(1);
+    let config = EnsembleConfig { members: 2, width: 12 };
+    let module = Ensemble::carrying(&config, (3, 1), 2, &device).materialize();
+    agrees("ensemble", module, |m| m.loss(sequence(&inner, (3, 2, 3, 2)), Tensor::ones([2, 2, 3], &inner)).0);
+    let config = RssmConfig { hidden: 8, groups: 2, classes: 1, width: 10, members: 2, ..RssmConfig::default() };
+    let module = Rssm::carrying(&config, 4, (2, 1), 2, &device).materialize();
+    let noise = gumbel([2, 4, 3, 2], &mut generator(0, "g", 0), &inner);
+    agrees("rssm", module, |m| {
+        m.dynamics_loss(sequence(&inner, (3, 3, 4, 2)), noise.clone(), Tensor::ones([3, 2, 3], &inner)).0
+    });
+}
+
 /// With one class per group nothing is sampled, so the straight-through gradient is the true one.
 #[test]
 fn rssm_loss_where_nothing_is_sampled() {

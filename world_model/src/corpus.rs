@@ -15,6 +15,8 @@ pub use parts::Part;
 use parts::{normalised, padded, parts_of};
 pub use sequence::{Embeddings, Sequence};
 
+use crate::task::{TaskConfig, TaskEncoder, When};
+
 /// One usable episode: `T` steps of normalised vectors and what followed from each action.
 #[derive(Clone, Debug)]
 pub struct Track {
@@ -84,10 +86,23 @@ impl ReturnRule {
     }
 }
 
+/// The encoder of the tasks of training episodes, if they are to be told: of home, and of all.
+fn tasks(dataset: &Dataset, home: &[usize], all: &[usize], config: &TaskConfig) -> Option<TaskEncoder> {
+    let of = |episodes: &[usize]| {
+        TaskEncoder::fit(episodes.iter().map(|&e| dataset.episodes[e].task.as_str()), config.elements)
+    };
+    match config.when {
+        When::Never => None,
+        When::Auto => of(home).and_then(|_| of(all)),
+        When::Always => of(all),
+    }
+}
+
 /// All usable episodes of a dataset and its companions, split by episode.
 ///
 /// Robots of other sizes share one state and one action vector: as long as the longest, padded with 0, and behind the state
-/// one element per robot, 1 for the robot it is. Losses leave out what is padding ([`Corpus::known`]).
+/// one element per robot, 1 for the robot it is. Behind these, where there are several tasks, stands the code of the episode's
+/// task ([`crate::task`]). Losses leave out what is padding ([`Corpus::known`]).
 #[derive(Clone, Debug)]
 pub struct Corpus {
     /// Usable episodes.
@@ -100,14 +115,18 @@ pub struct Corpus {
     pub held_out: Vec<usize>,
     /// The datasets, home first.
     pub parts: Vec<Part>,
-    /// Elements of the state.
+    /// Elements of the state, those of the task among them.
     pub state_len: usize,
+    /// Elements of the task: the last of the state, the same at every step of an episode.
+    pub task_len: usize,
     /// Elements of an action.
     pub action_len: usize,
     /// State normalisation of home's robot, from training episodes; beyond its own elements 0 becomes padding and mark.
     pub state_normaliser: Normaliser,
     /// Action normalisation of home's robot, from training episodes; beyond its own elements 0 stays 0.
     pub action_normaliser: Normaliser,
+    /// Text of a task to its elements; `None` where the task is not told.
+    pub tasks: Option<TaskEncoder>,
     /// Meaning of a return.
     pub returns: ReturnRule,
     /// The rule of rewards and success, resolved.
@@ -118,22 +137,24 @@ impl Corpus {
     /// Applies `rule` and the normalisers to every episode of `dataset`. Normalisers see training episodes only.
     /// Companions are read by what their columns say; [`Corpus::joined`] for other rules.
     pub fn new(dataset: &Dataset, rule: impl Into<OutcomeRule>, split: &Split, gamma: f32) -> Self {
-        Self::joined(dataset, &[rule.into()], split, gamma)
+        Self::joined(dataset, &[rule.into()], split, gamma, &TaskConfig::default())
     }
 
     /// The same with a rule for each companion: `rules` are home's and theirs, in order.
     ///
     /// `split` is of home's episodes; companions are only learned from. Rewards of a companion are scaled so that a success is
     /// worth the same everywhere.
-    pub fn joined(dataset: &Dataset, rules: &[OutcomeRule], split: &Split, gamma: f32) -> Self {
+    pub fn joined(dataset: &Dataset, rules: &[OutcomeRule], split: &Split, gamma: f32, task: &TaskConfig) -> Self {
         let home = dataset.home_episodes();
         let (parts, positions, specs) = parts_of(dataset);
         let robots = parts.iter().map(|part| part.embodiment).max().unwrap_or(0) + 1;
         let marks = if robots > 1 { robots } else { 0 };
         let longest = |of: fn(&Part) -> usize| parts.iter().map(of).max().unwrap_or(0);
         let (padded_state, action_len) = (longest(|part| part.state_len), longest(|part| part.action_len));
-        let state_len = padded_state + marks;
         let train: Vec<usize> = split.train.iter().copied().chain(home..dataset.episodes.len()).collect();
+        let tasks = tasks(dataset, &split.train, &train, task);
+        let task_len = tasks.as_ref().map_or(0, TaskEncoder::code_len);
+        let state_len = padded_state + marks + task_len;
         let fit = |robot: usize, of: fn(&episodes::Episode) -> &Vec<f32>, own: fn(&Part) -> usize| {
             let rows = train.iter().filter(|&&e| parts[positions[e]].embodiment == robot);
             let len = parts.iter().find(|part| part.embodiment == robot).map_or(0, own);
@@ -159,11 +180,17 @@ impl Corpus {
                 let part = positions[position];
                 let outcome = rules[part].apply(episode);
                 let (state, action) = &normalisers[parts[part].embodiment];
+                let mut rows = normalised(state, &episode.state, (parts[part].state_len, outcome.len));
+                if let Some(tasks) = tasks.as_ref().filter(|_| !episode.task.is_empty()) {
+                    let code = tasks.hear(&episode.task).code;
+                    let row = |row: &mut [f32]| row[state_len - task_len..].copy_from_slice(&code);
+                    rows.chunks_exact_mut(state_len).for_each(row);
+                }
                 Track {
                     episode: position,
                     part,
                     len: outcome.len,
-                    state: normalised(state, &episode.state, (parts[part].state_len, outcome.len)),
+                    state: rows,
                     action: normalised(action, &episode.action, (parts[part].action_len, outcome.len)),
                     reward: outcome.reward,
                     success: outcome.success,
@@ -198,9 +225,11 @@ impl Corpus {
             held_out: split.held_out.clone(),
             parts,
             state_len,
+            task_len,
             action_len,
             state_normaliser,
             action_normaliser,
+            tasks,
             returns,
             rule: rules.into_iter().next().unwrap_or_default(),
         }
@@ -223,7 +252,9 @@ impl Corpus {
     /// Whether some rows are padded or some cameras black, so that losses need masks.
     pub fn has_gaps(&self) -> bool {
         let whole = |part: &Part| {
-            part.state_len == self.state_len && part.action_len == self.action_len && part.sees.iter().all(|&sees| sees)
+            part.state_len + self.task_len == self.state_len
+                && part.action_len == self.action_len
+                && part.sees.iter().all(|&sees| sees)
         };
         !self.parts.iter().all(whole)
     }

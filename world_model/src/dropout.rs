@@ -8,8 +8,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use crate::representation::Encoder;
+use crate::representation::{Encoder, Seen};
 use crate::vision::{floats, to_blocks};
+use crate::vit::Vit;
 
 /// What to do to a batch of embeddings.
 #[derive(Clone, Debug)]
@@ -24,10 +25,10 @@ pub struct CameraDropout {
 
 impl CameraDropout {
     /// Of `share` of the rows, 0 to 1; `None` where that is none, or with fewer than two cameras: without its only one a robot
-    /// is blind.
+    /// is blind. `vit` gives the features of black pictures, where the encoder was trained with some.
     pub fn new(
         share: f32,
-        encoder: &Encoder,
+        (encoder, vit): (&Encoder, Option<&Vit>),
         camera_sizes: &[usize],
         state_len: usize,
         device: &Device,
@@ -35,11 +36,14 @@ impl CameraDropout {
         if share <= 0.0 || camera_sizes.len() < 2 {
             return None;
         }
-        let pictures = camera_sizes
-            .iter()
-            .map(|&size| to_blocks([vec![0; size * size * 3].as_slice()].into_iter(), size, device))
-            .collect();
-        let mut black = floats(encoder.encode(pictures, Tensor::zeros([1, state_len], device)));
+        let seen = camera_sizes.iter().map(|&size| {
+            let frame = vec![0; size * size * 3];
+            Seen {
+                picture: to_blocks([frame.as_slice()].into_iter(), size, device),
+                feature: vit.map(|vit| vit.see(&[&frame], size, device)),
+            }
+        });
+        let mut black = floats(encoder.encode(seen.collect(), Tensor::zeros([1, state_len], device)));
         black.truncate(black.len() - state_len);
         Some(Self { share, width: black.len() / camera_sizes.len(), black })
     }
@@ -75,7 +79,7 @@ mod tests {
         let device = Device::default();
         let vision = VisionConfig { keypoints: 1, global: 1, ..VisionConfig::default() };
         let encoder = Encoder::new(&vision, &[16, 16], &device).expect("16 is a block");
-        let of = |share: f32, sizes: &[usize]| CameraDropout::new(share, &encoder, sizes, 2, &device);
+        let of = |share: f32, sizes: &[usize]| CameraDropout::new(share, (&encoder, None), sizes, 2, &device);
         assert!(of(0.0, &[16, 16]).is_none() && of(0.5, &[16]).is_none());
         let dropout = of(0.5, &[16, 16]).expect("two cameras");
         let black = dropout.black.clone();

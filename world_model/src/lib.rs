@@ -24,10 +24,12 @@ pub mod quality;
 pub mod representation;
 pub mod rssm;
 pub mod shards;
+pub mod task;
 pub mod train;
 pub mod trust;
 pub mod two_hot;
 pub mod vision;
+pub mod vit;
 pub mod walk;
 
 pub use corpus::{Corpus, Embeddings, Sequence};

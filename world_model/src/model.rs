@@ -10,6 +10,7 @@ use crate::ensemble::{Ensemble, EnsembleConfig};
 use crate::noise;
 use crate::representation::{Representation, RepresentationConfig};
 use crate::rssm::{Rssm, RssmConfig};
+use crate::task::TaskConfig;
 
 /// Which dynamics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,8 @@ pub struct WorldModelConfig {
     pub kind: Kind,
     /// Observation to embedding.
     pub representation: RepresentationConfig,
+    /// Whether and how the task is part of the embedding.
+    pub task: TaskConfig,
     /// Dynamics for cameras.
     pub rssm: RssmConfig,
     /// Dynamics for state-only data.
@@ -60,6 +63,7 @@ impl Default for WorldModelConfig {
         Self {
             kind: Kind::Auto,
             representation: RepresentationConfig::default(),
+            task: TaskConfig::default(),
             rssm: RssmConfig::default(),
             ensemble: EnsembleConfig::default(),
             updates: 3000,
@@ -211,6 +215,21 @@ impl Dynamics {
     }
 }
 
+/// Lengths of what a world model takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inputs<'a> {
+    /// Height and width of each camera's pictures, pixels.
+    pub camera_sizes: &'a [usize],
+    /// Elements of the pretrained feature beside each picture; 0 for none.
+    pub feature: usize,
+    /// Elements of the state, those of the task among them.
+    pub state: usize,
+    /// Its last elements that are the task's: they never change within an episode, and imagination copies them.
+    pub task: usize,
+    /// Elements of an action.
+    pub action: usize,
+}
+
 /// Representation and dynamics.
 #[derive(Module, Debug)]
 pub struct WorldModel {
@@ -232,11 +251,24 @@ impl WorldModel {
         action: usize,
         device: &Device,
     ) -> Result<Self, Error> {
-        let representation = Representation::new(&config.representation, camera_sizes, (state, action), device)?;
+        Self::of(config, &Inputs { camera_sizes, feature: 0, state, task: 0, action }, device)
+    }
+
+    /// Fresh networks for all that a dataset may give.
+    ///
+    /// # Errors
+    /// When a picture size is no multiple of the block.
+    pub fn of(config: &WorldModelConfig, inputs: &Inputs<'_>, device: &Device) -> Result<Self, Error> {
+        let &Inputs { camera_sizes, feature, state, task, action } = inputs;
+        let vectors = (state, action);
+        let representation =
+            Representation::with_features(&config.representation, camera_sizes, feature, vectors, device)?;
         let embedding = camera_sizes.len() * config.representation.vision.embedding() + state;
         let dynamics = match config.resolved_kind(camera_sizes.len()) {
-            Kind::Ensemble => Dynamics::Ensemble(Ensemble::new(&config.ensemble, embedding, action, device)),
-            _ => Dynamics::Rssm(Rssm::new(&config.rssm, embedding, state, action, device)),
+            Kind::Ensemble => {
+                Dynamics::Ensemble(Ensemble::carrying(&config.ensemble, (embedding, task), action, device))
+            }
+            _ => Dynamics::Rssm(Rssm::carrying(&config.rssm, embedding, (state, task), action, device)),
         };
         Ok(Self { representation, dynamics }.materialize())
     }

@@ -1,6 +1,7 @@
 //! Observation to embedding: an encoder per camera, the state beside it, shaped by what the task needs.
 //!
-//! `e_t = [enc_1(camera_1), …, state_t]`. Besides repainting another picture of the same episode, the embedding must tell the
+//! `e_t = [enc_1(camera_1), …, state_t]`, and `state_t` ends with the task where there are several ([`crate::task`]). An encoder may
+//! take a feature of the picture by a frozen transformer beside it ([`crate::vit`]). Besides repainting another picture of the same episode, the embedding must tell the
 //! return to come, the reward of an action, the action between two observations (inverse dynamics), and be
 //! predictable one step ahead. Those heads exist only during training; they are how the task shapes the representation.
 
@@ -18,6 +19,7 @@ use crate::layers::Mlp;
 use crate::noise;
 use crate::optimise::Metrics;
 use crate::vision::{PatchDecoder, PatchEncoder, Shown, VisionConfig, blocks, floats, to_blocks};
+use crate::vit::Features;
 
 /// Representation and its training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +43,31 @@ impl Default for RepresentationConfig {
     }
 }
 
+/// What one camera shows.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The picture `[B, M, 768]`.
+    pub picture: Tensor<3>,
+    /// Its feature `[B, F]`, where a pretrained transformer gives one.
+    pub feature: Option<Tensor<2>>,
+}
+
+impl Seen {
+    /// What camera `c` shows at (track, step) pairs.
+    pub(crate) fn at(data: Data<'_>, c: usize, at: &[(usize, usize)], device: &Device) -> Self {
+        let (dataset, corpus, features) = data;
+        let frames: Vec<&[u8]> =
+            at.iter().map(|&(track, t)| dataset.frame(c, corpus.tracks[track].episode, t)).collect();
+        Self {
+            picture: to_blocks(frames.into_iter(), dataset.spec.cameras[c].model_size, device),
+            feature: features.map(|features| features.gather(c, at.iter().copied(), device)),
+        }
+    }
+}
+
+/// Recorded episodes, as learners see them, and features of their pictures where there are any.
+pub type Data<'a> = (&'a Dataset, &'a Corpus, Option<&'a Features>);
+
 /// What a robot needs of the representation: cameras and state to `e [B, E]`.
 #[derive(Module, Debug)]
 pub struct Encoder {
@@ -53,17 +80,31 @@ impl Encoder {
     /// # Errors
     /// When a size is no multiple of the block.
     pub fn new(config: &VisionConfig, camera_sizes: &[usize], device: &Device) -> Result<Self, Error> {
+        Self::with_features(config, camera_sizes, 0, device)
+    }
+
+    /// The same with a feature of `feature` elements beside every picture.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_features(
+        config: &VisionConfig,
+        camera_sizes: &[usize],
+        feature: usize,
+        device: &Device,
+    ) -> Result<Self, Error> {
         let cameras = camera_sizes
             .iter()
-            .map(|&size| Ok(PatchEncoder::new(config, blocks(size)?, device)))
+            .map(|&size| Ok(PatchEncoder::new(config, blocks(size)?, feature, device)))
             .collect::<Result<_, Error>>()?;
         Ok(Self { cameras })
     }
 
-    /// Pictures `[B, M, 768]` per camera and normalised state `[B, S]` to `[B, E]`.
-    pub fn encode(&self, pictures: Vec<Tensor<3>>, state: Tensor<2>) -> Tensor<2> {
-        assert_eq!(pictures.len(), self.cameras.len(), "one picture per camera");
-        let mut parts: Vec<Tensor<2>> = self.cameras.iter().zip(pictures).map(|(c, p)| c.forward(p)).collect();
+    /// What each camera shows, and normalised state `[B, S]`, to `[B, E]`.
+    pub fn encode(&self, seen: Vec<Seen>, state: Tensor<2>) -> Tensor<2> {
+        assert_eq!(seen.len(), self.cameras.len(), "one picture per camera");
+        let look = |(camera, seen): (&PatchEncoder, Seen)| camera.forward(seen.picture, seen.feature);
+        let mut parts: Vec<Tensor<2>> = self.cameras.iter().zip(seen).map(look).collect();
         parts.push(state);
         Tensor::cat(parts, 1)
     }
@@ -88,11 +129,11 @@ type Drawn = (usize, usize, usize);
 
 /// One shard of pairs `(o_t, a_t, o_{t+1})` with a reference picture from elsewhere in the same episode.
 pub struct Pairs {
-    now: Vec<Tensor<3>>,
-    next: Vec<Tensor<3>>,
-    reference: Vec<Tensor<3>>,
+    now: Vec<Seen>,
+    next: Vec<Seen>,
+    reference: Vec<Seen>,
     /// For the first half of the rows: what the decoder for showing repaints.
-    shown_reference: Vec<Tensor<3>>,
+    shown_reference: Vec<Seen>,
     state_shown_reference: Tensor<2>,
     state_now: Tensor<2>,
     state_next: Tensor<2>,
@@ -106,13 +147,13 @@ pub struct Pairs {
 impl Pairs {
     /// Draws `batch` pairs from the training tracks, for embeddings of `embedding` elements.
     pub fn sample(
-        data: (&Dataset, &Corpus),
+        data: Data<'_>,
         returns: &[Vec<f32>],
         (batch, embedding): (usize, usize),
         rng: &mut StdRng,
         device: &Device,
     ) -> Self {
-        let (dataset, corpus) = data;
+        let (dataset, corpus, _) = data;
         let usable: Vec<usize> = corpus.train.iter().copied().filter(|&t| corpus.tracks[t].len >= 2).collect();
         let drawn: Vec<Drawn> = (0..batch)
             .map(|_| {
@@ -121,17 +162,9 @@ impl Pairs {
                 (track, rng.random_range(0..len - 1), rng.random_range(0..len))
             })
             .collect();
-        let pictures_of = |drawn: &[Drawn], pick: fn(&Drawn) -> usize| -> Vec<Tensor<3>> {
-            dataset
-                .spec
-                .cameras
-                .iter()
-                .enumerate()
-                .map(|(c, camera)| {
-                    let frames = drawn.iter().map(|d| dataset.frame(c, corpus.tracks[d.0].episode, pick(d)));
-                    to_blocks(frames, camera.model_size, device)
-                })
-                .collect()
+        let pictures_of = |drawn: &[Drawn], pick: fn(&Drawn) -> usize| -> Vec<Seen> {
+            let at: Vec<(usize, usize)> = drawn.iter().map(|d| (d.0, pick(d))).collect();
+            (0..dataset.spec.cameras.len()).map(|c| Seen::at(data, c, &at, device)).collect()
         };
         let pictures = |pick: fn(&Drawn) -> usize| pictures_of(&drawn, pick);
         // Shown is what follows from the last real picture, soon rather than late: the distance to it is log-uniform. A generator
@@ -186,6 +219,20 @@ impl Representation {
         vectors: (usize, usize),
         device: &Device,
     ) -> Result<Self, Error> {
+        Self::with_features(config, sizes, 0, vectors, device)
+    }
+
+    /// The same with a feature of `feature` elements beside every picture.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_features(
+        config: &RepresentationConfig,
+        sizes: &[usize],
+        feature: usize,
+        vectors: (usize, usize),
+        device: &Device,
+    ) -> Result<Self, Error> {
         let (state, action) = vectors;
         let embedding = sizes.len() * config.vision.embedding() + state;
         let width = 2 * config.vision.width;
@@ -193,7 +240,7 @@ impl Representation {
         let display = VisionConfig { state_points: config.vision.display_points, ..config.vision };
         let shown = if display.state_points > 0 { sizes } else { &[] };
         Ok(Self {
-            encoder: Encoder::new(&config.vision, sizes, device)?,
+            encoder: Encoder::with_features(&config.vision, sizes, feature, device)?,
             decoders,
             inverse: Mlp::new(&[2 * embedding, width, action], device),
             forward: Mlp::ending_at_zero(&[embedding + action, width, embedding], device),
@@ -265,17 +312,19 @@ impl Representation {
         let task = inverse.clone() * 0.3 + forward.clone() * 3.0 + reward.clone() * 100.0 + value.clone() * 10.0;
 
         let [mut picture, mut display] = [(); 2].map(|()| now.clone().mean() * 0.0);
-        for (camera, (seen, shown)) in pairs.reference.into_iter().zip(pairs.now).enumerate() {
+        let pictures = pairs.reference.into_iter().zip(pairs.now).map(|(seen, shown)| (seen.picture, shown.picture));
+        for (camera, (seen, shown)) in pictures.enumerate() {
             let both = [now.clone(), reference.clone()];
             let painted = self.paint(&self.decoders[camera], camera, both.clone(), seen.clone());
             // What moved is a few pixels of many: they count four times.
             picture = picture + moved_error(painted, shown.clone(), seen.clone());
             if let (Some(decoder), Some(seen)) = (self.displays.get(camera), pairs.shown_reference.get(camera)) {
+                let seen = seen.picture.clone();
                 // Without gradients into the embedding: what it has to know of the robot must stay in it.
                 // Half of the rows are enough for a picture that nothing depends on.
                 let shown = shown.narrow(0, 0, seen.dims()[0]);
                 let both = [now.clone().narrow(0, 0, seen.dims()[0]).detach(), shown_reference.clone()];
-                display = display + moved_error(self.paint(decoder, camera, both, seen.clone()), shown, seen.clone());
+                display = display + moved_error(self.paint(decoder, camera, both, seen.clone()), shown, seen);
             }
         }
         let metrics = [
@@ -293,26 +342,24 @@ impl Representation {
 }
 
 /// Embeds every step of every track with the frozen encoder, `chunk` observations at a time.
-pub fn embed_all(encoder: &Encoder, dataset: &Dataset, corpus: &Corpus, device: &Device) -> Embeddings {
+pub fn embed_all(encoder: &Encoder, data: Data<'_>, device: &Device) -> Embeddings {
     use rayon::prelude::*;
     const CHUNK: usize = 256;
+    let (dataset, corpus, _) = data;
     let rows: Vec<Vec<f32>> = corpus
         .tracks
         .par_iter()
-        .map(|track| {
+        .enumerate()
+        .map(|(i, track)| {
             let mut out = Vec::new();
             for start in (0..track.len).step_by(CHUNK) {
                 let steps = start..(start + CHUNK).min(track.len);
-                let pictures = (0..dataset.spec.cameras.len())
-                    .map(|c| {
-                        let frames: Vec<&[u8]> = steps.clone().map(|t| dataset.frame(c, track.episode, t)).collect();
-                        to_blocks(frames.into_iter(), dataset.spec.cameras[c].model_size, device)
-                    })
-                    .collect();
+                let at: Vec<(usize, usize)> = steps.clone().map(|t| (i, t)).collect();
+                let seen = (0..dataset.spec.cameras.len()).map(|c| Seen::at(data, c, &at, device)).collect();
                 let s = corpus.state_len;
                 let state = track.state[steps.start * s..steps.end * s].to_vec();
                 let state = Tensor::from_data(TensorData::new(state, [steps.len(), s]), device);
-                out.extend(floats(encoder.encode(pictures, state)));
+                out.extend(floats(encoder.encode(seen, state)));
             }
             out
         })
@@ -343,9 +390,10 @@ mod tests {
         let config = RepresentationConfig { vision, ..RepresentationConfig::default() };
         let network = Representation::new(&config, &[16], (2, 1), &device).expect("16 is a block").materialize();
         let mut rng = noise::generator(0, "representation", 0);
-        let mut picture = || vec![noise::uniform([3, 1, 768], &mut rng, &device) - 0.5];
+        let mut picture =
+            || vec![Seen { picture: noise::uniform([3, 1, 768], &mut rng, &device) - 0.5, feature: None }];
         let (now, next, reference) = (picture(), picture(), picture());
-        let shown_reference = vec![reference[0].clone().narrow(0, 0, 2)];
+        let shown_reference = vec![Seen { picture: reference[0].picture.clone().narrow(0, 0, 2), feature: None }];
         let mut row = |width| noise::normal([3, width], &mut rng, &device);
         let pairs = Pairs {
             now,
@@ -391,8 +439,8 @@ mod tests {
         let corpus = Corpus::new(&dataset, episodes::RewardRule::Column, &split, 0.9);
         let returns: Vec<Vec<f32>> = (0..4).map(|t| corpus.returns_to_go(t)).collect();
         let mut rng = noise::generator(0, "pairs", 0);
-        let pairs = Pairs::sample((&dataset, &corpus), &returns, (200, 1), &mut rng, &device);
-        assert_eq!(pairs.shown_reference[0].dims(), [100, 1, 768]);
+        let pairs = Pairs::sample((&dataset, &corpus, None), &returns, (200, 1), &mut rng, &device);
+        assert_eq!(pairs.shown_reference[0].picture.dims(), [100, 1, 768]);
         // The state grows by 1 a step, before it is normalised.
         let (now, past) = (floats(pairs.state_now), floats(pairs.state_shown_reference));
         let std = corpus.state_normaliser.std[0];

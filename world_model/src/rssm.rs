@@ -74,6 +74,7 @@ pub struct Rssm {
     classes: usize,
     members: usize,
     state_len: usize,
+    carried: usize,
     unimix: f64,
     free_nats: f64,
     burn_in: usize,
@@ -104,21 +105,36 @@ pub struct Foreseen {
 impl Rssm {
     /// Fresh networks for embeddings of `embedding` elements, the last `state_len` of which are the state.
     pub fn new(config: &RssmConfig, embedding: usize, state_len: usize, action: usize, device: &Device) -> Self {
+        Self::carrying(config, embedding, (state_len, 0), action, device)
+    }
+
+    /// The same where the last `carried` elements of the state never change within an episode, as the task does not: they are
+    /// copied, not predicted.
+    pub fn carrying(
+        config: &RssmConfig,
+        embedding: usize,
+        (state_len, carried): (usize, usize),
+        action: usize,
+        device: &Device,
+    ) -> Self {
+        assert!(carried <= state_len && state_len <= embedding, "what is carried is the end of the state");
         let RssmConfig { hidden, groups, classes, width, members, .. } = *config;
         let z = groups * classes;
+        let told = embedding - carried;
         Self {
             start: Mlp::new(&[embedding, width, hidden], device),
             input: Mlp::new(&[z + action + embedding, width], device),
             cell: GruCell::new(width, hidden, device),
-            prior: EnsembleMlp::new(members, &[hidden, width, z + embedding], device),
+            prior: EnsembleMlp::new(members, &[hidden, width, z + told], device),
             posterior: Mlp::new(&[hidden + embedding, width, z], device),
-            change: Mlp::ending_at_zero(&[hidden + z + embedding, width, width, embedding], device),
+            change: Mlp::ending_at_zero(&[hidden + z + embedding, width, width, told], device),
             outcome: Mlp::new(&[2 * embedding + action, width, 3], device),
             surprise: Mlp::new(&[hidden + embedding, width, 1], device),
             groups,
             classes,
             members,
             state_len,
+            carried,
             unimix: f64::from(config.unimix),
             free_nats: f64::from(config.free_nats),
             burn_in: config.burn_in,
@@ -167,7 +183,18 @@ impl Rssm {
     }
 
     fn changed(&self, e: &Tensor<2>, h: &Tensor<2>, z: &Tensor<2>) -> Tensor<2> {
-        e.clone() + self.change.forward(Tensor::cat(vec![h.clone(), z.clone(), e.clone()], 1))
+        let change = self.change.forward(Tensor::cat(vec![h.clone(), z.clone(), e.clone()], 1));
+        if self.carried == 0 {
+            return e.clone() + change;
+        }
+        let still = Tensor::zeros([e.dims()[0], self.carried], &e.device());
+        e.clone() + Tensor::cat(vec![change, still], 1)
+    }
+
+    /// The elements `[B, E - carried]` that are predicted of `[B, E]`.
+    fn told(&self, x: Tensor<2>) -> Tensor<2> {
+        let [_, width] = x.dims();
+        if self.carried == 0 { x } else { x.narrow(1, 0, width - self.carried) }
     }
 
     /// Reward, and the logits of success and failure, of going from `e` by `action` to `next`.
@@ -181,7 +208,7 @@ impl Rssm {
         self.surprise.forward(Tensor::cat(vec![h.clone(), e.clone()], 1)).squeeze_dim::<1>(1).clamp(-14.0, 4.0)
     }
 
-    /// Every head's probabilities `[K·B, groups, classes]` and guess of the change `[K, B, E]`.
+    /// Every head's probabilities `[K·B, groups, classes]` and guess of the change `[K, B, E - carried]`.
     fn heads(&self, h: &Tensor<2>) -> (Tensor<3>, Tensor<3>) {
         let [batch, _] = h.dims();
         let z = self.groups * self.classes;
@@ -223,8 +250,8 @@ impl Rssm {
 
     /// Squared error per row `[B]`: mean over the cameras' elements plus mean over the state's, of those that are `known [B, E]`.
     fn embedding_error(&self, predicted: Tensor<2>, seen: Tensor<2>, known: Option<&Tensor<2>>) -> Tensor<1> {
-        let squared = (predicted - seen).square();
-        let Some(known) = known else { return self.mean_by_part(squared) };
+        let squared = self.told((predicted - seen).square());
+        let Some(known) = known.map(|known| self.told(known.clone())) else { return self.mean_by_part(squared) };
         // A mean over all elements, made one over the known ones: what is left out counts 0 above and below.
         let [_, width] = squared.dims();
         let of = |from: usize, len: usize| {
@@ -232,16 +259,18 @@ impl Rssm {
             let sum = (squared.clone().narrow(1, from, len) * counted.clone()).sum_dim(1);
             (sum / counted.sum_dim(1).clamp_min(1.0)).squeeze_dim::<1>(1)
         };
-        let cameras = width - self.state_len;
-        let state = of(cameras, self.state_len);
+        let own = self.state_len - self.carried;
+        let cameras = width - own;
+        let state = of(cameras, own);
         if cameras > 0 { of(0, cameras) + state } else { state }
     }
 
-    /// `[B, E]` to `[B]`: mean over the cameras' elements plus mean over the state's.
+    /// `[B, E - carried]` to `[B]`: mean over the cameras' elements plus mean over the state's.
     fn mean_by_part(&self, x: Tensor<2>) -> Tensor<1> {
         let [_, width] = x.dims();
-        let state = x.clone().narrow(1, width - self.state_len, self.state_len).mean_dim(1);
-        let cameras = width - self.state_len;
+        let own = self.state_len - self.carried;
+        let cameras = width - own;
+        let state = x.clone().narrow(1, cameras, own).mean_dim(1);
         let both = if cameras > 0 { x.narrow(1, 0, cameras).mean_dim(1) + state } else { state };
         both.squeeze_dim::<1>(1)
     }
@@ -327,8 +356,8 @@ impl Rssm {
             / seen_count.clone();
         let (each, guesses) = self.heads(&h);
         let learns = bootstrap.swap_dims(0, 1).reshape([self.members, steps * batch]);
-        let wrong = (guesses - (next - e_before.clone()).unsqueeze::<3>()).square();
-        let wrong = match &known {
+        let wrong = (guesses - self.told(next - e_before.clone()).unsqueeze::<3>()).square();
+        let wrong = match &known.map(|known| self.told(known)) {
             None => wrong.mean_dim(2),
             Some(known) => {
                 (wrong * known.clone().unsqueeze::<3>()).sum_dim(2)

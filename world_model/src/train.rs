@@ -9,17 +9,15 @@ use crate::health::{Reactions, Spread};
 use crate::model::{Dynamics, WorldModel, WorldModelConfig};
 use crate::noise;
 use crate::optimise::{Metrics, Schedule, Trainee};
-use crate::representation::{Pairs, Representation};
+use crate::representation::{Data, Pairs, Representation, Seen};
 use crate::shards::Ahead;
-use crate::vision::to_blocks;
 
 /// Trains the representation.
 pub struct RepresentationLearner<'a> {
     /// Network and optimiser.
     pub trainee: Trainee<Representation>,
     config: WorldModelConfig,
-    dataset: &'a Dataset,
-    corpus: &'a Corpus,
+    data: Data<'a>,
     returns: Vec<Vec<f32>>,
     ahead: Ahead<Pairs>,
     device: Device,
@@ -36,29 +34,32 @@ impl<'a> RepresentationLearner<'a> {
         seed: u64,
     ) -> Self {
         let (dataset, corpus) = data;
+        Self::with_features(representation, config, (dataset, corpus, None), device, seed)
+    }
+
+    /// The same where pictures have features beside them.
+    pub fn with_features(
+        representation: Representation,
+        config: &WorldModelConfig,
+        data: Data<'a>,
+        device: &Device,
+        seed: u64,
+    ) -> Self {
+        let corpus = data.1;
         let returns = (0..corpus.tracks.len()).map(|t| corpus.returns_to_go(t)).collect();
         let trainee = Trainee::new(representation, config.weight_decay);
-        Self {
-            trainee,
-            config: *config,
-            dataset,
-            corpus,
-            returns,
-            ahead: Ahead::default(),
-            device: device.clone(),
-            seed,
-        }
+        Self { trainee, config: *config, data, returns, ahead: Ahead::default(), device: device.clone(), seed }
     }
 
     /// Update number `update` of a planned `updates`.
     pub fn update(&mut self, update: usize, updates: usize) -> Metrics {
-        let Self { trainee, config, dataset, corpus, returns, ahead, device, seed } = self;
+        let Self { trainee, config, data, returns, ahead, device, seed } = self;
         let representation = config.representation;
         let per_shard = representation.batch.div_ceil(config.shards);
-        let sizes = (per_shard, trainee.network.embedding(corpus.state_len));
+        let sizes = (per_shard, trainee.network.embedding(data.1.state_len));
         let draw = |update: usize| -> Vec<Pairs> {
             let mut rng = noise::generator(*seed, "representation", update as u64);
-            (0..config.shards).map(|_| Pairs::sample((dataset, corpus), returns, sizes, &mut rng, device)).collect()
+            (0..config.shards).map(|_| Pairs::sample(*data, returns, sizes, &mut rng, device)).collect()
         };
         let schedule = Schedule { learning_rate: representation.learning_rate, updates };
         let weight = representation.task_weight;
@@ -69,24 +70,19 @@ impl<'a> RepresentationLearner<'a> {
 
     /// How much every camera's part of the embedding differs between moments, the same moments of training episodes each time.
     pub fn spreads(&self) -> Vec<Spread> {
-        let (dataset, corpus, device) = (self.dataset, self.corpus, self.device.clone().inner());
+        let ((dataset, corpus, _), device) = (self.data, self.device.clone().inner());
         let mut rng = noise::generator(self.seed, "spread", 0);
         let at = corpus.draw_steps(&corpus.train_home, SPREAD_MOMENTS, &mut rng);
-        let pictures: Vec<Tensor<3>> = (0..dataset.spec.cameras.len())
-            .map(|camera| {
-                let frames = at.iter().map(|&(track, t)| dataset.frame(camera, corpus.tracks[track].episode, t));
-                to_blocks(frames, dataset.spec.cameras[camera].model_size, &device)
-            })
-            .collect();
+        let seen: Vec<Seen> =
+            (0..dataset.spec.cameras.len()).map(|camera| Seen::at(self.data, camera, &at, &device)).collect();
         let network = self.trainee.frozen();
-        let e = network.encoder.encode(pictures.clone(), Tensor::zeros([at.len(), corpus.state_len], &device));
-        let width = (e.dims()[1] - corpus.state_len) / pictures.len().max(1);
-        pictures
-            .into_iter()
+        let e = network.encoder.encode(seen.clone(), Tensor::zeros([at.len(), corpus.state_len], &device));
+        let width = (e.dims()[1] - corpus.state_len) / seen.len().max(1);
+        seen.into_iter()
             .enumerate()
-            .map(|(c, picture)| {
+            .map(|(c, seen)| {
                 let key = &dataset.spec.cameras[c].key;
-                Spread::of(key, e.clone().narrow(1, c * width, width), picture.flatten::<2>(1, 2))
+                Spread::of(key, e.clone().narrow(1, c * width, width), seen.picture.flatten::<2>(1, 2))
             })
             .collect()
     }

@@ -183,8 +183,8 @@ pub struct PatchEncoder {
 }
 
 impl PatchEncoder {
-    /// For pictures of `blocks` blocks.
-    pub fn new(config: &VisionConfig, blocks: usize, device: &Device) -> Self {
+    /// For pictures of `blocks` blocks, with a feature of `feature` elements beside each, which may be none.
+    pub fn new(config: &VisionConfig, blocks: usize, feature: usize, device: &Device) -> Self {
         Self {
             patch: LinearConfig::new(PATCH_VALUES, config.patch_features).init(device),
             detect: LinearConfig::new(config.patch_features, config.keypoints).init(device),
@@ -192,13 +192,13 @@ impl PatchEncoder {
                 .surroundings
                 .then(|| LinearConfig::new(config.block_features, PATCHES * config.keypoints).init(device)),
             block: LinearConfig::new(PATCHES * config.patch_features, config.block_features).init(device),
-            head: Mlp::new(&[blocks * config.block_features, 2 * config.width, config.global], device),
+            head: Mlp::new(&[blocks * config.block_features + feature, 2 * config.width, config.global], device),
             keypoints: config.keypoints,
         }
     }
 
-    /// `[B, M, 768]` to `[B, E]`.
-    pub fn forward(&self, picture: Tensor<3>) -> Tensor<2> {
+    /// `[B, M, 768]`, and a feature of the picture `[B, F]` where there is one, to `[B, E]`.
+    pub fn forward(&self, picture: Tensor<3>, feature: Option<Tensor<2>>) -> Tensor<2> {
         let [batch, blocks, values] = picture.dims();
         assert_eq!(values, BLOCK_VALUES, "a picture is [B, M, {BLOCK_VALUES}]");
         let device = picture.device();
@@ -214,7 +214,11 @@ impl PatchEncoder {
             scores = scores + dense(surroundings, features.clone(), false).reshape([batch, places, self.keypoints]);
         }
         let points = keypoints(scores, &patch_centres(blocks, &device));
-        let global = self.head.forward(features.reshape([batch, blocks * width]));
+        let mut whole = features.reshape([batch, blocks * width]);
+        if let Some(feature) = feature {
+            whole = Tensor::cat(vec![whole, feature], 1);
+        }
+        let global = self.head.forward(whole);
         let centred = global.clone() - global.mean_dim(1);
         let global = centred.clone() / (centred.square().mean_dim(1) + 1e-5).sqrt();
         Tensor::cat(vec![points * KEYPOINT_SCALE, global], 1)

@@ -103,7 +103,10 @@ pub fn walk(
             }
             let last = at + 1 == recorded.len;
             let before = walk.steps.last().map_or([0.0; 2], |s| [s.doubt, s.disagreement]);
-            let wrong = |e: &[f32]| (!last).then(|| Wrong::of(e, embeddings.at(track, at + 1), corpus.state_len));
+            // The task is told, not predicted.
+            let (told, state) = (embeddings.dim - corpus.task_len, corpus.state_len - corpus.task_len);
+            let wrong =
+                |e: &[f32]| (!last).then(|| Wrong::of(&e[..told], &embeddings.at(track, at + 1)[..told], state));
             walk.steps.push(Step {
                 reward: [reward[row], recorded.reward[at]],
                 success: success[row],

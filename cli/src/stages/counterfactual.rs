@@ -99,7 +99,7 @@ impl Workshop {
         let mut sim = sim::replay(&self.config.demo.sim, seed, &before);
         let bundle = minds.policies.get(&arm.to_string()).map(|policy| {
             let encoder = minds.model.representation.encoder.clone();
-            Bundle::new(self.bundle_spec(&[]), encoder, policy.clone(), &self.inner())
+            Bundle::new(self.bundle_spec(&[]), encoder, policy.clone(), &self.inner()).seeing(self.vit.clone())
         });
         let mut rng = noise::generator(seed, "counterfactual-drive", (step as u64) << 8 | drive);
         let mut queue = std::collections::VecDeque::new();
@@ -114,7 +114,7 @@ impl Workshop {
                 (_, Some(bundle)) => {
                     if queue.is_empty() {
                         // The simulator's observations always fit the spec they were recorded with.
-                        let chunk = bundle.act(&[&sim.image()], &sim.state(), &mut rng).unwrap_or_default();
+                        let chunk = bundle.act(&[&sim.image()], &sim.state(), None, &mut rng).unwrap_or_default();
                         queue.extend(chunk.chunks_exact(2).map(|a| [a[0], a[1]]));
                     }
                     queue.pop_front().unwrap_or_else(|| sim.state())

@@ -139,10 +139,11 @@ impl Workshop {
                                     model.representation.encoder.clone(),
                                     policy.clone(),
                                     &self.inner(),
-                                );
+                                )
+                                .seeing(self.vit.clone());
                                 let result = sim::run_policy(sim_config, seed, &mut |state, image| {
                                     // The simulator's observations always fit the spec they were recorded with.
-                                    let actions = bundle.act(&[image], state, &mut rng).unwrap_or_default();
+                                    let actions = bundle.act(&[image], state, None, &mut rng).unwrap_or_default();
                                     let actions = self.changed(&variant, actions, &mut rng);
                                     actions.chunks_exact(2).map(|a| [a[0], a[1]]).collect()
                                 });

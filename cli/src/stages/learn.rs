@@ -45,8 +45,10 @@ impl Workshop {
             budget_s,
             learning_rate_key: "world_model.representation.learning_rate",
         };
-        let mut learner =
-            RepresentationLearner::new(representation, &config, (&self.dataset, &self.corpus), &self.device, seed);
+        // A stage that is complete is only restored.
+        let features = if self.run.is_complete("representation") { None } else { self.features()? };
+        let data = (&self.dataset, &self.corpus, features.as_ref());
+        let mut learner = RepresentationLearner::with_features(representation, &config, data, &self.device, seed);
         train(
             &mut self.run,
             &stage,
@@ -76,7 +78,13 @@ impl Workshop {
             return Ok(None);
         }
         let encoder = self.representation()?.encoder;
-        Ok(CameraDropout::new(share, &encoder, &self.camera_sizes(), self.corpus.state_len, &self.inner()))
+        Ok(CameraDropout::new(
+            share,
+            (&encoder, self.vit.as_ref()),
+            &self.camera_sizes(),
+            self.corpus.state_len,
+            &self.inner(),
+        ))
     }
 
     /// How the embedding goes on.

@@ -303,6 +303,8 @@ fn out_dir(common: &Common, name: &str) -> PathBuf {
 }
 
 fn begin(plan: &Plan, command: &str, common: &Common) -> Result<(RunDir, Device, String)> {
+    // As a dataset: a path that is none must not leave a run directory behind.
+    plan.config.pretrained.check()?;
     interrupt::install(interrupt::CHECKPOINT)?;
     let (device, choice) = common.device()?.open()?;
     let words = choice.to_string();

@@ -1,6 +1,6 @@
 //! What goes to the robot: the bundle of a run, and `serve`, a bundle behind the openpi websocket protocol.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,7 @@ use episodes::video::resize_rgb;
 use policy::Bundle;
 use policy::bundle::{BundleSpec, FORMAT_VERSION};
 use serve::{Observation, Options, Reply, Server};
+use world_model::task::TaskEncoder;
 use world_model::{WorldModel, noise};
 
 use super::workshop::Workshop;
@@ -26,8 +27,10 @@ impl Workshop {
             kind: "flow".into(),
             dataset: self.dataset.spec.clone(),
             state_normaliser: self.corpus.state_normaliser.clone(),
+            tasks: self.corpus.tasks.clone(),
             action_normaliser: self.corpus.action_normaliser.clone(),
             vision: self.config.world_model.representation.vision,
+            pretrained: self.vit.as_ref().map(|vit| *vit.spec()),
             flow: self.config.policy,
             policies: policies.iter().map(|&p| p.to_owned()).collect(),
         }
@@ -50,7 +53,7 @@ impl Workshop {
         if target.exists() {
             std::fs::remove_dir_all(&target)?;
         }
-        write_dir_atomic(&target, |dir| Ok(spec.save(dir, encoder, &pairs)?))
+        write_dir_atomic(&target, |dir| Ok(spec.save(dir, (encoder, self.vit.as_ref()), &pairs)?))
     }
 }
 
@@ -76,6 +79,7 @@ pub fn serve(
         "action_names": spec.action.names,
         "actions_per_reply": bundle.spec.flow.execute,
         "observation_state": spec.state.iter().map(|f| f.key.clone()).collect::<Vec<_>>(),
+        "tasks": bundle.spec.tasks.as_ref().map(TaskEncoder::texts),
         "observation_cameras": spec.cameras.iter().map(|c| c.key.clone()).collect::<Vec<_>>(),
     });
     let options = Options { host: host.into(), port, metadata, api_key: api_key.map(str::to_owned) };
@@ -88,6 +92,7 @@ pub fn serve(
     ));
     let stop = AtomicBool::new(false);
     let rng = Mutex::new(noise::generator(common.seed.unwrap_or(0), "serve", 0));
+    let told = Mutex::new(BTreeSet::new());
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !interrupt::requested() && !stop.load(Ordering::Relaxed) {
@@ -95,11 +100,33 @@ pub fn serve(
             }
             stop.store(true, Ordering::Relaxed);
         });
-        let result = server.run(&stop, &|observation| infer(&bundle, observation, &rng));
+        let result = server.run(&stop, &|observation| {
+            if let Some(words) = doubt(&bundle, observation.prompt.as_deref(), &told) {
+                output::tell(&words);
+            }
+            infer(&bundle, observation, &rng)
+        });
         stop.store(true, Ordering::Relaxed);
         result
     })?;
     Ok(())
+}
+
+/// Prompts that are remembered as told: a client that varies its prompt must not fill the memory, nor the log.
+const MOST_TOLD: usize = 100;
+
+/// What to tell of a prompt that is unlike every task, once.
+fn doubt(bundle: &Bundle, prompt: Option<&str>, told: &Mutex<BTreeSet<String>>) -> Option<String> {
+    let heard = bundle.hear(prompt).ok().flatten().filter(|heard| !heard.is_understood)?;
+    let prompt = prompt.unwrap_or_default();
+    let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if told.len() >= MOST_TOLD || !told.insert(prompt.to_owned()) {
+        return None;
+    }
+    Some(format!(
+        "prompt '{prompt}' is like no task that was learned (likeness {:.2}); it is taken for the nearest, '{}'",
+        heard.likeness, heard.nearest
+    ))
 }
 
 fn infer(bundle: &Bundle, observation: &Observation, rng: &Mutex<rand::rngs::StdRng>) -> Result<Reply, String> {
@@ -125,7 +152,7 @@ fn infer(bundle: &Bundle, observation: &Observation, rng: &Mutex<rand::rngs::Std
     let views: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
     // One generator for all clients: draws must differ between calls; a poisoned lock still holds a sound generator.
     let mut rng = rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let actions = bundle.act(&views, &state, &mut rng).map_err(|e| e.to_string())?;
+    let actions = bundle.act(&views, &state, observation.prompt.as_deref(), &mut rng).map_err(|e| e.to_string())?;
     let action_len = spec.action_len();
     Ok(Reply { horizon: actions.len() / action_len, actions, action_len, extra: BTreeMap::new() })
 }
@@ -148,4 +175,59 @@ fn missing(key: &str, what: &str, observation: &Observation) -> String {
         "the observation has no '{key}' ({what}); it has: {}",
         if has.is_empty() { "nothing".to_owned() } else { has.join(", ") }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use episodes::{DatasetSpec, Normaliser, VectorFeature};
+    use policy::{FlowConfig, FlowPolicy};
+    use world_model::representation::Encoder;
+    use world_model::vision::VisionConfig;
+
+    #[test]
+    fn a_prompt_unlike_every_task_is_told_once_and_a_known_one_never() -> Result<()> {
+        let device = Device::default();
+        let vector = |key: &str| VectorFeature { key: key.into(), names: vec!["x".into()], offset: 0, len: 1 };
+        let texts = ["open the drawer", "close the drawer"];
+        let spec = BundleSpec {
+            format_version: FORMAT_VERSION,
+            kind: "flow".into(),
+            dataset: DatasetSpec {
+                source: String::new(),
+                codebase_version: "v3.0".into(),
+                robot_type: None,
+                control_rate_hz: 10.0,
+                state: vec![vector("observation.state")],
+                action: vector("action"),
+                cameras: Vec::new(),
+                tasks: texts.map(str::to_owned).to_vec(),
+                has_reward: false,
+                has_success: false,
+            },
+            state_normaliser: Normaliser::identity(2),
+            tasks: TaskEncoder::fit(texts, 16),
+            action_normaliser: Normaliser::identity(1),
+            vision: VisionConfig::default(),
+            pretrained: None,
+            flow: FlowConfig::default(),
+            policies: Vec::new(),
+        };
+        let encoder = Encoder::new(&spec.vision, &[], &device)?;
+        let policy = FlowPolicy::new(&spec.flow, 2, 1, &device);
+        let (bundle, told) = (Bundle::new(spec, encoder, policy, &device), Mutex::new(BTreeSet::new()));
+        let say = |prompt| doubt(&bundle, prompt, &told);
+        assert_eq!(say(Some("please open that drawer")), None);
+        assert_eq!(
+            say(Some("water the flowers")).as_deref(),
+            Some(
+                "prompt 'water the flowers' is like no task that was learned (likeness 0.08); it is taken for the nearest, \
+                 'open the drawer'"
+            )
+        );
+        assert_eq!(say(Some("water the flowers")), None);
+        assert_eq!(say(None), None);
+        Ok(())
+    }
 }

@@ -1,6 +1,6 @@
 //! What every stage works with: the run directory, the data, and the networks as far as they are trained.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use burn::module::Module;
@@ -8,10 +8,14 @@ use burn::tensor::Device;
 use episodes::{Dataset, OpenOptions};
 use policy::FlowPolicy;
 use rl::Critic;
+use world_model::model::Inputs;
 use world_model::representation::Representation;
+use world_model::vit::{Features, Vit};
 use world_model::{Corpus, Embeddings, WorldModel};
 
 use crate::config::{CompanionConfig, RunConfig};
+use crate::interrupt;
+use crate::progress::Progress;
 use crate::run_dir::{RunDir, write_atomic};
 use crate::source::Source;
 
@@ -27,6 +31,8 @@ pub struct Workshop {
     pub dataset: Dataset,
     /// The same, as learners see them.
     pub corpus: Corpus,
+    /// The pretrained transformer beside the encoder, where one is named.
+    pub vit: Option<Vit>,
     /// Device for training.
     pub device: Device,
     /// Seconds to spend on all training; `None` for the configured updates.
@@ -77,7 +83,7 @@ impl Workshop {
     /// Puts data and configuration together.
     ///
     /// # Errors
-    /// The run was begun on other data.
+    /// The run was begun on other data; a pretrained transformer that cannot be read.
     pub fn new(
         mut run: RunDir,
         config: RunConfig,
@@ -87,7 +93,16 @@ impl Workshop {
     ) -> Result<Self> {
         run.set_dataset(&dataset.content_id)?;
         let split = episodes::split::split(dataset.home_episodes(), config.data.held_out, config.seed);
-        let corpus = Corpus::joined(&dataset, &config.data.rules(), &split, config.value.gamma);
+        let corpus = {
+            let (data, model) = (&config.data, &config.world_model);
+            Corpus::joined(&dataset, &data.rules(), &split, config.value.gamma, &model.task)
+        };
+        let pretrained = &config.pretrained;
+        let largest = dataset.spec.cameras.iter().map(|camera| camera.model_size).max();
+        let vit = match largest.filter(|_| !pretrained.path.as_os_str().is_empty()) {
+            Some(size) => Some(Vit::load(pretrained, size, device)?),
+            None => None,
+        };
         // Parameter initialisation is the one user of the device's own generator.
         device.seed(config.seed);
         Ok(Self {
@@ -95,6 +110,7 @@ impl Workshop {
             config,
             dataset,
             corpus,
+            vit,
             device: device.clone().autodiff(),
             budget_s: minutes.map(|m| m * 60.0),
         })
@@ -122,13 +138,14 @@ impl Workshop {
     /// A picture size that the networks cannot take.
     pub fn fresh_model(&self, device: &Device) -> Result<WorldModel> {
         device.seed(self.config.seed);
-        Ok(WorldModel::new(
-            &self.config.world_model,
-            &self.camera_sizes(),
-            self.corpus.state_len,
-            self.corpus.action_len,
-            device,
-        )?)
+        let inputs = Inputs {
+            camera_sizes: &self.camera_sizes(),
+            feature: self.vit.as_ref().map_or(0, |vit| vit.spec().feature_len()),
+            state: self.corpus.state_len,
+            task: self.corpus.task_len,
+            action: self.corpus.action_len,
+        };
+        Ok(WorldModel::of(&self.config.world_model, &inputs, device)?)
     }
 
     /// A fresh policy.
@@ -199,6 +216,34 @@ impl Workshop {
         restore_module(self.fresh_critic(&self.inner()), &self.finished(stage, "train value")?, file)
     }
 
+    /// What the pretrained transformer, where there is one, sees in every recorded frame: computed once per run and kept in
+    /// `features.bin`.
+    ///
+    /// # Errors
+    /// The run directory cannot be written; Ctrl-C.
+    pub fn features(&self) -> Result<Option<Features>> {
+        let Some(vit) = &self.vit else { return Ok(None) };
+        let (len, cameras) = (vit.spec().feature_len(), self.dataset.spec.cameras.len());
+        let lens: Vec<usize> = self.corpus.tracks.iter().map(|track| track.len * cameras * len).collect();
+        let path = self.run.path("features.bin");
+        if let Some(rows) = read_rows(&path, &lens) {
+            return Ok(Some(Features { len, cameras, rows }));
+        }
+        let steps: usize = self.corpus.tracks.iter().map(|track| track.len).sum();
+        let mut progress = Progress::stage("pretrained", steps as u64, "steps");
+        let mut rows = Vec::with_capacity(lens.len());
+        let mut done = 0;
+        for track in &self.corpus.tracks {
+            interrupt::check()?;
+            rows.push(vit.see_track(&self.dataset, track, &self.inner()));
+            done += track.len;
+            progress.set(done as u64, "");
+        }
+        progress.finish();
+        write_rows(&path, &rows)?;
+        Ok(Some(Features { len, cameras, rows }))
+    }
+
     /// Embeddings of every recorded step, computed once per run and kept in `embeddings.bin`.
     ///
     /// # Errors
@@ -206,18 +251,28 @@ impl Workshop {
     pub fn embeddings(&self) -> Result<Embeddings> {
         let dim = self.embedding_len();
         let path = self.run.path("embeddings.bin");
-        let total: usize = self.corpus.tracks.iter().map(|t| t.len * dim).sum();
-        if let Ok(bytes) = std::fs::read(&path)
-            && bytes.len() == total * 4
-        {
-            let mut values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-            let rows = self.corpus.tracks.iter().map(|t| values.by_ref().take(t.len * dim).collect()).collect();
+        let lens: Vec<usize> = self.corpus.tracks.iter().map(|t| t.len * dim).collect();
+        if let Some(rows) = read_rows(&path, &lens) {
             return Ok(Embeddings { dim, rows });
         }
-        let encoder = self.representation()?.encoder.valid();
-        let embeddings = world_model::representation::embed_all(&encoder, &self.dataset, &self.corpus, &self.inner());
-        let bytes: Vec<u8> = embeddings.rows.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
-        write_atomic(&path, &bytes)?;
+        let embeddings = world_model::representation::embed_all(
+            &self.representation()?.encoder.valid(),
+            (&self.dataset, &self.corpus, self.features()?.as_ref()),
+            &self.inner(),
+        );
+        write_rows(&path, &embeddings.rows)?;
         Ok(embeddings)
     }
+}
+
+/// Rows of so many values each, one after the other; `None` where the file does not hold just these.
+fn read_rows(path: &Path, lens: &[usize]) -> Option<Vec<Vec<f32>>> {
+    let bytes = std::fs::read(path).ok().filter(|bytes| bytes.len() == 4 * lens.iter().sum::<usize>())?;
+    let mut values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    Some(lens.iter().map(|&len| values.by_ref().take(len).collect()).collect())
+}
+
+fn write_rows(path: &Path, rows: &[Vec<f32>]) -> Result<()> {
+    let bytes: Vec<u8> = rows.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+    write_atomic(path, &bytes)
 }

@@ -44,6 +44,8 @@ fn toy(next: fn([f32; 2], f32, f32) -> [f32; 2]) -> (Corpus, Embeddings) {
         action_normaliser: Normaliser::identity(1),
         returns,
         rule: OutcomeRule::default(),
+        task_len: 0,
+        tasks: None,
     };
     (corpus, embeddings)
 }

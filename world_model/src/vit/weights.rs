@@ -1,0 +1,473 @@
+//! Published weights: a safetensors file read by its names and shapes, tensor by tensor, and folded into a [`Vit`].
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use burn::module::Param;
+use burn::nn::{LayerNorm, Linear};
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::Deserialize;
+
+use super::{Activation, PretrainedConfig, Vit, VitSpec};
+use crate::Error;
+
+/// An open safetensors file: 8 bytes of length, a JSON header of so many bytes, values.
+struct Weights {
+    path: PathBuf,
+    file: File,
+    tensors: BTreeMap<String, Stored>,
+    values_at: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Stored {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: [u64; 2],
+}
+
+/// No header of a model is longer; a length that is garbage must not be allocated.
+const LONGEST_HEADER: u64 = 100 << 20;
+
+impl Weights {
+    fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |why: String| Error::Weights {
+            found: why,
+            expected: "a vision transformer as a safetensors file".into(),
+            path: path.into(),
+        };
+        let io = |e: std::io::Error| failed(format!("cannot be read ({e})"));
+        let mut file = File::open(path).map_err(io)?;
+        let total = file.metadata().map_err(io)?.len();
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(io)?;
+        let length = u64::from_le_bytes(length);
+        if length > LONGEST_HEADER || length + 8 > total {
+            return Err(failed(format!("{total} bytes with a header of {length}: not safetensors")));
+        }
+        let mut header = vec![0; length as usize];
+        file.read_exact(&mut header).map_err(io)?;
+        let mut tensors: BTreeMap<String, serde_json::Value> =
+            serde_json::from_slice(&header).map_err(|e| failed(format!("its header is no JSON map ({e})")))?;
+        tensors.remove("__metadata__");
+        let stored = |(name, value): (String, serde_json::Value)| {
+            let stored: Stored = serde_json::from_value(value).map_err(|e| failed(format!("{name}: {e}")))?;
+            let [start, end] = stored.data_offsets;
+            if start > end || end > total - 8 - length {
+                return Err(failed(format!("{name} lies outside the file: it is cut off or broken")));
+            }
+            Ok((name, stored))
+        };
+        let tensors = tensors.into_iter().map(stored).collect::<Result<_, _>>()?;
+        Ok(Self { path: path.into(), file, tensors, values_at: 8 + length })
+    }
+
+    fn failed(&self, found: String, expected: &str) -> Error {
+        Error::Weights { found, expected: expected.into(), path: self.path.clone() }
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        self.failed(format!("no tensor '{name}'"), "a DINOv2, SigLIP or CLIP vision model in the names of transformers")
+    }
+
+    /// The shape of the first of these names that is there.
+    fn shape(&self, names: &[String]) -> Result<&[usize], Error> {
+        let found = names.iter().find_map(|name| self.tensors.get(name));
+        found.map(|stored| stored.shape.as_slice()).ok_or_else(|| self.missing(&names[0]))
+    }
+
+    /// The values of the first of these names that is there; there must be `len`.
+    fn values(&mut self, names: &[String], len: usize) -> Result<Vec<f32>, Error> {
+        let Some(name) = names.iter().find(|name| self.tensors.contains_key(*name)) else {
+            return Err(self.missing(&names[0]));
+        };
+        let Stored { dtype, shape, data_offsets: [start, end] } = self.tensors[name].clone();
+        let bytes_each = match dtype.as_str() {
+            "F32" => 4,
+            "F16" | "BF16" => 2,
+            _ => return Err(self.failed(format!("{name} is {dtype}"), "F32, F16 or BF16 values")),
+        };
+        if shape.iter().product::<usize>() != len || end - start != (len * bytes_each) as u64 {
+            return Err(
+                self.failed(format!("{name} is {shape:?}"), &format!("{len} values there, by the other tensors"))
+            );
+        }
+        let mut bytes = vec![0; len * bytes_each];
+        let read =
+            self.file.seek(SeekFrom::Start(self.values_at + start)).and_then(|_| self.file.read_exact(&mut bytes));
+        read.map_err(|e| self.failed(format!("{name}: {e}"), "readable values"))?;
+        Ok(match dtype.as_str() {
+            "F32" => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            "F16" => bytes.chunks_exact(2).map(|b| half(u16::from_le_bytes([b[0], b[1]]))).collect(),
+            _ => bytes
+                .chunks_exact(2)
+                .map(|b| f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16))
+                .collect(),
+        })
+    }
+}
+
+/// IEEE 754 binary16 to binary32.
+fn half(bits: u16) -> f32 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
+    sign * match exponent {
+        0 => fraction * 2f32.powi(-24),
+        31 if fraction == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        _ => (1024.0 + fraction) * 2f32.powi(exponent - 25),
+    }
+}
+
+/// What a model's `config.json` says and its tensors do not.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Stated {
+    num_attention_heads: Option<usize>,
+    hidden_act: Option<String>,
+    layer_norm_eps: Option<f64>,
+    vision_config: Option<Box<Stated>>,
+}
+
+/// Of transformers that state no number of heads: those of the published sizes, else 64 elements each.
+fn usual_heads(width: usize) -> usize {
+    match width {
+        // SigLIP so400m; CLIP ViT-H.
+        1152 | 1280 => 16,
+        _ => (width / 64).max(1),
+    }
+}
+
+/// How a family calls its tensors.
+#[derive(Clone, Copy, PartialEq)]
+enum Family {
+    Dino,
+    Siglip,
+    Clip,
+}
+
+impl Family {
+    /// Mean and standard deviation of the pixels it was trained on, 0 to 1.
+    fn pixels(self) -> [[f64; 3]; 2] {
+        match self {
+            Self::Dino => [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]],
+            Self::Siglip => [[0.5; 3]; 2],
+            Self::Clip => [[0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_58, 0.275_777_11]],
+        }
+    }
+
+    fn activation(self) -> Activation {
+        match self {
+            Self::Dino => Activation::Gelu,
+            Self::Siglip => Activation::GeluTanh,
+            Self::Clip => Activation::QuickGelu,
+        }
+    }
+
+    /// Names of a layer's tensor, without `.weight` and `.bias`.
+    fn names(self, prefix: &str, layer: usize, part: Part) -> Vec<String> {
+        let of = |names: &[&str]| {
+            let layers = if self == Self::Dino { "layer" } else { "layers" };
+            names.iter().map(|name| format!("{prefix}encoder.{layers}.{layer}.{name}")).collect()
+        };
+        match (self, part) {
+            (Self::Dino, Part::Query) => of(&["attention.attention.query", "attention.q_proj"]),
+            (Self::Dino, Part::Key) => of(&["attention.attention.key", "attention.k_proj"]),
+            (Self::Dino, Part::Value) => of(&["attention.attention.value", "attention.v_proj"]),
+            (Self::Dino, Part::Output) => of(&["attention.output.dense", "attention.o_proj"]),
+            (Self::Dino, Part::BeforeAttention) => of(&["norm1"]),
+            (Self::Dino, Part::BeforeMlp) => of(&["norm2"]),
+            (_, Part::Query) => of(&["self_attn.q_proj"]),
+            (_, Part::Key) => of(&["self_attn.k_proj"]),
+            (_, Part::Value) => of(&["self_attn.v_proj"]),
+            (_, Part::Output) => of(&["self_attn.out_proj"]),
+            (_, Part::BeforeAttention) => of(&["layer_norm1"]),
+            (_, Part::BeforeMlp) => of(&["layer_norm2"]),
+            (_, Part::Up) => of(&["mlp.fc1"]),
+            (_, Part::Down) => of(&["mlp.fc2"]),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    BeforeAttention,
+    Query,
+    Key,
+    Value,
+    Output,
+    BeforeMlp,
+    Up,
+    Down,
+}
+
+fn ending(names: &[String], end: &str) -> Vec<String> {
+    names.iter().map(|name| format!("{name}.{end}")).collect()
+}
+
+impl PretrainedConfig {
+    /// Whether what `path` names, if it names something, is a safetensors file, without reading its values.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.path.as_os_str().is_empty() { Ok(()) } else { Weights::open(&self.path).map(drop) }
+    }
+}
+
+impl Vit {
+    /// Reads published weights for frames of `frame_size` pixels; `config.path` names the file.
+    ///
+    /// # Errors
+    /// No such file, tensors that are missing (named) or do not fit each other, sizes that make no sense.
+    pub fn load(config: &PretrainedConfig, frame_size: usize, device: &Device) -> Result<Self, Error> {
+        let mut weights = Weights::open(&config.path)?;
+        let w = &mut weights;
+        // The rest of a model (its text tower, its heads) has other names; whatever stands before these is the prefix.
+        let (dino, other) = ("embeddings.patch_embeddings.projection.weight", "embeddings.patch_embedding.weight");
+        let ends = |end: &str| w.tensors.keys().find_map(|name| Some(name.strip_suffix(end)?.to_owned()));
+        let (prefix, patch_name, is_dino) = match (ends(dino), ends(other)) {
+            (Some(prefix), _) => (prefix, dino, true),
+            (None, Some(prefix)) => (prefix, other, false),
+            (None, None) => return Err(w.missing(dino)),
+        };
+        let own = |name: &str| vec![format!("{prefix}{name}")];
+        let has = |w: &Weights, name: &str| w.tensors.contains_key(&format!("{prefix}{name}"));
+        let family = match (is_dino, has(w, "pre_layrnorm.weight")) {
+            (true, _) => Family::Dino,
+            (false, true) => Family::Clip,
+            (false, false) => Family::Siglip,
+        };
+        let &[width, 3, patch, across_patch] = w.shape(&own(patch_name))? else {
+            return Err(
+                w.failed(format!("{prefix}{patch_name} is no kernel over 3 colours"), "[width, 3, patch, patch]")
+            );
+        };
+        let hidden = w.shape(&ending(&family.names(&prefix, 0, Part::Up), "weight"))?.first().copied().unwrap_or(0);
+        let layers = (0..)
+            .take_while(|&layer| w.shape(&ending(&family.names(&prefix, layer, Part::Query), "weight")).is_ok())
+            .count();
+
+        let (class, registers) = if is_dino {
+            ("embeddings.cls_token", "embeddings.register_tokens")
+        } else {
+            ("embeddings.class_embedding", "embeddings.register_tokens")
+        };
+        let has_class = has(w, class);
+        let register_count =
+            if has(w, registers) { w.shape(&own(registers))?.iter().product::<usize>() / width } else { 0 };
+        let position_name =
+            if is_dino { "embeddings.position_embeddings" } else { "embeddings.position_embedding.weight" };
+        let position_count = w.shape(&own(position_name))?.iter().product::<usize>() / width.max(1);
+        let recorded = (position_count - usize::from(has_class).min(position_count)).isqrt();
+        if patch != across_patch
+            || patch == 0
+            || width == 0
+            || recorded == 0
+            || recorded * recorded + usize::from(has_class) != position_count
+        {
+            let found = format!("patches of {patch}×{across_patch} pixels and {position_count} positions");
+            return Err(w.failed(found, "square patches and pictures"));
+        }
+
+        let stated = stated(&config.path).map_err(|found| w.failed(found, "a readable config.json"))?;
+        let heads = stated.num_attention_heads.unwrap_or(usual_heads(width));
+        let activation = match stated.hidden_act.as_deref() {
+            None => family.activation(),
+            Some("gelu") => Activation::Gelu,
+            Some("gelu_pytorch_tanh") => Activation::GeluTanh,
+            Some("quick_gelu") => Activation::QuickGelu,
+            Some(other) => {
+                return Err(w.failed(format!("the activation {other}"), "gelu, gelu_pytorch_tanh or quick_gelu"));
+            }
+        };
+        if heads == 0 || !width.is_multiple_of(heads) {
+            return Err(w.failed(format!("{heads} heads over {width} elements"), "heads that divide them"));
+        }
+        let across = match config.image_size {
+            0 => (2 * frame_size).div_ceil(patch).min(recorded).max(1),
+            size => size.div_ceil(patch),
+        };
+        if config.grid == 0 || config.grid > across {
+            let found = format!("pretrained.grid = {} over {across} patches", config.grid);
+            return Err(w.failed(found, "1 up to the number of patches across"));
+        }
+        let epsilon = stated.layer_norm_eps.unwrap_or(if family == Family::Clip { 1e-5 } else { 1e-6 });
+        let spec = VitSpec {
+            width,
+            layers,
+            heads,
+            hidden,
+            patch,
+            across,
+            prefix: usize::from(has_class) + register_count,
+            has_class,
+            has_first_norm: family == Family::Clip,
+            activation,
+            epsilon,
+            grid: config.grid,
+        };
+
+        let mut vit = Vit::new(&spec, device);
+        let kernel = w.values(&own(patch_name), width * 3 * patch * patch)?;
+        let bias = match patch_name.strip_suffix("weight").map(|name| format!("{name}bias")) {
+            Some(name) if has(w, &name) => w.values(&own(&name), width)?,
+            _ => vec![0.0; width],
+        };
+        vit.patch = folded_patch(kernel, bias, family.pixels(), device);
+        let positions = w.values(&own(position_name), position_count * width)?;
+        let (of_class, of_patches) = positions.split_at(if has_class { width } else { 0 });
+        if spec.prefix > 0 {
+            let mut rows = Vec::with_capacity(spec.prefix * width);
+            if has_class {
+                rows.extend(
+                    w.values(&own(class), width)?.iter().zip(of_class).map(|(token, position)| token + position),
+                );
+            }
+            if register_count > 0 {
+                rows.extend(w.values(&own(registers), register_count * width)?);
+            }
+            let rows = Tensor::from_data(TensorData::new(rows, [spec.prefix, width]), device);
+            vit.prefix = Some(Param::from_tensor(rows));
+        }
+        let positions = resampled(of_patches, (recorded, across), register_count > 0, width);
+        let positions = Tensor::from_data(TensorData::new(positions, [across * across, width]), device);
+        vit.positions = Param::from_tensor(positions);
+        if let Some(first) = &mut vit.first {
+            fill_norm(w, first, &own("pre_layrnorm"), width, device)?;
+        }
+        let last = if is_dino { own("layernorm") } else { own("post_layernorm") };
+        fill_norm(w, &mut vit.last, &last, width, device)?;
+        for (layer, block) in vit.blocks.iter_mut().enumerate() {
+            let names = |part: Part| family.names(&prefix, layer, part);
+            let scale = |w: &mut Weights, name: &str| {
+                let name = format!("encoder.layer.{layer}.{name}.lambda1");
+                if is_dino && has(w, &name) { w.values(&own(&name), width).map(Some) } else { Ok(None) }
+            };
+            let (one, two) = (scale(w, "layer_scale1")?, scale(w, "layer_scale2")?);
+            fill_norm(w, &mut block.before_attention, &names(Part::BeforeAttention), width, device)?;
+            fill_norm(w, &mut block.before_mlp, &names(Part::BeforeMlp), width, device)?;
+            let square = (width, width);
+            block.query = linear(w, &names(Part::Query), square, None, device)?;
+            block.key = linear(w, &names(Part::Key), square, None, device)?;
+            block.value = linear(w, &names(Part::Value), square, None, device)?;
+            block.output = linear(w, &names(Part::Output), square, one, device)?;
+            block.up = linear(w, &names(Part::Up), (hidden, width), None, device)?;
+            block.down = linear(w, &names(Part::Down), (width, hidden), two, device)?;
+        }
+        Ok(vit)
+    }
+}
+
+fn stated(weights: &Path) -> Result<Stated, String> {
+    let path = weights.with_file_name("config.json");
+    if !path.is_file() {
+        return Ok(Stated::default());
+    }
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("config.json beside it cannot be read ({e})"))?;
+    let stated: Stated = serde_json::from_str(&text).map_err(|e| format!("config.json beside it is unusable ({e})"))?;
+    Ok(stated.vision_config.map_or(Stated { vision_config: None, ..stated }, |vision| *vision))
+}
+
+fn fill_norm(
+    w: &mut Weights,
+    norm: &mut LayerNorm,
+    names: &[String],
+    width: usize,
+    device: &Device,
+) -> Result<(), Error> {
+    let mut read = |end: &str| -> Result<Param<Tensor<1>>, Error> {
+        let values = w.values(&ending(names, end), width)?;
+        Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, [width]), device)))
+    };
+    norm.gamma = read("weight")?;
+    norm.beta = Some(read("bias")?);
+    Ok(())
+}
+
+/// A layer of `[out, in]` weights as published, its outputs times `scale [out]`.
+fn linear(
+    w: &mut Weights,
+    names: &[String],
+    (out, input): (usize, usize),
+    scale: Option<Vec<f32>>,
+    device: &Device,
+) -> Result<Linear, Error> {
+    let mut weight = w.values(&ending(names, "weight"), out * input)?;
+    let mut bias = w.values(&ending(names, "bias"), out)?;
+    if let Some(scale) = scale {
+        weight.chunks_exact_mut(input).zip(&scale).for_each(|(row, s)| row.iter_mut().for_each(|x| *x *= s));
+        bias.iter_mut().zip(&scale).for_each(|(b, s)| *b *= s);
+    }
+    Ok(layer(weight, bias, input, device))
+}
+
+/// Rows `[out, in]` and a bias as a layer, which keeps `[in, out]`.
+fn layer(weight: Vec<f32>, bias: Vec<f32>, input: usize, device: &Device) -> Linear {
+    let out = bias.len();
+    let mut turned = vec![0.0; weight.len()];
+    for (o, row) in weight.chunks_exact(input).enumerate() {
+        row.iter().enumerate().for_each(|(i, x)| turned[i * out + o] = *x);
+    }
+    Linear {
+        weight: Param::from_tensor(Tensor::from_data(TensorData::new(turned, [input, out]), device)),
+        bias: Some(Param::from_tensor(Tensor::from_data(TensorData::new(bias, [out]), device))),
+    }
+}
+
+/// The kernel `[D, 3, patch, patch]` for pixels of 0 to 255: `W (x/255 - mean) / std + b`.
+fn folded_patch(mut kernel: Vec<f32>, mut bias: Vec<f32>, [mean, std]: [[f64; 3]; 2], device: &Device) -> Linear {
+    let input = kernel.len() / bias.len();
+    for (row, bias) in kernel.chunks_exact_mut(input).zip(&mut bias) {
+        let mut moved = f64::from(*bias);
+        for (channel, values) in row.chunks_exact_mut(input / 3).enumerate() {
+            for x in values {
+                moved -= f64::from(*x) * mean[channel] / std[channel];
+                *x = (f64::from(*x) / (255.0 * std[channel])) as f32;
+            }
+        }
+        *bias = moved as f32;
+    }
+    layer(kernel, bias, input, device)
+}
+
+/// Positions of a square grid `[from², D]` at another size `[to², D]`, bicubic (Keys 1981), the way the family was published to be
+/// resampled.
+fn resampled(positions: &[f32], (from, to): (usize, usize), smooth: bool, width: usize) -> Vec<f32> {
+    if from == to {
+        return positions.to_vec();
+    }
+    let taps: Vec<Vec<(usize, f64)>> = (0..to).map(|i| taps((from, to), i, smooth)).collect();
+    let mut out = Vec::with_capacity(to * to * width);
+    for (ys, xs) in taps.iter().flat_map(|ys| taps.iter().map(move |xs| (ys, xs))) {
+        for d in 0..width {
+            let sum = |&(y, v): &(usize, f64)| {
+                v * xs.iter().map(|&(x, u)| u * f64::from(positions[(y * from + x) * width + d])).sum::<f64>()
+            };
+            out.push(ys.iter().map(sum).sum::<f64>() as f32);
+        }
+    }
+    out
+}
+
+/// Places and weights that make up place `i` of `to` out of `from`: with `smooth` the kernel (a = -0.5) is stretched where there
+/// are fewer places than before, and what would lie outside has no weight; else (a = -0.75) it is not, and the edge stands for it.
+fn taps((from, to): (usize, usize), i: usize, smooth: bool) -> Vec<(usize, f64)> {
+    let (a, ratio) = (if smooth { -0.5 } else { -0.75 }, from as f64 / to as f64);
+    let stretch = if smooth { ratio.max(1.0) } else { 1.0 };
+    let kernel = |x: f64| match x.abs() {
+        x if x <= 1.0 => ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0,
+        x if x < 2.0 => ((x - 5.0) * x + 8.0) * x * a - 4.0 * a,
+        _ => 0.0,
+    };
+    let at = (i as f64 + 0.5) * ratio - 0.5;
+    let reach = 2.0 * stretch;
+    let (low, high, last) = ((at - reach).ceil() as i64, (at + reach).floor() as i64, from as i64 - 1);
+    let all = (low..=high).filter(|tap| !smooth || (0..=last).contains(tap));
+    let all: Vec<(usize, f64)> =
+        all.map(|tap| (tap.clamp(0, last) as usize, kernel((at - tap as f64) / stretch))).collect();
+    let total: f64 = all.iter().map(|(_, weight)| weight).sum();
+    all.into_iter().map(|(tap, weight)| (tap, weight / total)).collect()
+}
