@@ -79,6 +79,7 @@ impl Workshop {
             Hands {
                 update: &mut |l, i, n| l.update(i, n),
                 judge: &mut |l, _| {
+                    l.elect();
                     l.held_out().unwrap_or_default().into_iter().map(|(name, v)| (held_out_name(name), v)).collect()
                 },
                 judge_every: 500,
