@@ -11,6 +11,7 @@ use rl::evaluate::{EvaluateConfig, imagine_policy, starts};
 use rl::improve::Prior;
 use rl::{Critic, CriticConfig, ImproveConfig, ImproveLearner};
 use rollouts::branch::{Arm, ForkOptions, fork};
+use world_model::ensemble::EnsembleConfig;
 use world_model::representation::{Encoder, Representation};
 use world_model::train::{DynamicsLearner, RepresentationLearner};
 use world_model::trust::Limits;
@@ -111,7 +112,9 @@ fn ensemble(dir: &Path) -> Built {
     let (_, corpus) = data::corpus(dir, STATE_ONLY, None)?;
     let embeddings = data::embeddings(corpus, STATE_ONLY);
     let device = training_device();
-    let config = WorldModelConfig::default();
+    // What its twin in PyTorch has: single steps, all members, ReLU.
+    let plain = EnsembleConfig { members: 5, smooth: false, many_step: 0.0, ..EnsembleConfig::default() };
+    let config = WorldModelConfig { ensemble: plain, ..WorldModelConfig::default() };
     let dynamics = WorldModel::new(&config, &[], STATE_ONLY, data::ACTION, &device)?.dynamics;
     let mut learner = DynamicsLearner::new(dynamics, &config, (corpus, embeddings), &device, 0);
     Ok(Box::new(move |i| drop(learner.update(i, PLANNED))))

@@ -285,17 +285,20 @@ class Ensemble(nn.Module):
         target = torch.cat([following - e, reward[:, None]], 1)
         weight = torch.cat([seen[:, None].expand(n, self.e), taken[:, None]], 1)
         learns = bootstrap.permute(1, 2, 0).reshape(self.count, n, 1)
+        weight = weight * learns
         squared = (mean - target).square()
-        nll = ((squared * (-log_variance).exp() + log_variance) * weight * learns).sum()
-        nll = nll / (weight.sum() * self.count).clamp(min=1)
+        errors = (squared * weight).sum(1) / weight.sum(1).clamp(min=1)
+        roots = (errors + 1e-8).log() / 2
+        step = ((roots[:, : self.e].mean(1).exp() * self.e + roots[:, self.e].exp()) / (self.e + 1)).mean()
+        nll = (squared.detach() * (-log_variance).exp() + log_variance) * weight
+        nll = (nll.sum((1, 2)) / weight.sum((1, 2)).clamp(min=1)).mean()
         with torch.no_grad():
-            ((squared * weight).sum() / (weight.sum() * self.count).clamp(min=1)).item()
             expected = e + mean.mean(0)[:, : self.e]
         rows = torch.cat([e, action, expected + (following - expected) * seen[:, None]], 1)
         count = taken.sum().clamp(min=1)
         bernoulli = lambda x, y: ((F.softplus(x) - x * y) * taken).sum() / count
         success = bernoulli(self.success(rows)[:, 0], s["success"].reshape(n))
-        return nll + success + bernoulli(self.failure(rows)[:, 0], s["failure"].reshape(n))
+        return step + nll + success + bernoulli(self.failure(rows)[:, 0], s["failure"].reshape(n))
 
 
 def ensemble_case(batch=64, horizon=16):

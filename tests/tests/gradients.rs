@@ -31,10 +31,11 @@ impl ModuleMapper for Move {
     }
 }
 
-/// Collects parameter sizes, and gradients where there are any.
+/// Collects parameter sizes, and gradients where there are any; statistics kept beside the parameters do not learn.
 struct Read<'a> {
     gradients: Option<&'a GradientsParams>,
     rows: VecDeque<Vec<f32>>,
+    learns: Vec<bool>,
 }
 
 impl ModuleVisitor for Read<'_> {
@@ -43,21 +44,24 @@ impl ModuleVisitor for Read<'_> {
         let zeros = vec![0.0; x.dims().iter().product()];
         let row = self.gradients.map_or(zeros.clone(), |g| g.get::<D>(param.id).map_or(zeros, floats));
         self.rows.push_back(row);
+        self.learns.push(x.is_require_grad());
     }
 }
 
 /// Asserts that the gradient of `loss` agrees with central differences along five random directions.
 fn agrees<M: Module>(name: &str, module: M, loss: impl Fn(&M) -> Tensor<1>) {
     let gradients = GradientsParams::from_grads(loss(&module).backward(), &module);
-    let mut read = Read { gradients: Some(&gradients), rows: VecDeque::new() };
+    let mut read = Read { gradients: Some(&gradients), rows: VecDeque::new(), learns: Vec::new() };
     module.visit(&mut read);
-    let gradient = read.rows;
+    let gradient = &read.rows;
     let total: usize = gradient.iter().map(Vec::len).sum();
     for seed in 0..5 {
         let mut rng = generator(seed, "direction", 0);
         let all = floats(normal([total], &mut rng, &Device::default()));
         let norm = all.iter().map(|v| v * v).sum::<f32>().sqrt();
-        let mut values = all.into_iter().map(|v| v / norm);
+        // Statistics stay where they are; a parameter without a gradient moves, and is found out.
+        let learns = gradient.iter().zip(&read.learns).flat_map(|(g, &learns)| std::iter::repeat_n(learns, g.len()));
+        let mut values = all.into_iter().zip(learns).map(|(v, learns)| if learns { v / norm } else { 0.0 });
         let direction: VecDeque<Vec<f32>> = gradient.iter().map(|g| values.by_ref().take(g.len()).collect()).collect();
         let slope: f32 = gradient.iter().zip(&direction).flat_map(|(g, d)| g.iter().zip(d)).map(|(g, d)| g * d).sum();
         let at = |step: f32| -> f32 {
@@ -93,11 +97,11 @@ fn sequence(device: &Device, (batch, steps, e, a): (usize, usize, usize, usize))
 fn ensemble_loss() {
     let device = Device::default().autodiff();
     device.seed(1);
-    let config = EnsembleConfig { members: 2, width: 12 };
+    let config = EnsembleConfig { members: 2, elites: 1, width: 12, history: 2, ..EnsembleConfig::default() };
     let module = Ensemble::new(&config, 3, 2, &device).materialize();
     agrees("ensemble", module, |m| {
         let inner = Device::default();
-        m.loss(sequence(&inner, (3, 2, 3, 2)), Tensor::ones([2, 2, 3], &inner)).0
+        m.losses(sequence(&inner, (3, 3, 3, 2)), Tensor::ones([3, 2, 3], &inner)).0
     });
 }
 
@@ -106,9 +110,9 @@ fn ensemble_loss() {
 fn losses_where_the_task_is_carried() {
     let (device, inner) = (Device::default().autodiff(), Device::default());
     device.seed(1);
-    let config = EnsembleConfig { members: 2, width: 12 };
+    let config = EnsembleConfig { members: 2, elites: 1, width: 12, ..EnsembleConfig::default() };
     let module = Ensemble::carrying(&config, (3, 1), 2, &device).materialize();
-    agrees("ensemble", module, |m| m.loss(sequence(&inner, (3, 2, 3, 2)), Tensor::ones([2, 2, 3], &inner)).0);
+    agrees("ensemble", module, |m| m.losses(sequence(&inner, (3, 2, 3, 2)), Tensor::ones([2, 2, 3], &inner)).0);
     let config = RssmConfig { hidden: 8, groups: 2, classes: 1, width: 10, members: 2, ..RssmConfig::default() };
     let module = Rssm::carrying(&config, 4, (2, 1), 2, &device).materialize();
     let noise = gumbel([2, 4, 3, 2], &mut generator(0, "g", 0), &inner);
@@ -146,7 +150,7 @@ fn outcomes_are_read_off_embeddings_and_not_written_into_them() {
     let inner = Device::default();
     let foreseen = module.dynamics_loss(sequence(&inner, (3, 3, 4, 2)), noise, Tensor::ones([3, 2, 3], &inner)).1;
     let gradients = GradientsParams::from_grads(module.outcome_loss(foreseen).0.backward(), &module);
-    let mut read = Read { gradients: Some(&gradients), rows: VecDeque::new() };
+    let mut read = Read { gradients: Some(&gradients), rows: VecDeque::new(), learns: Vec::new() };
     module.visit(&mut read);
     let moved = read.rows.iter().filter(|g| g.iter().any(|v| *v != 0.0)).count();
     assert_eq!(moved, 4, "two layers of the outcome head, weights and biases, out of {}", read.rows.len());

@@ -1,32 +1,71 @@
-//! Probabilistic ensemble for state observations, after PETS and MBPO (Janner et al. 2019, sec. 4.1).
+//! Probabilistic ensemble for state observations, after PETS, MBPO (Janner et al. 2019, sec. 4.1) and MOPO (Yu et al. 2020).
 //!
-//! Member `k` maps `(e_t, a_t)` to a Gaussian over the change of the embedding and the reward; imagination lets one member
-//! (drawn per row) speak at each step. Success and failure are learned, never hand-coded. Disagreement is the mean over
-//! elements of the standard deviation between the members' means.
+//! ```text
+//! x_t = e_t, its wide elements through symlog             what a member sees
+//! p_k(x_{t+1} - x_t, r_t given x_t, a_t, past)            a Gaussian per member
+//! ```
+//! Imagination draws from the Gaussian with the mean and variance of the *elites'* mixture: the members with the least error on
+//! episodes that none of them learns from. `past` holds the last `history - 1` observations and actions, for robots whose state
+//! does not show all. Means learn from single steps and, going on from themselves, from whole sequences; variances learn what is left
+//! over of single steps. Success and failure are learned, never hand-coded. Disagreement is the mean over elements of the
+//! standard deviation between the elites' means.
 
-use burn::module::Module;
+mod past;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use burn::module::{Module, Param, ParamId};
 use burn::tensor::activation::{sigmoid, softplus};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::corpus::Sequence;
+use crate::corpus::{Corpus, Embeddings, Sequence};
 use crate::layers::{EnsembleMlp, Mlp};
 use crate::model::{Latent, Prediction};
 use crate::optimise::Metrics;
+use crate::vision::floats;
+use past::Past;
+use view::View;
 
-/// Sizes.
+/// Sizes and loss weights.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnsembleConfig {
-    /// Members `K`.
+    /// Members `K` that learn.
     pub members: usize,
-    /// Width of the two hidden layers.
+    /// Members that speak in imagination, the best on episodes set apart; all where they are not fewer.
+    pub elites: usize,
+    /// Width of the hidden layers.
     pub width: usize,
+    /// Hidden layers.
+    pub layers: usize,
+    /// SiLU in place of ReLU between layers.
+    pub smooth: bool,
+    /// Observations a member sees: this one and those before it, with the actions between; 1 where the state shows all.
+    pub history: usize,
+    /// Weight of the error of imagining the whole sequence ahead (`world_model.horizon` steps); 0 learns single steps only.
+    pub many_step: f32,
+    /// Share of the learned deviation that imagination adds as noise: 1 for robots that are noisy themselves; 0 where what is left
+    /// over is the model's own error, which noise would only double. Doubt counts all of it either way.
+    pub noise: f32,
+    /// Elements with values beyond so many standard deviations are seen through symlog; 0 for none.
+    pub symlog_beyond: f32,
 }
 
 impl Default for EnsembleConfig {
     fn default() -> Self {
-        Self { members: 5, width: 200 }
+        Self {
+            members: 7,
+            elites: 5,
+            width: 200,
+            layers: 2,
+            smooth: true,
+            history: 1,
+            many_step: 1.0,
+            noise: 1.0,
+            symlog_beyond: 10.0,
+        }
     }
 }
 
@@ -36,13 +75,41 @@ pub struct Ensemble {
     members: EnsembleMlp,
     success: Mlp,
     failure: Mlp,
+    view: View,
+    elites: Param<Tensor<1, Int>>,
+    past: Past,
     count: usize,
-    told: usize,
+    embedding: usize,
     carried: usize,
+    many_step: f64,
+    noise: f64,
+    symlog_beyond: f64,
 }
 
-/// Bounds of the predicted log-variance; softly enforced, they keep the likelihood from exploding on deterministic data.
-const LOG_VARIANCE: (f64, f64) = (-10.0, 1.0);
+/// Bounds of the predicted log-variance, in standard deviations of the change; softly enforced, they keep the likelihood from
+/// exploding on deterministic data.
+const LOG_VARIANCE: (f64, f64) = (-12.0, 2.0);
+
+/// Squared error of a step, in squared standard deviations of the data, below which nothing is pressed further.
+const EXACT: f64 = 1e-8;
+
+fn chosen(members: Vec<usize>, device: &Device) -> Param<Tensor<1, Int>> {
+    let (count, members) = (members.len(), members.into_iter().map(|member| member as i64).collect::<Vec<_>>());
+    Param::initialized(ParamId::new(), Tensor::from_data(TensorData::new(members, [count]), device))
+}
+
+/// What one batch says of every member.
+struct Terms {
+    /// Error of single steps, in standard deviations of changes and reward `[K]`.
+    step: Tensor<1>,
+    /// Error of imagining ahead, in standard deviations of the state `[K]`.
+    ahead: Option<Tensor<1>>,
+    /// Negative log-likelihood of single steps `[K]`; teaches the variances alone.
+    nll: Tensor<1>,
+    /// Cross-entropies.
+    success: Tensor<1>,
+    failure: Tensor<1>,
+}
 
 impl Ensemble {
     /// Fresh networks.
@@ -59,15 +126,25 @@ impl Ensemble {
         device: &Device,
     ) -> Self {
         assert!(carried <= embedding, "what is carried is the end of the embedding");
-        let EnsembleConfig { members, width } = *config;
-        let told = embedding - carried;
+        let EnsembleConfig { members, width, .. } = *config;
+        let past = Past::new(config.history, embedding, action);
+        let mut sizes = vec![embedding + action + past.len()];
+        sizes.extend(std::iter::repeat_n(width, config.layers));
+        sizes.push(2 * (embedding + 1));
+        let make = if config.smooth { EnsembleMlp::smooth } else { EnsembleMlp::new };
         Self {
-            members: EnsembleMlp::new(members, &[embedding + action, width, width, 2 * (told + 1)], device),
+            members: make(members, &sizes, device),
             success: Mlp::new(&[2 * embedding + action, width, 1], device),
             failure: Mlp::new(&[2 * embedding + action, width, 1], device),
+            view: View::plain((embedding, carried), device),
+            elites: chosen((0..config.elites.clamp(1, members)).collect(), device),
+            past,
             count: members,
-            told,
+            embedding,
             carried,
+            many_step: f64::from(config.many_step),
+            noise: f64::from(config.noise),
+            symlog_beyond: f64::from(config.symlog_beyond),
         }
     }
 
@@ -76,101 +153,220 @@ impl Ensemble {
         self.count
     }
 
-    /// Values of noise one step needs: a normal per predicted element and one Gumbel-like score per member.
-    pub fn noise_len(&self) -> usize {
-        self.told + 1 + self.count
+    /// Members that speak.
+    pub fn elite_count(&self) -> usize {
+        self.elites.dims()[0]
     }
 
-    /// Means and log-variances `[K, B, E - carried + 1]` of (change, reward).
-    fn gaussians(&self, e: &Tensor<2>, action: &Tensor<2>) -> (Tensor<3>, Tensor<3>) {
-        let out = self.members.forward(Tensor::cat(vec![e.clone(), action.clone()], 1));
-        let width = self.told + 1;
+    /// Recorded steps before an observation that belong to its latent state.
+    pub fn memory(&self) -> usize {
+        self.past.steps()
+    }
+
+    /// Values of noise one step needs: a normal per predicted element.
+    pub fn noise_len(&self) -> usize {
+        self.embedding + 1
+    }
+
+    /// Takes ranges, and spreads of changes and rewards, from the given tracks.
+    pub fn fit(self, data: (&Corpus, &Embeddings), tracks: &[usize], device: &Device) -> Self {
+        let view = View::fit(data, tracks, (self.symlog_beyond as f32, self.carried), device);
+        Self { view, ..self }
+    }
+
+    /// The latent state at an observed embedding `[B, E]`, as if it had always been there.
+    pub fn start(&self, e: Tensor<2>) -> Latent {
+        let h = self.past.begin(self.view.squash(e.clone()));
+        Latent { e, h, z: None }
+    }
+
+    /// Carries a latent state over a recorded step: action `[B, A]`, then the embedding really seen `[B, E]`.
+    pub fn observe(&self, latent: &Latent, action: Tensor<2>, e: Tensor<2>) -> Latent {
+        Latent { e, h: self.past.push(&latent.h, self.view.squash(latent.e.clone()), action), z: None }
+    }
+
+    /// Means and log-variances `[K, N, E+1]` of scaled (change, reward) from raw outputs `[K, N, 2(E+1)]`.
+    fn gaussians(&self, out: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+        let width = self.embedding + 1;
         let (low, high) = LOG_VARIANCE;
         let raw = out.clone().narrow(2, width, width);
-        let below = softplus((raw.neg()) + high, 1.0).neg() + high;
+        let below = softplus(raw.neg() + high, 1.0).neg() + high;
         (out.narrow(2, 0, width), softplus(below - low, 1.0) + low)
     }
 
-    /// A change `[B, E - carried]` as one of the whole embedding: nothing of what is carried.
-    fn whole(&self, change: Tensor<2>) -> Tensor<2> {
-        if self.carried == 0 {
-            return change;
-        }
-        let still = Tensor::zeros([change.dims()[0], self.carried], &change.device());
-        Tensor::cat(vec![change, still], 1)
-    }
-
     fn ends(&self, e: &Tensor<2>, action: &Tensor<2>, next: &Tensor<2>) -> [Tensor<1>; 2] {
-        let x = Tensor::cat(vec![e.clone(), action.clone(), next.clone()], 1);
+        let x = Tensor::cat(vec![self.view.squash(e.clone()), action.clone(), self.view.squash(next.clone())], 1);
         [&self.success, &self.failure].map(|head| head.forward(x.clone()).squeeze_dim::<1>(1))
     }
 
     /// One imagined step: `latent [B]`, action `[B, A]`, normal noise `[B, noise_len]`.
     pub fn imagine(&self, latent: &Latent, action: Tensor<2>, noise: Tensor<2>) -> (Latent, Prediction) {
-        let [batch, _] = action.dims();
-        let width = self.told + 1;
-        let (mean, log_variance) = self.gaussians(&latent.e, &action);
-        let score = noise.clone().narrow(1, width, self.count);
-        let chosen = score.clone().greater_equal(score.max_dim(1)).float().transpose().reshape([self.count, batch, 1]);
-        let pick = |x: Tensor<3>| (x * chosen.clone()).sum_dim(0).squeeze_dim::<2>(0);
-        let centre = mean.clone().mean_dim(0);
-        let variance = (mean.clone() - centre).square().mean_dim(0).squeeze_dim::<2>(0);
-        let noise_variance = log_variance.clone().exp().mean_dim(0).squeeze_dim::<2>(0);
-        let row_mean = |x: Tensor<2>| x.narrow(1, 0, self.told).mean_dim(1).squeeze_dim::<1>(1);
-        let sampled = pick(mean) + pick((log_variance * 0.5).exp()) * noise.narrow(1, 0, width);
-        let e = latent.e.clone() + self.whole(sampled.clone().narrow(1, 0, self.told));
+        let x = self.view.squash(latent.e.clone());
+        let input = self.past.input(x.clone(), action.clone(), &latent.h);
+        let (mean, log_variance) = self.gaussians(self.members.select(&self.elites.val()).forward(input));
+        let over_elites = |x: Tensor<3>| x.mean_dim(0).squeeze_dim::<2>(0);
+        let centre = over_elites(mean.clone());
+        let between = over_elites((mean - centre.clone().unsqueeze::<3>()).square());
+        let variance = between.clone() + over_elites(log_variance.exp());
+        // Deviations in units of the embedding; the reward's is left out.
+        let deviation = |variance: Tensor<2>| {
+            self.view.spread(variance.sqrt()).narrow(1, 0, self.embedding) * self.view.slope(latent.e.clone())
+        };
+        let row_mean = |x: Tensor<2>| x.mean_dim(1).squeeze_dim::<1>(1);
+        let sampled = self.view.unscaled(centre + variance.clone().sqrt() * noise * self.noise);
+        let next = self.view.held(x.clone() + sampled.clone().narrow(1, 0, self.embedding));
+        let e = self.view.stretch(next);
         let [success, failure] = self.ends(&latent.e, &action, &e);
         let prediction = Prediction {
-            reward: sampled.narrow(1, self.told, 1).squeeze_dim::<1>(1),
+            reward: sampled.narrow(1, self.embedding, 1).squeeze_dim::<1>(1),
             success: sigmoid(success),
             failure: sigmoid(failure),
-            disagreement: row_mean(variance.clone().sqrt()),
-            doubt: row_mean(variance + noise_variance),
+            disagreement: row_mean(deviation(between)),
+            doubt: row_mean(deviation(variance).square()),
         };
-        (Latent::markov(e), prediction)
+        let h = self.past.push(&latent.h, x, action);
+        (Latent { e, h, z: None }, prediction)
     }
 
     /// Loss of one shard of sequences; `bootstrap [L, K, B]` says which member learns from which transition.
     pub fn loss(&self, s: Sequence, bootstrap: Tensor<3>) -> (Tensor<1>, Metrics) {
-        let [batch, steps, actions] = s.action.dims();
-        let n = batch * steps;
-        let embedding = self.told + self.carried;
-        let e = s.embedding.clone().narrow(1, 0, steps).reshape([n, embedding]);
-        let next = s.embedding.narrow(1, 1, steps).reshape([n, embedding]);
-        let action = s.action.reshape([n, actions]);
-        let flat = |x: Tensor<2>| x.reshape([n]);
-        let (reward, success, failure) = (flat(s.reward), flat(s.success), flat(s.failure));
-        let (taken, seen) = (flat(s.taken), flat(s.observed));
+        let (foreseen, spread, metrics) = self.losses(s, bootstrap);
+        (foreseen + spread, metrics)
+    }
 
-        let (mean, log_variance) = self.gaussians(&e, &action);
-        let told = |x: Tensor<2>| if self.carried == 0 { x } else { x.narrow(1, 0, self.told) };
-        let change = told(next.clone() - e.clone());
-        let target = Tensor::cat(vec![change, reward.unsqueeze_dim(1)], 1).unsqueeze::<3>();
-        // Each element counts where it was recorded: the change where the next observation exists, the reward always.
-        let mut seen_wide = seen.clone().unsqueeze_dim::<2>(1).expand([n, self.told]);
-        if let Some(known) = s.known {
-            // [B, E] to the rows of [B, L]: every step of a sequence is of the same robot.
-            seen_wide = seen_wide * told(known.repeat_dim(1, steps).reshape([n, embedding]));
+    /// Its two parts: of what is foreseen (means and outcomes), and of the variances around it, which move no mean.
+    pub fn losses(&self, s: Sequence, bootstrap: Tensor<3>) -> (Tensor<1>, Tensor<1>, Metrics) {
+        let Terms { step, ahead, nll, success, failure } = self.terms(s, bootstrap);
+        let (mut loss, nll) = (step.mean(), nll.mean());
+        let mut metrics = vec![("one_step", loss.clone())];
+        if let Some(ahead) = ahead {
+            metrics.push(("many_step", ahead.clone().mean()));
+            loss = loss + ahead.mean() * self.many_step;
         }
-        let weight = Tensor::cat(vec![seen_wide, taken.clone().unsqueeze_dim(1)], 1).unsqueeze::<3>();
-        let learns = bootstrap.swap_dims(0, 1).swap_dims(1, 2).reshape([self.count, n, 1]);
+        loss = loss + success.clone() + failure.clone();
+        metrics.extend([("nll", nll.clone()), ("success", success), ("failure", failure)]);
+        (loss, nll, metrics.into_iter().map(|(name, t)| (name, t.into_scalar::<f32>())).collect())
+    }
+
+    /// Errors of every member on sequences none of them learned from, weighed as in the loss `[K]`.
+    pub fn errors(&self, s: Sequence) -> Vec<f32> {
+        let [batch, steps, _] = s.action.dims();
+        let all = Tensor::ones([steps, self.count, batch], &s.action.device());
+        let terms = self.terms(s, all);
+        floats(match terms.ahead {
+            Some(ahead) => terms.step + ahead * self.many_step,
+            None => terms.step,
+        })
+    }
+
+    /// Lets the members speak whose `errors [K]` are least.
+    pub fn elect(&mut self, errors: &[f32]) {
+        let mut order: Vec<usize> = (0..errors.len()).collect();
+        order.sort_by(|&a, &b| errors[a].total_cmp(&errors[b]));
+        order.truncate(self.elite_count());
+        self.elites = chosen(order, &self.elites.val().device());
+    }
+
+    fn terms(&self, s: Sequence, bootstrap: Tensor<3>) -> Terms {
+        let [batch, steps, actions] = s.action.dims();
+        let (n, width) = (batch * steps, self.embedding);
+        let x = self.view.squash(s.embedding.clone());
+        let past = self.past.along(x.clone().narrow(1, 0, steps), s.action.clone());
+        let known = s.known.map(|known| known.repeat_dim(1, steps).reshape([batch, steps, width]));
+        let flat3 = |x: Tensor<3>| {
+            let [_, _, width] = x.dims();
+            x.reshape([n, width])
+        };
+        let flat = |x: Tensor<2>| x.reshape([n]);
+        let (now, next) = (flat3(x.clone().narrow(1, 0, steps)), flat3(x.clone().narrow(1, 1, steps)));
+        let action = s.action.clone().reshape([n, actions]);
+        let (reward, taken) = (flat(s.reward), flat(s.taken));
+        // [B, L, E]: each element counts where it was recorded, the change where the next observation exists.
+        let observed = s.observed.unsqueeze_dim::<3>(2).expand([batch, steps, width]);
+        let seen = match known {
+            Some(known) => observed.clone() * known,
+            None => observed.clone(),
+        };
+        // What is carried has nothing to learn.
+        let seen = seen * self.view.moves().unsqueeze::<3>();
+
+        let input = self.past.input(now.clone(), action.clone(), &past.clone().map(flat3));
+        let (mean, log_variance) = self.gaussians(self.members.forward(input));
+        let target = Tensor::cat(vec![next.clone() - now.clone(), reward.unsqueeze_dim(1)], 1);
+        let target = self.view.scaled(target).unsqueeze::<3>();
+        let weight = Tensor::cat(vec![flat3(seen.clone()), taken.clone().unsqueeze_dim(1)], 1).unsqueeze::<3>();
+        let learns = bootstrap.clone().swap_dims(0, 1).swap_dims(1, 2).reshape([self.count, n, 1]);
         let squared = (mean.clone() - target).square();
-        let nll = (squared.clone() * log_variance.clone().neg().exp() + log_variance) * weight.clone() * learns;
-        let nll = nll.sum() / (weight.clone().sum() * self.count as f64).clamp_min(1.0);
-        let error = (squared * weight.clone()).sum().detach() / (weight.sum() * self.count as f64).clamp_min(1.0);
+        let weight = weight * learns;
+        let wrong = mean_over_rows(squared.clone(), &weight);
+        // The reward counts as one of the elements, but apart: a state known ever better must not hush it.
+        let change = self.typical(vec![wrong.clone().narrow(2, 0, width)]);
+        let step = (change * width as f64 + self.typical(vec![wrong.narrow(2, width, 1)])) / (width + 1) as f64;
+        let nll = (squared.detach() * log_variance.clone().neg().exp() + log_variance) * weight.clone();
+        let sum = |x: Tensor<3>| x.sum_dim(2).sum_dim(1).reshape([self.count]);
+        let nll = sum(nll) / sum(weight).clamp_min(1.0);
+        let ahead = (self.many_step > 0.0).then(|| self.ahead((x, s.action, past), seen, bootstrap));
 
         // At a recorded end there is no next observation: the members' mean prediction stands in for it.
-        let expected = mean.mean_dim(0).squeeze_dim::<2>(0).narrow(1, 0, self.told).detach();
-        let expected = e.clone() + self.whole(expected);
-        let next = expected.clone() + (next - expected) * seen.unsqueeze_dim::<2>(1);
-        let [success_logit, failure_logit] = self.ends(&e, &action, &next);
-        let bernoulli = |x: Tensor<1>, y: Tensor<1>| {
-            ((softplus(x.clone(), 1.0) - x * y) * taken.clone()).sum() / taken.clone().sum().clamp_min(1.0)
+        let foreseen = self.view.unscaled(mean.mean_dim(0).squeeze_dim::<2>(0)).narrow(1, 0, width).detach();
+        let expected = now.clone() + foreseen;
+        let next = expected.clone() + (next - expected) * flat3(observed);
+        let x = Tensor::cat(vec![now, action, next], 1);
+        let bernoulli = |head: &Mlp, y: Tensor<1>| {
+            let logit = head.forward(x.clone()).squeeze_dim::<1>(1);
+            ((softplus(logit.clone(), 1.0) - logit * y) * taken.clone()).sum() / taken.clone().sum().clamp_min(1.0)
         };
-        let success = bernoulli(success_logit, success);
-        let failure = bernoulli(failure_logit, failure);
-        let metrics = [("nll", &nll), ("one_step", &error), ("success", &success), ("failure", &failure)]
-            .map(|(name, t)| (name, t.clone().into_scalar::<f32>()));
-        (nll + success + failure, metrics.to_vec())
+        let (success, failure) = (bernoulli(&self.success, flat(s.success)), bernoulli(&self.failure, flat(s.failure)));
+        Terms { step, ahead, nll, success, failure }
     }
+
+    /// Geometric mean over steps and elements of root mean squared errors, from mean squared ones `[K, 1, E]` per step: `[K]`.
+    ///
+    /// So a far step weighs like a near one and a wild element like a calm one: the gradient is that of the likelihood under
+    /// Gaussians whose variances are fitted to each step and element, times the typical error, which keeps it of one size.
+    fn typical(&self, squared: Vec<Tensor<3>>) -> Tensor<1> {
+        let logs = Tensor::cat(squared.into_iter().map(|x| (x + EXACT).log()).collect(), 1);
+        let [_, steps, width] = logs.dims();
+        let mean = logs.sum_dim(2).sum_dim(1).reshape([self.count]) / (steps * width) as f64;
+        (mean * 0.5).exp()
+    }
+
+    /// Error of every member that goes on from its own means to the end of the sequences `[K]`.
+    fn ahead(
+        &self,
+        (x, action, past): (Tensor<3>, Tensor<3>, Option<Tensor<3>>),
+        seen: Tensor<3>,
+        bootstrap: Tensor<3>,
+    ) -> Tensor<1> {
+        let [batch, steps, width] = seen.dims();
+        let wide = |x: Tensor<2>| {
+            let [batch, width] = x.dims();
+            x.unsqueeze::<3>().expand([self.count, batch, width])
+        };
+        let at = |x: &Tensor<3>, i: usize| x.clone().narrow(1, i, 1).squeeze_dim::<2>(1);
+        let means = self.members.outputs(0, width);
+        // From where the past is really known, if the sequence is that long.
+        let first = self.past.steps().min(steps - 1);
+        let learns = bootstrap.narrow(0, first, 1).reshape([self.count, batch, 1]);
+        let mut state = wide(at(&x, first));
+        let mut behind = past.map(|past| wide(at(&past, first)));
+        let mut errors = Vec::with_capacity(steps - first);
+        for i in first..steps {
+            let action = wide(at(&action, i));
+            let change = means.forward_each(self.past.input(state.clone(), action.clone(), &behind));
+            let change = self.view.moved(change);
+            behind = self.past.push(&behind, state.clone(), action);
+            state = self.view.held(state + change);
+            let weight = wide(at(&seen, i)) * learns.clone();
+            errors.push(mean_over_rows((state.clone() - wide(at(&x, i + 1))).square(), &weight));
+        }
+        self.typical(errors)
+    }
+}
+
+/// `[K, N, E]` to `[K, 1, E]`; 1 where there are no rows, so that nothing is learned there and nothing else weighs less.
+fn mean_over_rows(x: Tensor<3>, weight: &Tensor<3>) -> Tensor<3> {
+    let rows = weight.clone().sum_dim(1);
+    let none = rows.clone().lower_elem(0.5).float();
+    (x * weight.clone()).sum_dim(1) / rows.clamp_min(1.0) + none
 }

@@ -1,12 +1,13 @@
-//! The few layers everything is built from. Activations are ReLU: the cheapest on any device.
+//! The few layers everything is built from. Activations are ReLU, the cheapest on any device, unless said otherwise.
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 use crate::kernels::bias::biased;
 use crate::kernels::gru::gated;
+use crate::kernels::silu::silu;
 
 /// Multi-layer perceptron with ReLU between layers and a linear end.
 #[derive(Module, Debug)]
@@ -54,10 +55,11 @@ pub struct EnsembleLinear {
     bias: Param<Tensor<3>>,
 }
 
-/// `K` independent perceptrons evaluated together.
+/// `K` independent perceptrons evaluated together, with ReLU between layers or, where they are smooth, SiLU.
 #[derive(Module, Debug)]
 pub struct EnsembleMlp {
     layers: Vec<EnsembleLinear>,
+    smooth: bool,
 }
 
 impl EnsembleMlp {
@@ -72,7 +74,19 @@ impl EnsembleMlp {
                 bias: Initializer::Zeros.init([members, 1, w[1]], device),
             })
             .collect();
-        Self { layers }
+        Self { layers, smooth: false }
+    }
+
+    /// The same with SiLU between layers: dearer, and nearer to what is smooth itself.
+    pub fn smooth(members: usize, sizes: &[usize], device: &Device) -> Self {
+        Self { smooth: true, ..Self::new(members, sizes, device) }
+    }
+
+    /// The members at `indices [N]` alone.
+    pub fn select(&self, indices: &Tensor<1, Int>) -> EnsembleOutputs {
+        let pick = |x: &Param<Tensor<3>>| x.val().select(0, indices.clone());
+        let layers = self.layers.iter().map(|layer| (pick(&layer.weight), pick(&layer.bias))).collect();
+        EnsembleOutputs { layers, smooth: self.smooth }
     }
 
     /// `[B, in]` to `[K, B, out]`: every member sees the whole batch.
@@ -95,13 +109,14 @@ impl EnsembleMlp {
             let part = |x: Tensor<3>| if all { x } else { x.narrow(2, start, len) };
             layers.push((part(weight), part(bias)));
         }
-        EnsembleOutputs { layers }
+        EnsembleOutputs { layers, smooth: self.smooth }
     }
 }
 
-/// Some outputs of an [`EnsembleMlp`]: its weights and biases, cut once.
+/// Some outputs, or some members, of an [`EnsembleMlp`]: its weights and biases, cut once.
 pub struct EnsembleOutputs {
     layers: Vec<(Tensor<3>, Tensor<3>)>,
+    smooth: bool,
 }
 
 impl EnsembleOutputs {
@@ -112,12 +127,13 @@ impl EnsembleOutputs {
         self.forward_each(x.unsqueeze::<3>().expand([members, batch, input]))
     }
 
-    fn forward_each(&self, x: Tensor<3>) -> Tensor<3> {
+    /// `[K, B, in]` to `[K, B, len]`: every member sees its own batch.
+    pub fn forward_each(&self, x: Tensor<3>) -> Tensor<3> {
         let last = self.layers.len() - 1;
-        self.layers
-            .iter()
-            .enumerate()
-            .fold(x, |x, (i, (weight, bias))| biased(x.matmul(weight.clone()), bias.clone(), i < last))
+        self.layers.iter().enumerate().fold(x, |x, (i, (weight, bias))| {
+            let x = x.matmul(weight.clone());
+            if self.smooth && i < last { silu(x, bias.clone()) } else { biased(x, bias.clone(), i < last) }
+        })
     }
 }
 

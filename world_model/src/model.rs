@@ -94,18 +94,13 @@ impl WorldModelConfig {
 pub struct Latent {
     /// Embedding `[B, E]`: what a policy and a value see.
     pub e: Tensor<2>,
-    /// Deterministic recurrent state `[B, hidden]`, where the kind has one.
+    /// Deterministic recurrent state, or the past that is remembered, `[B, hidden]`, where the kind has one.
     pub h: Option<Tensor<2>>,
     /// Stochastic state `[B, groups * classes]`, where the kind has one.
     pub z: Option<Tensor<2>>,
 }
 
 impl Latent {
-    /// A state that is its embedding.
-    pub fn markov(e: Tensor<2>) -> Self {
-        Self { e, h: None, z: None }
-    }
-
     /// The recurrent parts.
     pub(crate) fn recurrent(&self) -> (Tensor<2>, Tensor<2>) {
         match (&self.h, &self.z) {
@@ -194,7 +189,15 @@ impl Dynamics {
     pub fn start(&self, e: Tensor<2>, noise: Tensor<2>) -> Latent {
         match self {
             Self::Rssm(m) => m.start(e, noise),
-            Self::Ensemble(_) => Latent::markov(e),
+            Self::Ensemble(m) => m.start(e),
+        }
+    }
+
+    /// Recorded steps before an observation without which its latent state is not whole.
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::Rssm(_) => 0,
+            Self::Ensemble(m) => m.memory(),
         }
     }
 
@@ -202,7 +205,7 @@ impl Dynamics {
     pub fn observe(&self, latent: &Latent, action: Tensor<2>, e: Tensor<2>, noise: Tensor<2>) -> Latent {
         match self {
             Self::Rssm(m) => m.observe(latent, action, e, noise),
-            Self::Ensemble(_) => Latent::markov(e),
+            Self::Ensemble(m) => m.observe(latent, action, e),
         }
     }
 
@@ -286,6 +289,11 @@ impl WorldModel {
     /// As [`Dynamics::start`].
     pub fn start(&self, e: Tensor<2>, noise: Tensor<2>) -> Latent {
         self.dynamics.start(e, noise)
+    }
+
+    /// As [`Dynamics::memory`].
+    pub fn memory(&self) -> usize {
+        self.dynamics.memory()
     }
 
     /// As [`Dynamics::observe`].

@@ -98,6 +98,8 @@ pub struct DynamicsLearner<'a> {
     draw: Draw<'a>,
     learning_rate: f64,
     sampler: WindowSampler,
+    /// Of the tracks that elites are chosen on.
+    apart: WindowSampler,
     held_out: WindowSampler,
     ahead: Ahead<Shard>,
     device: Device,
@@ -113,6 +115,11 @@ impl<'a> DynamicsLearner<'a> {
         seed: u64,
     ) -> Self {
         let (corpus, embeddings) = data;
+        let (learned, apart) = set_apart(&dynamics, &corpus.train);
+        let dynamics = match dynamics {
+            Dynamics::Ensemble(m) => Dynamics::Ensemble(m.fit(data, &learned, device)),
+            rssm => rssm,
+        };
         // Half a horizon is enough to enter: the rest is masked, so that the ends of episodes are seen as often as the rest.
         let entry = config.horizon.div_ceil(2);
         let (noise_len, members) = match &dynamics {
@@ -123,7 +130,8 @@ impl<'a> DynamicsLearner<'a> {
             trainee: Trainee::new(dynamics, config.weight_decay),
             draw: Draw { config: *config, corpus, embeddings, noise_len, members, seed, dropout: None },
             learning_rate: config.learning_rate,
-            sampler: corpus.sampler(&corpus.train, entry),
+            sampler: corpus.sampler(&learned, entry),
+            apart: corpus.sampler(&apart, entry),
             held_out: corpus.sampler(&corpus.held_out, entry),
             ahead: Ahead::default(),
             device: device.clone(),
@@ -145,6 +153,25 @@ impl<'a> DynamicsLearner<'a> {
             |update| draw.shards("dynamics", update, sampler, draw.config.shards, device),
             |shards| trainee.update(schedule.at(update), shards, device, loss),
         )
+    }
+
+    /// Lets the members of an ensemble speak that are best on the tracks set apart; nothing where none are.
+    pub fn elect(&mut self) {
+        if self.apart.windows() == 0 {
+            return;
+        }
+        let device = self.device.clone().inner();
+        let shards: Vec<Shard> = (0..HELD_OUT_BATCHES)
+            .flat_map(|batch| self.draw.shards("elites", batch, &self.apart, 1, &device))
+            .collect();
+        if let (Dynamics::Ensemble(frozen), Dynamics::Ensemble(m)) = (self.trainee.frozen(), &mut self.trainee.network)
+        {
+            let mut total = vec![0.0; frozen.member_count()];
+            for shard in shards {
+                total.iter_mut().zip(frozen.errors(shard.sequence)).for_each(|(sum, error)| *sum += error);
+            }
+            m.elect(&total);
+        }
     }
 
     /// The same loss on the same few batches of held-out episodes each time, without learning; `None` where no
@@ -222,6 +249,19 @@ impl Draw<'_> {
     }
 }
 
+/// One in so many training tracks is set apart to choose elites on.
+const APART: usize = 20;
+
+/// Tracks to learn from, and those to choose elites on: none where all members speak, or where tracks are few.
+fn set_apart(dynamics: &Dynamics, train: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let chooses = matches!(dynamics, Dynamics::Ensemble(m) if m.elite_count() < m.member_count());
+    if !chooses || train.len() < APART {
+        return (train.to_vec(), Vec::new());
+    }
+    let (apart, learned): (Vec<_>, Vec<_>) = train.iter().enumerate().partition(|(i, _)| i % APART == APART - 1);
+    [learned, apart].map(|tracks| tracks.into_iter().map(|(_, &track)| track).collect()).into()
+}
+
 /// Held-out batches behind a held-out loss: ends are rare, and one batch may hold none.
 const HELD_OUT_BATCHES: usize = 6;
 
@@ -248,6 +288,7 @@ pub fn latents_at(
     device: &Device,
 ) -> crate::Latent {
     let (corpus, embeddings) = data;
+    let context = context.max(model.memory());
     let actions = corpus.action_len;
     let rows = at.len();
     let step =

@@ -109,6 +109,7 @@ impl Workshop {
             Hands {
                 update: &mut |l, i, n| l.update(i, n),
                 judge: &mut |l, _| {
+                    l.elect();
                     let losses = l.held_out().unwrap_or_default();
                     let reactions = l.reactions();
                     let mut metrics: Metrics = losses.into_iter().map(|(name, v)| (held_out_name(name), v)).collect();

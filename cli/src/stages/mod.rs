@@ -201,10 +201,13 @@ pub fn train(what: Stage, file: Option<&Path>, common: &Common) -> Result<()> {
             let embeddings = w.embeddings()?;
             w.train_dynamics(&embeddings, &among)?;
             let model = w.model()?;
-            let errors = w.quality(&model, &embeddings).error_by_horizon;
+            let quality = w.quality(&model, &embeddings);
+            let (errors, foresight) = (quality.error_by_horizon, quality.foresight);
             let beaten = errors.iter().filter(|e| e.beats_both_floors()).count();
             if common.json {
-                return output::answer_json(&serde_json::json!({ "out": w.run.root(), "error_by_horizon": errors }));
+                return output::answer_json(
+                    &serde_json::json!({ "out": w.run.root(), "error_by_horizon": errors, "foresight": foresight }),
+                );
             }
             output::answer(&format!(
                 "world model in {}: beats both floors at {beaten} of {} (modality, horizon) pairs",

@@ -53,7 +53,7 @@ fn toy(next: fn([f32; 2], f32, f32) -> [f32; 2]) -> (Corpus, Embeddings) {
 fn trained(kind: Kind, rssm: RssmConfig, toy: (Corpus, Embeddings)) -> Reactions {
     let device = Device::default().autodiff();
     device.seed(7);
-    let ensemble = EnsembleConfig { members: 2, width: 32 };
+    let ensemble = EnsembleConfig { members: 2, width: 32, ..EnsembleConfig::default() };
     let config = WorldModelConfig {
         kind,
         rssm: RssmConfig { hidden: 32, width: 32, members: 2, ..rssm },

@@ -17,6 +17,7 @@ pub mod keypoints;
 mod maths;
 pub mod moved;
 pub mod nearness;
+pub mod silu;
 pub mod two_hot;
 
 use burn::backend::{DType, DispatchDevice};
