@@ -1,4 +1,4 @@
-//! Recurrent state-space dynamics over embeddings, for cameras and partial observability.
+//! Recurrent state-space dynamics over embeddings, for cameras and partial observability: one algorithm, one file.
 //!
 //! After PlaNet and DreamerV3 (sec. "World model learning"), with one change: the state also carries the embedding.
 //! ```text

@@ -14,6 +14,7 @@
 //! [arXiv:2010.11929]: https://arxiv.org/abs/2010.11929
 //! [arXiv:2103.17239]: https://arxiv.org/abs/2103.17239
 
+mod folding;
 #[cfg(test)]
 mod tests;
 mod weights;
