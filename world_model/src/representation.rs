@@ -272,10 +272,13 @@ impl Representation {
             picture = picture + moved_error(painted, shown.clone(), seen.clone());
             if let (Some(decoder), Some(seen)) = (self.displays.get(camera), pairs.shown_reference.get(camera)) {
                 // Without gradients into the embedding: what it has to know of the robot must stay in it.
-                // Half of the rows are enough for a picture that nothing depends on.
+                // Half of the rows are enough for a picture that nothing depends on. Every pixel counts alike: where what moved
+                // counts more, what stays is painted worse than a copy (docs/LOG.md, 2026-11-25).
                 let shown = shown.narrow(0, 0, seen.dims()[0]);
                 let both = [now.clone().narrow(0, 0, seen.dims()[0]).detach(), shown_reference.clone()];
-                display = display + moved_error(self.paint(decoder, camera, both, seen.clone()), shown, seen.clone());
+                // Twice, so that both decoders learn from errors of like size.
+                let error = (self.paint(decoder, camera, both, seen.clone()) - shown).square().mean();
+                display = display + error * 2.0;
             }
         }
         let metrics = [
@@ -345,7 +348,7 @@ mod tests {
         let mut rng = noise::generator(0, "representation", 0);
         let mut picture = || vec![noise::uniform([3, 1, 768], &mut rng, &device) - 0.5];
         let (now, next, reference) = (picture(), picture(), picture());
-        let shown_reference = vec![reference[0].clone().narrow(0, 0, 2)];
+        let shown_reference = vec![picture()[0].clone().narrow(0, 0, 2)];
         let mut row = |width| noise::normal([3, width], &mut rng, &device);
         let pairs = Pairs {
             now,
