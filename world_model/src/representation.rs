@@ -321,10 +321,13 @@ impl Representation {
             if let (Some(decoder), Some(seen)) = (self.displays.get(camera), pairs.shown_reference.get(camera)) {
                 let seen = seen.picture.clone();
                 // Without gradients into the embedding: what it has to know of the robot must stay in it.
-                // Half of the rows are enough for a picture that nothing depends on.
+                // Half of the rows are enough for a picture that nothing depends on. Every pixel counts alike: where what moved
+                // counts more, what stays is painted worse than a copy (docs/LOG.md, 2026-11-25).
                 let shown = shown.narrow(0, 0, seen.dims()[0]);
                 let both = [now.clone().narrow(0, 0, seen.dims()[0]).detach(), shown_reference.clone()];
-                display = display + moved_error(self.paint(decoder, camera, both, seen.clone()), shown, seen);
+                // Twice, so that both decoders learn from errors of like size.
+                let error = (self.paint(decoder, camera, both, seen) - shown).square().mean();
+                display = display + error * 2.0;
             }
         }
         let metrics = [
@@ -393,7 +396,7 @@ mod tests {
         let mut picture =
             || vec![Seen { picture: noise::uniform([3, 1, 768], &mut rng, &device) - 0.5, feature: None }];
         let (now, next, reference) = (picture(), picture(), picture());
-        let shown_reference = vec![Seen { picture: reference[0].picture.clone().narrow(0, 0, 2), feature: None }];
+        let shown_reference = vec![Seen { picture: picture()[0].picture.clone().narrow(0, 0, 2), feature: None }];
         let mut row = |width| noise::normal([3, width], &mut rng, &device);
         let pairs = Pairs {
             now,
