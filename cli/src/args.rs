@@ -175,6 +175,10 @@ pub enum Verb {
         /// Policies to judge, comma-separated, also changed ones like improved+noise:0.5 (or bias, gain); all of the run's without it.
         #[arg(long, value_delimiter = ',', value_name = "A,B")]
         policies: Vec<String>,
+        /// A policy from elsewhere to judge beside them: NAME=ws://HOST:PORT for whatever speaks the openpi protocol (OPENPI_API_KEY
+        /// is its key), NAME=DIR for a bundle or another run; repeatable. The world model plays the robot.
+        #[arg(long = "policy", value_name = "NAME=WHAT")]
+        outsiders: Vec<String>,
     },
     /// Read several runs of one experiment (its seeds) as one: pooled scores, paired gain, agreement of the orders.
     Pool {

@@ -75,7 +75,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
             }
             _ => stages::where_it_went_wrong(run, *episode, arms.as_deref(), *horizon, common),
         },
-        Verb::Evaluate { run, policies } => stages::evaluate(run, policies, common),
+        Verb::Evaluate { run, policies, outsiders } => stages::evaluate(run, policies, outsiders, common),
         Verb::Pool { runs } => pool::pool(runs, common.json),
         Verb::View { run } => view::view(run, common.json),
         Verb::Serve { from, policy, port, host, api_key } => {

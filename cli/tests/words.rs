@@ -315,3 +315,19 @@ fn labels_step_cost_and_rate_are_heeded_by_inspect_and_convert_for_hdf5_too() ->
     assert_eq!((strict.status.code(), dir.path().join("strict").exists()), (Some(1), false));
     Ok(())
 }
+
+#[test]
+#[ignore = "judges the run named by REHEARSAL_RUN; .ci/run makes one with demo --quick"]
+fn a_bundle_asked_in_painted_pictures_is_judged_like_the_policy_it_holds() -> Result<(), Error> {
+    let run = std::env::var("REHEARSAL_RUN")?;
+    let own = format!("own={run}#cloned");
+    let output = rehearsal(Path::new("."), &["evaluate", &run, "--policies", "cloned", "--policy", &own, "--json"])?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let policies = report["policies"].as_array().cloned().unwrap_or_default();
+    let returns: Vec<f64> = policies.iter().filter_map(|p| p["imagined"]["return"].as_f64()).collect();
+    assert_eq!(policies.iter().map(|p| p["name"].clone()).collect::<Vec<_>>(), ["cloned", "own"]);
+    assert!((returns[0] - returns[1]).abs() < 0.15, "the same policy is worth {returns:?}");
+    assert_eq!(report["comparisons"][0]["policy"], "own");
+    Ok(())
+}

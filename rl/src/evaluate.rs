@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
-use rollouts::imagine::{imagine, shared_noise, split_chunk};
+use rollouts::imagine::{Actor, imagine, shared_noise, split_chunk};
 use rollouts::score::{believed, outcome};
 use serde::{Deserialize, Serialize};
 use world_model::shards::side_by_side;
@@ -87,19 +87,43 @@ pub fn imagine_policy(
     starts: &[(usize, usize)],
     (seed, device): (u64, &Device),
 ) -> PerStart {
-    let (corpus, _) = data;
     let shards: Vec<&[(usize, usize)]> = starts.chunks(starts.len().div_ceil(config.shards.max(1)).max(1)).collect();
     let parts = side_by_side(shards, |part, starts| {
-        let mut rng = noise::generator(seed, "evaluate", part as u64);
-        let mut act_rng = noise::generator(seed, "evaluate-act", part as u64);
-        let rows: Vec<(usize, usize)> = starts.iter().flat_map(|&s| std::iter::repeat_n(s, config.samples)).collect();
-        let latent = latents_at(model, data, &rows, 0, &mut rng, device);
-        let noise = shared_noise(model, (rows.len(), 1), config.horizon, &mut rng, device);
-        let imagined =
-            imagine(model, &latent, &mut |e, _| split_chunk(&act(e, &mut act_rng), corpus.action_len, execute), &noise);
-        per_start(&imagined, corpus, config.samples, limits)
+        let mut rng = noise::generator(seed, "evaluate-act", part as u64);
+        let action_len = data.0.action_len;
+        let actor = &mut |e: &Tensor<2>, _: usize| split_chunk(&act(e, &mut rng), action_len, execute);
+        imagine_part(model, data, actor, (config, limits), starts, (seed, part as u64), device)
     });
     join(parts)
+}
+
+/// The same for an actor that cannot be asked from several threads, or from whom everything is asked at once: all starts in one
+/// batch, `samples` neighbouring rows each.
+pub fn imagine_actor(
+    model: &WorldModel,
+    data: (&Corpus, &Embeddings),
+    actor: Actor<'_>,
+    judged: (&EvaluateConfig, Limits),
+    starts: &[(usize, usize)],
+    (seed, device): (u64, &Device),
+) -> PerStart {
+    imagine_part(model, data, actor, judged, starts, (seed, 0), device)
+}
+
+fn imagine_part(
+    model: &WorldModel,
+    data: (&Corpus, &Embeddings),
+    actor: Actor<'_>,
+    (config, limits): (&EvaluateConfig, Limits),
+    starts: &[(usize, usize)],
+    (seed, part): (u64, u64),
+    device: &Device,
+) -> PerStart {
+    let mut rng = noise::generator(seed, "evaluate", part);
+    let rows: Vec<(usize, usize)> = starts.iter().flat_map(|&s| std::iter::repeat_n(s, config.samples)).collect();
+    let latent = latents_at(model, data, &rows, 0, &mut rng, device);
+    let noise = shared_noise(model, (rows.len(), 1), config.horizon, &mut rng, device);
+    per_start(&imagine(model, &latent, actor, &noise), data.0, config.samples, limits)
 }
 
 fn per_start(imagined: &rollouts::Imagined, corpus: &Corpus, samples: usize, limits: Limits) -> PerStart {

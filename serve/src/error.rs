@@ -42,6 +42,22 @@ pub enum Error {
         /// What was found and what was expected.
         problem: String,
     },
+    /// No policy server answers at an address.
+    #[error("no policy server at {address}: {problem}; start it first, and name it as ws://host:port")]
+    Connect {
+        /// As the user wrote it.
+        address: String,
+        /// What went wrong.
+        problem: String,
+    },
+    /// A policy server that was asked gave no answer.
+    #[error("the policy server at {address} gave no answer: {problem}")]
+    Asked {
+        /// As the user wrote it.
+        address: String,
+        /// What went wrong, in the server's words where it said something.
+        problem: String,
+    },
     /// The policy reported an error.
     #[error("the policy could not answer: {0}")]
     Policy(String),

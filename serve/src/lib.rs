@@ -1,4 +1,4 @@
-//! The openpi websocket policy protocol around a closure: observation in, chunk of actions out.
+//! The openpi websocket policy protocol: a server around a closure (observation in, chunk of actions out), and a client.
 //!
 //! A robot client that speaks the protocol (for example `openpi-client` from PyPI) connects, is told the
 //! server's metadata, and then sends one observation at a time and is answered with one chunk of actions.
@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod client;
 mod door;
 mod error;
 mod link;
@@ -29,6 +30,7 @@ mod observation;
 mod reply;
 mod server;
 
+pub use client::Client;
 pub use error::Error;
 pub use observation::{Camera, Observation};
 pub use reply::{Reply, Timing};

@@ -149,12 +149,20 @@ pub(crate) fn to_f32(dtype: Dtype, data: &[u8]) -> Vec<f32> {
 
 /// Packs `values` of the given shape as a little-endian f32 array.
 pub(crate) fn pack_f32(values: &[f32], shape: &[usize]) -> Value {
+    pack(values.iter().flat_map(|value| value.to_le_bytes()).collect(), "<f4", shape)
+}
+
+/// Packs bytes of the given shape as they are.
+pub(crate) fn pack_u8(values: &[u8], shape: &[usize]) -> Value {
+    pack(values.to_vec(), "|u1", shape)
+}
+
+fn pack(data: Vec<u8>, dtype: &'static str, shape: &[usize]) -> Value {
     let bin = |key: &str| Value::Binary(key.as_bytes().to_vec());
-    let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     Value::Map(vec![
         (bin("__ndarray__"), Value::Boolean(true)),
         (bin("data"), Value::Binary(data)),
-        (bin("dtype"), Value::from("<f4")),
+        (bin("dtype"), Value::from(dtype)),
         (bin("shape"), Value::Array(shape.iter().map(|size| Value::from(*size)).collect())),
     ])
 }

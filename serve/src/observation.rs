@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rmpv::ValueRef;
+use rmpv::{Value, ValueRef};
 
-use crate::Error;
 use crate::ndarray::{self, Array, Dtype, Packed};
+use crate::{Error, reply};
 
 /// Deepest nesting of maps and lists that is read; real requests use two or three.
 const MAX_DEPTH: usize = 32;
@@ -60,6 +60,27 @@ impl Observation {
         let mut observation = Observation::default();
         observation.read_map("", entries)?;
         Ok(observation)
+    }
+
+    /// Writes the observation as a client sends it; what was ignored is left out.
+    ///
+    /// # Errors
+    /// [`Error::Entry`] where an image has not the bytes of its size.
+    pub fn encode(&self) -> Result<Vec<u8>, Error> {
+        let mut entries: Vec<(Value, Value)> = self
+            .vectors
+            .iter()
+            .map(|(key, values)| (Value::from(key.as_str()), ndarray::pack_f32(values, &[values.len()])))
+            .collect();
+        for (key, Camera { height, width, rgb }) in &self.images {
+            if rgb.len() != height * width * 3 {
+                let found = format!("found {} bytes for {height} x {width} pixels of three colours", rgb.len());
+                return Err(Error::entry(key, found));
+            }
+            entries.push((Value::from(key.as_str()), ndarray::pack_u8(rgb, &[*height, *width, 3])));
+        }
+        entries.extend(self.prompt.iter().map(|prompt| (Value::from("prompt"), Value::from(prompt.as_str()))));
+        reply::pack(&Value::Map(entries))
     }
 
     fn read_map(&mut self, prefix: &str, entries: &[(ValueRef<'_>, ValueRef<'_>)]) -> Result<(), Error> {

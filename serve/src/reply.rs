@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rmpv::Value;
+use rmpv::{Value, ValueRef};
 
-use crate::{Error, ndarray};
+use crate::ndarray::{self, Packed};
+use crate::{Error, Observation};
 
 /// One answer of a policy.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -52,6 +53,45 @@ impl Reply {
                 Err(Error::reply(format!("the extra number \"{key}\" has the name of a part of the protocol")))
             }
         }
+    }
+
+    /// Reads what a server answers: `actions` of shape `[horizon, action_len]` or `[action_len]`, and the plain numbers beside.
+    ///
+    /// # Errors
+    /// [`Error::Request`] and [`Error::Entry`] for bytes that are no map or arrays that contradict themselves,
+    /// [`Error::Reply`] when there are no actions, or as [`Reply::check`].
+    pub fn decode(bytes: &[u8]) -> Result<Reply, Error> {
+        // The numbers beside the actions are entries as in an observation.
+        let beside = Observation::decode(bytes)?;
+        let value = rmpv::decode::read_value_ref(&mut &*bytes).map_err(|error| Error::reply(error.to_string()))?;
+        let entries = if let ValueRef::Map(entries) = &value { entries.as_slice() } else { &[] };
+        let actions = entries.iter().find(|(key, _)| ndarray::text(key) == Some("actions"));
+        let Some((_, ValueRef::Map(actions))) = actions else {
+            return Err(Error::reply("it has no array \"actions\""));
+        };
+        let Packed::Array(array) = ndarray::unpack("actions", actions)? else {
+            return Err(Error::reply("its \"actions\" are no array"));
+        };
+        let dtype =
+            array.dtype.map_err(|name| Error::reply(format!("its \"actions\" are {name}, which is not read")))?;
+        let (horizon, action_len) = match array.shape[..] {
+            [action_len] => (1, action_len),
+            [horizon, action_len] => (horizon, action_len),
+            _ => {
+                return Err(Error::reply(format!(
+                    "its \"actions\" have shape {:?}, not [steps, numbers]",
+                    array.shape
+                )));
+            }
+        };
+        let extra =
+            beside.vectors.into_iter().filter(|(key, _)| key != "actions" && !key.starts_with("server_timing/"));
+        let extra =
+            extra.filter_map(|(key, values)| Some((key, f64::from(*values.first().filter(|_| values.len() == 1)?))));
+        let actions = ndarray::to_f32(dtype, array.data);
+        let reply = Reply { actions, horizon, action_len, extra: extra.collect() };
+        reply.check()?;
+        Ok(reply)
     }
 
     /// Writes the reply as msgpack: `actions`, then `extra`, then `server_timing`.
@@ -103,7 +143,7 @@ fn from_json(value: &serde_json::Value) -> Value {
     }
 }
 
-fn pack(value: &Value) -> Result<Vec<u8>, Error> {
+pub(crate) fn pack(value: &Value) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     rmpv::encode::write_value(&mut bytes, value).map_err(|error| Error::reply(error.to_string()))?;
     Ok(bytes)
@@ -126,6 +166,26 @@ mod tests {
         assert!(text(&nan).contains("element 1 of action 1 is NaN"));
         let clash = Reply { extra: BTreeMap::from([("actions".to_owned(), 1.0)]), ..good };
         assert!(text(&clash).contains("\"actions\""));
+    }
+
+    #[test]
+    fn what_is_sent_is_what_is_read() -> Result<(), Error> {
+        let extra = BTreeMap::from([("value".to_owned(), 0.5)]);
+        let reply = Reply { actions: vec![1.0, -2.0, 3.5, 4.0, 5.0, 6.0], horizon: 3, action_len: 2, extra };
+        let timing = Timing { infer_ms: 1.0, prev_total_ms: Some(2.0) };
+        assert_eq!(Reply::decode(&reply.encode(&timing)?)?, reply);
+        let rgb: Vec<u8> = (0..24).collect();
+        let observation = Observation {
+            vectors: BTreeMap::from([("observation.state".to_owned(), vec![0.25, -1.0])]),
+            images: BTreeMap::from([("observation.image".to_owned(), crate::Camera { height: 2, width: 4, rgb })]),
+            prompt: Some("push".to_owned()),
+            ..Observation::default()
+        };
+        let bytes = observation.encode()?;
+        assert_eq!(Observation::decode(&bytes)?, observation);
+        let none = Reply::decode(&bytes).expect_err("an observation is no reply").to_string();
+        assert!(none.contains("no array \"actions\""), "{none}");
+        Ok(())
     }
 
     #[test]

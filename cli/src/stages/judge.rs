@@ -17,6 +17,7 @@ use world_model::vision::floats;
 use world_model::walk::walk;
 use world_model::{Embeddings, WorldModel, noise, quality};
 
+use super::outsider::Outsider;
 use super::variant::{Base, Variant};
 use super::workshop::Workshop;
 use crate::interrupt;
@@ -36,11 +37,17 @@ pub struct Judged {
 }
 
 impl Workshop {
-    /// Imagines the named policies, each a [`Variant`].
+    /// Imagines the named policies, each a [`Variant`], and those from elsewhere.
     ///
     /// # Errors
-    /// A policy that is not there.
-    pub fn imagine_all(&self, model: &WorldModel, embeddings: &Embeddings, names: &[String]) -> Result<Vec<Judged>> {
+    /// A policy that is not there; as [`Self::imagine_outsider`].
+    pub fn imagine_all(
+        &self,
+        model: &WorldModel,
+        embeddings: &Embeddings,
+        names: &[String],
+        outsiders: &[Outsider],
+    ) -> Result<Vec<Judged>> {
         let limits = self.limits(model, embeddings);
         let device = self.inner();
         let mut config = self.config.evaluate;
@@ -72,6 +79,10 @@ impl Workshop {
             progress.set(out.len() as u64, name);
         }
         progress.finish();
+        for outsider in outsiders {
+            let imagined = self.imagine_outsider(model, embeddings, outsider, (&config, limits), &starts)?;
+            out.push(Judged { name: outsider.name.clone(), imagined, truth: None });
+        }
         Ok(out)
     }
 

@@ -4,6 +4,7 @@ mod branching;
 mod counterfactual;
 mod judge;
 mod learn;
+mod outsider;
 mod record;
 mod reporting;
 mod serving;
@@ -26,6 +27,7 @@ use crate::source::{self, Source};
 use crate::{config_file, interrupt, output};
 
 pub use branching::{branch, where_it_went_wrong};
+use outsider::Outsider;
 use reporting::Found;
 pub use serving::serve;
 use variant::Variant;
@@ -142,7 +144,7 @@ fn judge_and_report(
 ) -> Result<()> {
     let minds = w.minds()?;
     w.run.begin("evaluate")?;
-    let mut judged = w.imagine_all(&minds.model, embeddings, names)?;
+    let mut judged = w.imagine_all(&minds.model, embeddings, names, &[])?;
     let quality = w.quality(&minds.model, embeddings);
     w.run.complete()?;
     let mut counterfactuals = None;
@@ -248,9 +250,10 @@ pub fn improve(dir: &Path, common: &Common) -> Result<()> {
 ///
 /// # Errors
 /// A run without world model, a policy that is not there.
-pub fn evaluate(dir: &Path, policies: &[String], common: &Common) -> Result<()> {
+pub fn evaluate(dir: &Path, policies: &[String], outsiders: &[String], common: &Common) -> Result<()> {
     // Before anything is read: a misspelt name is told at once.
     let policies: Vec<Variant> = policies.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+    let outsiders: Vec<Outsider> = outsiders.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let w = reopen(dir, common)?;
     let names: Vec<String> = if policies.is_empty() {
         let known = ["random", "behaviour", "cloned", "improved"];
@@ -260,7 +263,7 @@ pub fn evaluate(dir: &Path, policies: &[String], common: &Common) -> Result<()> 
     };
     let embeddings = w.embeddings()?;
     let model = w.model()?;
-    let judged = w.imagine_all(&model, &embeddings, &names)?;
+    let judged = w.imagine_all(&model, &embeddings, &names, &outsiders)?;
     let quality = w.quality(&model, &embeddings);
     let report = w.report("evaluate", &w.run.manifest().device, &judged, Found { quality, counterfactuals: None })?;
     if common.json {

@@ -71,7 +71,8 @@ impl Workshop {
         self.dataset.spec.state.iter().flat_map(|f| f.names.clone()).collect()
     }
 
-    fn state_rows(&self, e: &Tensor<2>) -> Vec<Vec<f32>> {
+    /// Raw state of embeddings `[N, E]`, as the robot has it.
+    pub(super) fn state_rows(&self, e: &Tensor<2>) -> Vec<Vec<f32>> {
         let (dim, s, own) = (e.dims()[1], self.corpus.state_len, self.dataset.spec.state_len());
         floats(e.clone())
             .chunks_exact(dim)

@@ -7,6 +7,7 @@ use rl::scorecard::{Decisions, Entry, Scorecard};
 use world_model::agreement::mean;
 
 use super::judge::Judged;
+use super::variant::Variant;
 use super::workshop::Workshop;
 use crate::pool::Outcomes;
 use crate::report::{
@@ -102,28 +103,32 @@ impl Workshop {
         let of_returns = record.map(|[value, _]| value);
         let scorecard = scorecard(judged, &policies, of_returns, (resamples, seed));
         let find = |name: &str| judged.iter().find(|j| j.name == name);
-        let (verdict, comparisons) = match (find("improved"), find("cloned")) {
+        let paired = |a: &[f32], b: &[f32]| Difference::paired(a, b, resamples, seed);
+        let against = |policy: &Judged, baseline: &Judged| Comparison {
+            policy: policy.name.clone(),
+            baseline: baseline.name.clone(),
+            imagined_return: paired(&policy.imagined.value, &baseline.imagined.value),
+            imagined_success: paired(&policy.imagined.success, &baseline.imagined.success),
+            true_success: policy
+                .truth
+                .as_ref()
+                .zip(baseline.truth.as_ref())
+                .map(|(a, b)| paired(&a.success, &b.success)),
+        };
+        let (verdict, mut comparisons) = match (find("improved"), find("cloned")) {
             (Some(improved), Some(cloned)) => {
                 let verdict = evaluate::gate(&improved.imagined, &cloned.imagined, of_returns, resamples, seed);
-                let paired = |a: &[f32], b: &[f32]| Difference::paired(a, b, resamples, seed);
-                let comparison = Comparison {
-                    policy: "improved".into(),
-                    baseline: "cloned".into(),
-                    imagined_return: paired(&improved.imagined.value, &cloned.imagined.value),
-                    imagined_success: paired(&improved.imagined.success, &cloned.imagined.success),
-                    true_success: improved
-                        .truth
-                        .as_ref()
-                        .zip(cloned.truth.as_ref())
-                        .map(|(a, b)| paired(&a.success, &b.success)),
-                };
-                (verdict, vec![comparison])
+                (verdict, vec![against(improved, cloned)])
             }
             _ => {
                 let why = "there is no pair of an improved and a cloned policy to compare.".to_owned();
                 (evaluate::Verdict { decision: "ABSTAIN".into(), why, gain: 0.0, gain_ci95: [0.0; 2] }, Vec::new())
             }
         };
+        let is_outsider = |j: &&Judged| j.name.parse::<Variant>().is_err();
+        if let Some(cloned) = find("cloned") {
+            comparisons.extend(judged.iter().filter(is_outsider).map(|outsider| against(outsider, cloned)));
+        }
         // The table goes on further than a verdict rests on.
         let within = self.config.quality.horizon;
         let errors: Vec<&HorizonError> = quality.error_by_horizon.iter().filter(|e| e.h <= within).collect();

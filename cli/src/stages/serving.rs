@@ -129,7 +129,12 @@ fn doubt(bundle: &Bundle, prompt: Option<&str>, told: &Mutex<BTreeSet<String>>) 
     ))
 }
 
-fn infer(bundle: &Bundle, observation: &Observation, rng: &Mutex<rand::rngs::StdRng>) -> Result<Reply, String> {
+/// Answers as the policy of a bundle.
+pub(super) fn infer(
+    bundle: &Bundle,
+    observation: &Observation,
+    rng: &Mutex<rand::rngs::StdRng>,
+) -> Result<Reply, String> {
     let spec = &bundle.spec.dataset;
     let mut state = Vec::with_capacity(spec.state_len());
     for feature in &spec.state {
