@@ -49,7 +49,7 @@ def main():
         ),
         ("nothing changes", lambda h: state[h]["copy_last"], float("nan"), 0.0, 0),
     ]
-    shown = [1, 2, 5, 10, 20]
+    shown = [1, 2, 4, 8, 16, 20]
     print(f"{task:<24}" + "".join(f"{f'h={h}':>10}" for h in shown) + f"{'reward R2':>11}{'cpu s':>8}{'MB':>6}")
     for name, error, reward, seconds, megabytes in rows:
         errors = "".join(f"{error(h):>10.4f}" for h in shown)
