@@ -149,5 +149,5 @@ fn ranking_agrees_with_the_simulator() {
     assert!(pairs >= 20, "only {pairs} pairs of arms differ in truth");
     let share = agree as f64 / pairs as f64;
     // Chance is one half; with these 250 pairs two thirds is five standard errors above it.
-    assert!(share > 0.65, "{agree} of {pairs} pairs of arms are ranked as the simulator ranks them");
+    assert!(share > 0.72, "{agree} of {pairs} pairs of arms are ranked as the simulator ranks them");
 }
