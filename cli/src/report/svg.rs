@@ -87,12 +87,15 @@ pub fn whiskers(title: &str, marks: &[Whisker<'_>], percent: bool) -> String {
     out
 }
 
-/// Lines over a common axis; with `log` the vertical axis is logarithmic. Values that cannot be drawn are left out.
+/// Lines over a common axis; with `log` the vertical axis is logarithmic, unless a value is negative. Values that cannot be drawn
+/// are left out.
 pub fn lines(title: &str, x_label: &str, lines: &[Line<'_>], log: bool) -> String {
     const SIZE: (f64, f64) = (330.0, 200.0);
     const PAD: (f64, f64, f64, f64) = (56.0, 20.0, 26.0, 34.0); // left, right, top, bottom
-    let scale = |v: f64| if log { v.log10() } else { v };
+    // Negative log-likelihoods fall below 0 as they are learned.
+    let log = log && !lines.iter().flat_map(|l| &l.points).any(|p| p.1 < 0.0);
     let drawable = |p: &&(f64, f64)| p.1.is_finite() && (!log || p.1 > 0.0);
+    let scale = |v: f64| if log { v.log10() } else { v };
     let all = || lines.iter().flat_map(|l| l.points.iter().filter(drawable));
     if all().next().is_none() {
         return String::new();
@@ -184,6 +187,10 @@ mod tests {
         let points = vec![(1.0, 0.1), (2.0, 0.0), (3.0, f64::NAN), (4.0, 10.0)];
         let svg = lines("error", "h", &[Line { label: "model", class: "model", points }], true);
         assert!(svg.contains("points=\"56.0,166.0 310.0,26.0\""), "{svg}");
+        // From 0.1 to -10 on a straight axis.
+        let points = vec![(1.0, 0.1), (4.0, -10.0)];
+        let svg = lines("loss", "updates", &[Line { label: "loss", class: "model", points }], true);
+        assert!(svg.contains("points=\"56.0,26.0 310.0,166.0\""), "{svg}");
         assert_eq!(lines("none", "h", &[], true), "");
     }
 }
