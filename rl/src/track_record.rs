@@ -33,7 +33,7 @@ pub const FEWEST: usize = 8;
 
 /// Mean of the values of all parts (one part per model that imagined them) and its 95 % percentile bootstrap interval over
 /// values and over the errors in each model's record. It always holds the mean: what the record's errors have in common
-/// widens it and does not move it. A record of fewer than [`FEWEST`] episodes widens nothing.
+/// widens it to their side and does not move it. A record of fewer than [`FEWEST`] episodes widens nothing.
 pub fn interval(parts: &[(&[f32], &TrackRecord)], resamples: usize, seed: u64) -> (f64, [f64; 2]) {
     let all: Vec<f32> = parts.iter().flat_map(|(values, _)| values.iter().copied()).collect();
     let near: Vec<Near> = parts.iter().map(|(values, record)| Near::new(values, record)).collect();
@@ -52,7 +52,7 @@ pub fn difference(a: &[f32], b: &[f32], record: &TrackRecord, resamples: usize, 
     widened(&differences, &|rng| near_a.draw(rng) - near_b.draw(rng), resamples, seed)
 }
 
-/// Mean of values with its interval over them and over draws of `error`, less their mean.
+/// Mean of values with its interval over them and over draws of `error` about their mean, further out by that mean on its side.
 fn widened(values: &[f32], error: &dyn Fn(&mut StdRng) -> f64, resamples: usize, seed: u64) -> (f64, [f64; 2]) {
     if values.len() < 2 {
         return crate::evaluate::interval(values, resamples, seed);
@@ -66,7 +66,7 @@ fn widened(values: &[f32], error: &dyn Fn(&mut StdRng) -> f64, resamples: usize,
     let mut sums: Vec<f64> = draws.iter().map(|[value, error]| value + error - common).collect();
     sums.sort_by(f64::total_cmp);
     let at = |q: f64| sums[((sums.len() - 1) as f64 * q).round() as usize];
-    (centre, [at(0.025).min(centre), at(0.975).max(centre)])
+    (centre, [(at(0.025) + common.min(0.0)).min(centre), (at(0.975) + common.max(0.0)).max(centre)])
 }
 
 /// For each value of a policy, the errors (recorded less imagined) of the episodes whose imagined outcomes were nearest; none
@@ -122,6 +122,14 @@ mod tests {
         let expected = (width(plain.1).powi(2) + (3.92f64 * 0.1).powi(2) / 15.0).sqrt();
         assert!((width(poor) - expected).abs() < 0.1 * expected, "{} instead of {expected}", width(poor));
         assert!(poor[0] < centre && centre < poor[1]);
+    }
+
+    #[test]
+    fn what_the_model_is_always_wrong_by_widens_to_that_side() {
+        let values: Vec<f32> = (0..60).map(|i| 0.5 + 0.01 * (i % 7) as f32).collect();
+        let of = |error: f32| interval(&[(&values, &record(move |_| error))], 2000, 0).1;
+        let ([low, high], [down, same]) = (of(0.0), of(-0.2));
+        assert!((low - 0.2 - down).abs() < 1e-3 && (high - same).abs() < 1e-3, "{low} {high} and {down} {same}");
     }
 
     #[test]
