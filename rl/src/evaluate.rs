@@ -5,7 +5,6 @@
 //! recording every few steps, so that what is judged is the model and not the drift of an open loop.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::RngExt;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
 use rollouts::imagine::{Actor, imagine, shared_noise, split_chunk};
@@ -241,21 +240,7 @@ pub fn imagine_behaviour(
 
 /// Mean and 95 % percentile bootstrap interval over starts.
 pub fn interval(values: &[f32], resamples: usize, seed: u64) -> (f64, [f64; 2]) {
-    let mean = |x: &mut dyn Iterator<Item = f32>| x.map(f64::from).sum::<f64>() / values.len().max(1) as f64;
-    let centre = mean(&mut values.iter().copied());
-    if values.len() < 2 {
-        return (
-            centre,
-            [f64::NEG_INFINITY, f64::INFINITY].map(|x: f64| if values.is_empty() { 0.0 } else { x.clamp(-1e9, 1e9) }),
-        );
-    }
-    let mut rng = noise::generator(seed, "bootstrap", values.len() as u64);
-    let mut means: Vec<f64> = (0..resamples.max(1))
-        .map(|_| mean(&mut (0..values.len()).map(|_| values[rng.random_range(0..values.len())])))
-        .collect();
-    means.sort_by(f64::total_cmp);
-    let at = |q: f64| means[((means.len() - 1) as f64 * q).round() as usize];
-    (centre, [at(0.025), at(0.975)])
+    track_record::widened(values, &|_| 0.0, resamples, seed)
 }
 
 /// Mean of `a - b`, paired by position, with its interval.
@@ -316,7 +301,7 @@ pub fn gate(
     // What is imagined of the worse one may be as wrong as it likes: it is not what will be driven.
     let unsupported = unsupported_share(if gain >= 0.0 { improved } else { cloned });
     let starts = improved.value.len().min(cloned.value.len());
-    let has_record = record.is_some_and(|record| record.imagined.len() >= track_record::FEWEST);
+    let has_record = record.is_some_and(|record| record.imagined.len() >= FEWEST_STARTS);
     let width = if has_record { ", widened by what the model got wrong on whole held-out episodes," } else { "" };
     let (decision, why) = if starts < FEWEST_STARTS {
         let why = format!(

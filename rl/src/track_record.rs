@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use world_model::agreement::mean;
 use world_model::noise;
 
+use crate::evaluate::FEWEST_STARTS;
+
 /// Outcomes of held-out episodes: imagined along their own actions, and recorded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrackRecord {
@@ -28,12 +30,9 @@ const DRAWN: usize = 15;
 /// Share of the record that counts as near.
 const NEAR: f64 = 0.2;
 
-/// Episodes below which a record says nothing.
-pub const FEWEST: usize = 8;
-
 /// Mean of the values of all parts (one part per model that imagined them) and its 95 % percentile bootstrap interval over
 /// values and over the errors in each model's record. It always holds the mean: what the record's errors have in common
-/// widens it to their side and does not move it. A record of fewer than [`FEWEST`] episodes widens nothing.
+/// widens it to their side and does not move it. A record of fewer than [`FEWEST_STARTS`] episodes widens nothing.
 pub fn interval(parts: &[(&[f32], &TrackRecord)], resamples: usize, seed: u64) -> (f64, [f64; 2]) {
     let all: Vec<f32> = parts.iter().flat_map(|(values, _)| values.iter().copied()).collect();
     let near: Vec<Near> = parts.iter().map(|(values, record)| Near::new(values, record)).collect();
@@ -53,11 +52,19 @@ pub fn difference(a: &[f32], b: &[f32], record: &TrackRecord, resamples: usize, 
 }
 
 /// Mean of values with its interval over them and over draws of `error` about their mean, further out by that mean on its side.
-fn widened(values: &[f32], error: &dyn Fn(&mut StdRng) -> f64, resamples: usize, seed: u64) -> (f64, [f64; 2]) {
-    if values.len() < 2 {
-        return crate::evaluate::interval(values, resamples, seed);
-    }
+/// One value alone has no bounds.
+pub(crate) fn widened(
+    values: &[f32],
+    error: &dyn Fn(&mut StdRng) -> f64,
+    resamples: usize,
+    seed: u64,
+) -> (f64, [f64; 2]) {
     let centre = mean(values.iter().copied());
+    match values.len() {
+        0 => return (centre, [0.0; 2]),
+        1 => return (centre, [-1e9, 1e9]),
+        _ => {}
+    }
     let mut rng = noise::generator(seed, "bootstrap", values.len() as u64);
     let draws: Vec<[f64; 2]> = (0..resamples.max(1))
         .map(|_| [mean((0..values.len()).map(|_| values[rng.random_range(0..values.len())])), error(&mut rng)])
@@ -75,7 +82,7 @@ struct Near(Vec<Vec<f64>>);
 
 impl Near {
     fn new(values: &[f32], TrackRecord { imagined, recorded }: &TrackRecord) -> Self {
-        if imagined.len() < FEWEST {
+        if imagined.len() < FEWEST_STARTS {
             return Self(Vec::new());
         }
         let errors: Vec<f64> = recorded.iter().zip(imagined).map(|(r, i)| f64::from(r - i)).collect();
@@ -138,7 +145,8 @@ mod tests {
         let low_only = record(|i| if i >= 20 { 0.0 } else { [0.4, -0.4][i % 2] });
         let of = |record: &TrackRecord| interval(&[(&values, record)], 2000, 0).1;
         assert_eq!(of(&low_only), of(&record(|_| 0.0)), "the model was never wrong about such outcomes");
-        let short = TrackRecord { imagined: vec![0.9; FEWEST - 1], recorded: vec![0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0] };
+        let short =
+            TrackRecord { imagined: vec![0.9; FEWEST_STARTS - 1], recorded: vec![0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0] };
         assert_eq!(of(&short), of(&TrackRecord::default()));
         assert_eq!(interval(&[(&[0.5], &low_only)], 100, 0), crate::evaluate::interval(&[0.5], 100, 0));
     }

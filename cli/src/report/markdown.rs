@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use rl::track_record;
+use rl::evaluate;
 use world_model::foresight::Foresight;
 use world_model::quality::Likeness;
 
@@ -79,7 +79,7 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
         }
     }
     let has_record =
-        report.world_model.whole_episodes.as_ref().is_some_and(|w| w.value.imagined.len() >= track_record::FEWEST);
+        report.world_model.whole_episodes.as_ref().is_some_and(|w| w.value.imagined.len() >= evaluate::FEWEST_STARTS);
     let width =
         if has_record { "; imagined ones know how wrong the model was about whole held-out episodes" } else { "" };
     write!(out, "\n95 % intervals in brackets{width}. ")?;
