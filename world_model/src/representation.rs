@@ -1,25 +1,25 @@
 //! Observation to embedding: an encoder per camera, the state beside it, shaped by what the task needs.
 //!
 //! `e_t = [enc_1(camera_1), …, state_t]`, and `state_t` ends with the task where there are several ([`crate::task`]). An encoder may
-//! take a feature of the picture by a frozen transformer beside it ([`crate::vit`]). Besides repainting another picture of the same episode, the embedding must tell the
-//! return to come, the reward of an action, the action between two observations (inverse dynamics), and be
-//! predictable one step ahead. Those heads exist only during training; they are how the task shapes the representation.
+//! take a feature of the picture by a frozen transformer beside it ([`crate::vit`]). Besides repainting another picture of the same
+//! episode, the embedding must tell the return to come, the reward of an action, the action between two observations (inverse
+//! dynamics), and be predictable one step ahead. Those heads exist only during training; they are how the task shapes it.
+
+mod pairs;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use episodes::Dataset;
-use rand::RngExt;
-use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::corpus::{Corpus, Embeddings};
 use crate::kernels::moved::moved_error;
 use crate::layers::Mlp;
-use crate::noise;
 use crate::optimise::Metrics;
 use crate::vision::{PatchDecoder, PatchEncoder, Shown, VisionConfig, blocks, floats, to_blocks};
 use crate::vit::Features;
+pub use pairs::Pairs;
 
 /// Representation and its training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,90 +122,6 @@ pub struct Representation {
     value: Mlp,
     displays: Vec<PatchDecoder>,
     camera_width: usize,
-}
-
-/// Track, step `t`, and the step of the reference picture.
-type Drawn = (usize, usize, usize);
-
-/// One shard of pairs `(o_t, a_t, o_{t+1})` with a reference picture from elsewhere in the same episode.
-pub struct Pairs {
-    now: Vec<Seen>,
-    next: Vec<Seen>,
-    reference: Vec<Seen>,
-    /// For the first half of the rows: what the decoder for showing repaints.
-    shown_reference: Vec<Seen>,
-    state_shown_reference: Tensor<2>,
-    state_now: Tensor<2>,
-    state_next: Tensor<2>,
-    state_reference: Tensor<2>,
-    action: Tensor<2>,
-    reward: Tensor<2>,
-    value: Tensor<2>,
-    known: Option<(Tensor<2>, Tensor<2>)>,
-}
-
-impl Pairs {
-    /// Draws `batch` pairs from the training tracks, for embeddings of `embedding` elements.
-    pub fn sample(
-        data: Data<'_>,
-        returns: &[Vec<f32>],
-        (batch, embedding): (usize, usize),
-        rng: &mut StdRng,
-        device: &Device,
-    ) -> Self {
-        let (dataset, corpus, _) = data;
-        let usable: Vec<usize> = corpus.train.iter().copied().filter(|&t| corpus.tracks[t].len >= 2).collect();
-        let drawn: Vec<Drawn> = (0..batch)
-            .map(|_| {
-                let track = corpus.draw_track(&usable, rng);
-                let len = corpus.tracks[track].len;
-                (track, rng.random_range(0..len - 1), rng.random_range(0..len))
-            })
-            .collect();
-        let pictures_of = |drawn: &[Drawn], pick: fn(&Drawn) -> usize| -> Vec<Seen> {
-            let at: Vec<(usize, usize)> = drawn.iter().map(|d| (d.0, pick(d))).collect();
-            (0..dataset.spec.cameras.len()).map(|c| Seen::at(data, c, &at, device)).collect()
-        };
-        let pictures = |pick: fn(&Drawn) -> usize| pictures_of(&drawn, pick);
-        // Shown is what follows from the last real picture, soon rather than late: the distance to it is log-uniform. A generator
-        // of its own, seeded by what was drawn, so that the embedding learns the same with and without that decoder.
-        let seed = drawn.iter().fold(0, |sum: u64, d| sum.wrapping_mul(31).wrapping_add(d.1 as u64));
-        let mut apart = noise::generator(seed, "shown", 0);
-        let shown: Vec<Drawn> = drawn[..batch.div_ceil(2)]
-            .iter()
-            .map(|&(track, t, _)| {
-                let most = (corpus.tracks[track].len as f64).ln();
-                (track, t, t.saturating_sub((apart.random::<f64>() * most).exp() as usize))
-            })
-            .collect();
-        let rows = |width: usize, of: &dyn Fn(&Drawn) -> Vec<f32>| {
-            let values: Vec<f32> = drawn.iter().flat_map(of).collect();
-            Tensor::<2>::from_data(TensorData::new(values, [batch, width]), device)
-        };
-        let s = corpus.state_len;
-        let a = corpus.action_len;
-        let state = |track: usize, t: usize| corpus.tracks[track].state[t * s..(t + 1) * s].to_vec();
-        Self {
-            now: pictures(|d| d.1),
-            next: pictures(|d| d.1 + 1),
-            reference: pictures(|d| d.2),
-            shown_reference: pictures_of(&shown, |d| d.2),
-            state_shown_reference: {
-                let values: Vec<f32> = shown.iter().flat_map(|d| state(d.0, d.2)).collect();
-                Tensor::from_data(TensorData::new(values, [shown.len(), s]), device)
-            },
-            state_now: rows(s, &|d| state(d.0, d.1)),
-            state_next: rows(s, &|d| state(d.0, d.1 + 1)),
-            state_reference: rows(s, &|d| state(d.0, d.2)),
-            action: rows(a, &|d| corpus.tracks[d.0].action[d.1 * a..(d.1 + 1) * a].to_vec()),
-            reward: rows(1, &|d| vec![corpus.tracks[d.0].reward[d.1]]),
-            value: rows(1, &|d| vec![returns[d.0][d.1]]),
-            known: corpus.has_gaps().then(|| {
-                let tracks = || drawn.iter().map(|d| d.0);
-                (corpus.known(tracks(), embedding, device), corpus.known_actions(tracks(), 1, device))
-            }),
-        }
-    }
 }
 
 impl Representation {
@@ -374,6 +290,7 @@ pub fn embed_all(encoder: &Encoder, data: Data<'_>, device: &Device) -> Embeddin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noise;
     use burn::module::ModuleVisitor;
     use burn::module::Param;
     use burn::optim::GradientsParams;

@@ -1,4 +1,5 @@
-//! `report.md`: the verdict first, then what it rests on, in words a robot engineer reads in a minute.
+//! `report.md`: the verdict first, then what it rests on, in words a robot engineer reads in a minute. A function per section, in
+//! their order, makes it long.
 
 use std::fmt::Write;
 

@@ -1,126 +1,79 @@
 //! Published weights: a safetensors file read by its names and shapes, tensor by tensor, and folded into a [`Vit`]. Three families of
 //! names in one table make it long.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::module::Param;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
+use half::{bf16, f16};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use super::folding::{folded_patch, layer, resampled};
 use super::{Activation, PretrainedConfig, Vit, VitSpec};
 use crate::Error;
 
-/// An open safetensors file: 8 bytes of length, a JSON header of so many bytes, values.
-struct Weights {
-    path: PathBuf,
-    file: File,
-    tensors: BTreeMap<String, Stored>,
-    values_at: u64,
+/// A safetensors file, read whole: it is read once, and its weights are kept anyway.
+struct Weights<'a> {
+    path: &'a Path,
+    tensors: SafeTensors<'a>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-struct Stored {
-    dtype: String,
-    shape: Vec<usize>,
-    data_offsets: [u64; 2],
-}
+impl<'a> Weights<'a> {
+    fn bytes(path: &Path) -> Result<Vec<u8>, Error> {
+        std::fs::read(path).map_err(|e| not_weights(path, format!("cannot be read ({e})")))
+    }
 
-/// No header of a model is longer; a length that is garbage must not be allocated.
-const LONGEST_HEADER: u64 = 100 << 20;
+    fn of(path: &'a Path, bytes: &'a [u8]) -> Result<Self, Error> {
+        let tensors = SafeTensors::deserialize(bytes).map_err(|e| {
+            not_weights(path, format!("{} bytes that are not safetensors, or not all of them ({e})", bytes.len()))
+        })?;
+        Ok(Self { path, tensors })
+    }
 
-impl Weights {
-    fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |why: String| Error::Weights {
-            found: why,
-            expected: "a vision transformer as a safetensors file".into(),
-            path: path.into(),
-        };
-        let io = |e: std::io::Error| failed(format!("cannot be read ({e})"));
-        let mut file = File::open(path).map_err(io)?;
-        let total = file.metadata().map_err(io)?.len();
-        let mut length = [0; 8];
-        file.read_exact(&mut length).map_err(io)?;
-        let length = u64::from_le_bytes(length);
-        if length > LONGEST_HEADER || length + 8 > total {
-            return Err(failed(format!("{total} bytes with a header of {length}: not safetensors")));
-        }
-        let mut header = vec![0; length as usize];
-        file.read_exact(&mut header).map_err(io)?;
-        let mut tensors: BTreeMap<String, serde_json::Value> =
-            serde_json::from_slice(&header).map_err(|e| failed(format!("its header is no JSON map ({e})")))?;
-        tensors.remove("__metadata__");
-        let stored = |(name, value): (String, serde_json::Value)| {
-            let stored: Stored = serde_json::from_value(value).map_err(|e| failed(format!("{name}: {e}")))?;
-            let [start, end] = stored.data_offsets;
-            if start > end || end > total - 8 - length {
-                return Err(failed(format!("{name} lies outside the file: it is cut off or broken")));
-            }
-            Ok((name, stored))
-        };
-        let tensors = tensors.into_iter().map(stored).collect::<Result<_, _>>()?;
-        Ok(Self { path: path.into(), file, tensors, values_at: 8 + length })
+    fn has(&self, name: &str) -> bool {
+        self.tensors.tensor(name).is_ok()
     }
 
     fn failed(&self, found: String, expected: &str) -> Error {
-        Error::Weights { found, expected: expected.into(), path: self.path.clone() }
+        Error::Weights { found, expected: expected.into(), path: self.path.into() }
     }
 
     fn missing(&self, name: &str) -> Error {
         self.failed(format!("no tensor '{name}'"), "a DINOv2, SigLIP or CLIP vision model in the names of transformers")
     }
 
-    /// The shape of the first of these names that is there.
-    fn shape(&self, names: &[String]) -> Result<&[usize], Error> {
-        let found = names.iter().find_map(|name| self.tensors.get(name));
-        found.map(|stored| stored.shape.as_slice()).ok_or_else(|| self.missing(&names[0]))
+    /// The first of these names that is there.
+    fn first(&self, names: &[String]) -> Result<TensorView<'a>, Error> {
+        names.iter().find_map(|name| self.tensors.tensor(name).ok()).ok_or_else(|| self.missing(&names[0]))
     }
 
-    /// The values of the first of these names that is there; there must be `len`.
-    fn values(&mut self, names: &[String], len: usize) -> Result<Vec<f32>, Error> {
-        let Some(name) = names.iter().find(|name| self.tensors.contains_key(*name)) else {
-            return Err(self.missing(&names[0]));
-        };
-        let Stored { dtype, shape, data_offsets: [start, end] } = self.tensors[name].clone();
-        let bytes_each = match dtype.as_str() {
-            "F32" => 4,
-            "F16" | "BF16" => 2,
-            _ => return Err(self.failed(format!("{name} is {dtype}"), "F32, F16 or BF16 values")),
-        };
-        if shape.iter().product::<usize>() != len || end - start != (len * bytes_each) as u64 {
-            return Err(
-                self.failed(format!("{name} is {shape:?}"), &format!("{len} values there, by the other tensors"))
-            );
+    /// Its shape.
+    fn shape(&self, names: &[String]) -> Result<Vec<usize>, Error> {
+        Ok(self.first(names)?.shape().to_vec())
+    }
+
+    /// Its values; there must be `len`.
+    fn values(&self, names: &[String], len: usize) -> Result<Vec<f32>, Error> {
+        let (name, view) = (&names[0], self.first(names)?);
+        if view.shape().iter().product::<usize>() != len {
+            let found = format!("{name} is {:?}", view.shape());
+            return Err(self.failed(found, &format!("{len} values there, by the other tensors")));
         }
-        let mut bytes = vec![0; len * bytes_each];
-        let read =
-            self.file.seek(SeekFrom::Start(self.values_at + start)).and_then(|_| self.file.read_exact(&mut bytes));
-        read.map_err(|e| self.failed(format!("{name}: {e}"), "readable values"))?;
-        Ok(match dtype.as_str() {
-            "F32" => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-            "F16" => bytes.chunks_exact(2).map(|b| half(u16::from_le_bytes([b[0], b[1]]))).collect(),
-            _ => bytes
-                .chunks_exact(2)
-                .map(|b| f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16))
-                .collect(),
+        let pairs = || view.data().chunks_exact(2).map(|b| [b[0], b[1]]);
+        Ok(match view.dtype() {
+            Dtype::F32 => view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            Dtype::F16 => pairs().map(|b| f16::from_le_bytes(b).to_f32()).collect(),
+            Dtype::BF16 => pairs().map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
+            other => return Err(self.failed(format!("{name} is {other:?}"), "F32, F16 or BF16 values")),
         })
     }
 }
 
-/// IEEE 754 binary16 to binary32.
-fn half(bits: u16) -> f32 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
-    sign * match exponent {
-        0 => fraction * 2f32.powi(-24),
-        31 if fraction == 0.0 => f32::INFINITY,
-        31 => f32::NAN,
-        _ => (1024.0 + fraction) * 2f32.powi(exponent - 25),
-    }
+fn not_weights(path: &Path, found: String) -> Error {
+    Error::Weights { found, expected: "a vision transformer as a safetensors file".into(), path: path.into() }
 }
 
 /// What a model's `config.json` says and its tensors do not.
@@ -210,12 +163,16 @@ fn ending(names: &[String], end: &str) -> Vec<String> {
 }
 
 impl PretrainedConfig {
-    /// Whether what `path` names, if it names something, is a safetensors file, without reading its values.
+    /// Whether what `path` names, if it names something, is a whole safetensors file.
     ///
     /// # Errors
     /// It is none.
     pub fn check(&self) -> Result<(), Error> {
-        if self.path.as_os_str().is_empty() { Ok(()) } else { Weights::open(&self.path).map(drop) }
+        if self.path.as_os_str().is_empty() {
+            Ok(())
+        } else {
+            Weights::of(&self.path, &Weights::bytes(&self.path)?).map(drop)
+        }
     }
 }
 
@@ -225,24 +182,24 @@ impl Vit {
     /// # Errors
     /// No such file, tensors that are missing (named) or do not fit each other, sizes that make no sense.
     pub fn load(config: &PretrainedConfig, frame_size: usize, device: &Device) -> Result<Self, Error> {
-        let mut weights = Weights::open(&config.path)?;
-        let w = &mut weights;
+        let bytes = Weights::bytes(&config.path)?;
+        let w = &Weights::of(&config.path, &bytes)?;
         // The rest of a model (its text tower, its heads) has other names; whatever stands before these is the prefix.
         let (dino, other) = ("embeddings.patch_embeddings.projection.weight", "embeddings.patch_embedding.weight");
-        let ends = |end: &str| w.tensors.keys().find_map(|name| Some(name.strip_suffix(end)?.to_owned()));
+        let ends = |end: &str| w.tensors.names().into_iter().find_map(|name| Some(name.strip_suffix(end)?.to_owned()));
         let (prefix, patch_name, is_dino) = match (ends(dino), ends(other)) {
             (Some(prefix), _) => (prefix, dino, true),
             (None, Some(prefix)) => (prefix, other, false),
             (None, None) => return Err(w.missing(dino)),
         };
         let own = |name: &str| vec![format!("{prefix}{name}")];
-        let has = |w: &Weights, name: &str| w.tensors.contains_key(&format!("{prefix}{name}"));
+        let has = |w: &Weights<'_>, name: &str| w.has(&format!("{prefix}{name}"));
         let family = match (is_dino, has(w, "pre_layrnorm.weight")) {
             (true, _) => Family::Dino,
             (false, true) => Family::Clip,
             (false, false) => Family::Siglip,
         };
-        let &[width, 3, patch, across_patch] = w.shape(&own(patch_name))? else {
+        let &[width, 3, patch, across_patch] = w.shape(&own(patch_name))?.as_slice() else {
             return Err(
                 w.failed(format!("{prefix}{patch_name} is no kernel over 3 colours"), "[width, 3, patch, patch]")
             );
@@ -344,7 +301,7 @@ impl Vit {
         fill_norm(w, &mut vit.last, &last, width, device)?;
         for (layer, block) in vit.blocks.iter_mut().enumerate() {
             let names = |part: Part| family.names(&prefix, layer, part);
-            let scale = |w: &mut Weights, name: &str| {
+            let scale = |w: &Weights<'_>, name: &str| {
                 let name = format!("encoder.layer.{layer}.{name}.lambda1");
                 if is_dino && has(w, &name) { w.values(&own(&name), width).map(Some) } else { Ok(None) }
             };
@@ -374,13 +331,13 @@ fn stated(weights: &Path) -> Result<Stated, String> {
 }
 
 fn fill_norm(
-    w: &mut Weights,
+    w: &Weights<'_>,
     norm: &mut LayerNorm,
     names: &[String],
     width: usize,
     device: &Device,
 ) -> Result<(), Error> {
-    let mut read = |end: &str| -> Result<Param<Tensor<1>>, Error> {
+    let read = |end: &str| -> Result<Param<Tensor<1>>, Error> {
         let values = w.values(&ending(names, end), width)?;
         Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, [width]), device)))
     };
@@ -391,7 +348,7 @@ fn fill_norm(
 
 /// A layer of `[out, in]` weights as published, its outputs times `scale [out]`.
 fn linear(
-    w: &mut Weights,
+    w: &Weights<'_>,
     names: &[String],
     (out, input): (usize, usize),
     scale: Option<Vec<f32>>,
