@@ -196,8 +196,8 @@ pub enum Verb {
         /// Run directory, or a policy bundle.
         #[arg(value_name = "RUN_OR_BUNDLE")]
         from: PathBuf,
-        /// Policy of the run: cloned or improved.
-        #[arg(long, value_name = "NAME", value_parser = ["cloned", "improved"], default_value = "improved")]
+        /// Policy of the run: cloned, improved, or planned, which searches anew in the world model for every answer.
+        #[arg(long, value_name = "NAME", value_parser = ["cloned", "improved", "planned"], default_value = "improved")]
         policy: String,
         /// Port to listen on.
         #[arg(long, default_value_t = 8000)]

@@ -8,7 +8,7 @@ pub use companion::CompanionConfig;
 use episodes::{ControlRate, DatasetSpec, OpenOptions, OutcomeRule, RewardRule};
 use policy::FlowConfig;
 use rl::evaluate::EvaluateConfig;
-use rl::{CriticConfig, ImproveConfig};
+use rl::{CriticConfig, ImproveConfig, PlanConfig};
 use serde::{Deserialize, Serialize};
 use world_model::WorldModelConfig;
 use world_model::quality::QualityConfig;
@@ -164,6 +164,8 @@ pub struct RunConfig {
     pub value: CriticConfig,
     /// Improvement.
     pub improve: ImproveConfig,
+    /// Planning at run time, on top of the policies.
+    pub plan: PlanConfig,
     /// Judgement.
     pub evaluate: EvaluateConfig,
 }

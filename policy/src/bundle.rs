@@ -149,6 +149,21 @@ impl BundleSpec {
     }
 }
 
+impl BundleSpec {
+    /// Normalised actions `[n, A]` of all that was learned from, flat, as this robot takes them: raw units, its own elements, inside the
+    /// range of the recorded actions.
+    pub fn raw_actions(&self, actions: &[f32]) -> Vec<f32> {
+        let (own, normaliser) = (self.dataset.action_len(), &self.action_normaliser);
+        let mut raw = vec![0.0; normaliser.dim()];
+        let mut out = Vec::with_capacity(actions.len() / normaliser.dim().max(1) * own);
+        for row in actions.chunks_exact(normaliser.dim().max(1)) {
+            normaliser.denormalise(row, &mut raw);
+            out.extend((0..own).map(|i| raw[i].clamp(normaliser.min[i], normaliser.max[i])));
+        }
+        out
+    }
+}
+
 impl Bundle {
     /// Loads one policy of a bundle.
     ///
@@ -230,12 +245,11 @@ impl Bundle {
         Ok(Some(tasks.hear(prompt)))
     }
 
-    /// Acts on one observation: pictures `[size, size, 3]` at model resolution in camera order, raw state `[S]`, and, where
-    /// there are several tasks, the one meant, in words.
+    /// Acts on one observation, as [`Self::embed`] takes it.
     /// Returns `execute` actions in raw units, row-major `[execute, A]`, inside the range of the recorded actions.
     ///
     /// # Errors
-    /// When the observation does not fit the spec; as [`Self::hear`].
+    /// As [`Self::embed`].
     pub fn act(
         &self,
         pictures: &[&[u8]],
@@ -243,6 +257,19 @@ impl Bundle {
         prompt: Option<&str>,
         rng: &mut StdRng,
     ) -> Result<Vec<f32>, BundleError> {
+        let e = self.embed(pictures, state, prompt)?;
+        let noise = noise::normal([1, self.policy.noise_len()], rng, &self.device);
+        let chunk = floats(self.policy.act(e, noise));
+        let execute = self.spec.flow.execute.clamp(1, self.spec.flow.chunk);
+        Ok(self.spec.raw_actions(&chunk[..execute * self.spec.action_normaliser.dim()]))
+    }
+
+    /// What one observation is to the policy, `[1, E]`: pictures `[size, size, 3]` at model resolution in camera order, raw state
+    /// `[S]`, and, where there are several tasks, the one meant, in words.
+    ///
+    /// # Errors
+    /// When the observation does not fit the spec; as [`Self::hear`].
+    pub fn embed(&self, pictures: &[&[u8]], state: &[f32], prompt: Option<&str>) -> Result<Tensor<2>, BundleError> {
         let cameras = &self.spec.dataset.cameras;
         let misfit = |found: String, expected: String| BundleError::Observation { found, expected };
         if pictures.len() != cameras.len() {
@@ -274,19 +301,16 @@ impl Bundle {
         }
         self.spec.state_normaliser.normalise(&raw, &mut normalised);
         let state = Tensor::from_data(TensorData::new(normalised, [1, padded]), &self.device);
-        let e = self.encoder.encode(seen, state);
-        let noise = noise::normal([1, self.policy.noise_len()], rng, &self.device);
-        let chunk = floats(self.policy.act(e, noise));
-        let a = self.spec.dataset.action_len();
-        let normaliser = &self.spec.action_normaliser;
-        let mut raw = vec![0.0; normaliser.dim()];
-        let mut actions = vec![0.0; self.spec.flow.execute.clamp(1, self.spec.flow.chunk) * a];
-        for (out, row) in actions.chunks_exact_mut(a).zip(chunk.chunks_exact(normaliser.dim())) {
-            normaliser.denormalise(row, &mut raw);
-            for (i, v) in out.iter_mut().enumerate() {
-                *v = raw[i].clamp(normaliser.min[i], normaliser.max[i]);
-            }
-        }
-        Ok(actions)
+        Ok(self.encoder.encode(seen, state))
+    }
+
+    /// The policy itself.
+    pub fn policy(&self) -> &FlowPolicy {
+        &self.policy
+    }
+
+    /// Where its networks are.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 }

@@ -7,15 +7,16 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::rngs::StdRng;
 use rayon::prelude::*;
-use rollouts::imagine::{Actor, imagine, shared_noise, split_chunk};
+use rollouts::imagine::{Actor, imagine, imagine_knowing, shared_noise, split_chunk};
 use rollouts::score::{believed, outcome};
 use serde::{Deserialize, Serialize};
 use world_model::shards::side_by_side;
 use world_model::train::latents_at;
 use world_model::trust::Limits;
 use world_model::vision::floats;
-use world_model::{Corpus, Embeddings, WorldModel, noise};
+use world_model::{Corpus, Embeddings, Latent, WorldModel, noise};
 
+use crate::plan::Planner;
 use crate::track_record::{self, TrackRecord};
 
 /// How policies are judged.
@@ -90,7 +91,7 @@ pub fn imagine_policy(
     let parts = side_by_side(shards, |part, starts| {
         let mut rng = noise::generator(seed, "evaluate-act", part as u64);
         let action_len = data.0.action_len;
-        let actor = &mut |e: &Tensor<2>, _: usize| split_chunk(&act(e, &mut rng), action_len, execute);
+        let actor = &mut |latent: &Latent, _: usize| split_chunk(&act(&latent.e, &mut rng), action_len, execute);
         imagine_part(model, data, actor, (config, limits), starts, (seed, part as u64), device)
     });
     join(parts)
@@ -106,13 +107,36 @@ pub fn imagine_actor(
     starts: &[(usize, usize)],
     (seed, device): (u64, &Device),
 ) -> PerStart {
-    imagine_part(model, data, actor, judged, starts, (seed, 0), device)
+    imagine_part(model, data, &mut |latent, step| actor(&latent.e, step), judged, starts, (seed, 0), device)
+}
+
+/// The same for the planned policy, which imagines itself: its plans know the whole latent state.
+pub fn imagine_planned(
+    model: &WorldModel,
+    data: (&Corpus, &Embeddings),
+    planner: &Planner<'_>,
+    (config, limits): (&EvaluateConfig, Limits),
+    starts: &[(usize, usize)],
+    (seed, device): (u64, &Device),
+) -> PerStart {
+    let shards: Vec<&[(usize, usize)]> = starts.chunks(starts.len().div_ceil(config.shards.max(1)).max(1)).collect();
+    let parts = side_by_side(shards, |part, starts| {
+        let mut rng = noise::generator(seed, "evaluate-plan", part as u64);
+        let mut knots: Option<Vec<f32>> = None;
+        let actor = &mut |latent: &Latent, _: usize| {
+            let plan = planner.plan(latent, knots.as_deref(), &mut rng, device);
+            knots = Some(planner.moved_on(&plan.knots, planner.execute()));
+            split_chunk(&plan.actions, data.0.action_len, planner.execute())
+        };
+        imagine_part(model, data, actor, (config, limits), starts, (seed, part as u64), device)
+    });
+    join(parts)
 }
 
 fn imagine_part(
     model: &WorldModel,
     data: (&Corpus, &Embeddings),
-    actor: Actor<'_>,
+    actor: &mut dyn FnMut(&Latent, usize) -> Vec<Tensor<2>>,
     (config, limits): (&EvaluateConfig, Limits),
     starts: &[(usize, usize)],
     (seed, part): (u64, u64),
@@ -122,7 +146,7 @@ fn imagine_part(
     let rows: Vec<(usize, usize)> = starts.iter().flat_map(|&s| std::iter::repeat_n(s, config.samples)).collect();
     let latent = latents_at(model, data, &rows, 0, &mut rng, device);
     let noise = shared_noise(model, (rows.len(), 1), config.horizon, &mut rng, device);
-    per_start(&imagine(model, &latent, actor, &noise), data.0, config.samples, limits)
+    per_start(&imagine_knowing(model, &latent, actor, &noise), data.0, config.samples, limits)
 }
 
 fn per_start(imagined: &rollouts::Imagined, corpus: &Corpus, samples: usize, limits: Limits) -> PerStart {

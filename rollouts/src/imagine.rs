@@ -39,12 +39,22 @@ pub fn shared_noise(
 
 /// Imagines as many steps as there is noise, from `latent [B]`, with `actor` choosing.
 pub fn imagine(model: &WorldModel, latent: &Latent, actor: Actor<'_>, noise: &[Tensor<2>]) -> Imagined {
+    imagine_knowing(model, latent, &mut |latent, step| actor(&latent.e, step), noise)
+}
+
+/// The same for an actor that knows the whole latent state `[B]`, as one that imagines does itself.
+pub fn imagine_knowing(
+    model: &WorldModel,
+    latent: &Latent,
+    actor: &mut dyn FnMut(&Latent, usize) -> Vec<Tensor<2>>,
+    noise: &[Tensor<2>],
+) -> Imagined {
     let mut out = Imagined { latents: Vec::new(), actions: Vec::new(), predictions: Vec::new() };
     let mut latent = latent.clone();
     let mut queue: std::collections::VecDeque<Tensor<2>> = std::collections::VecDeque::new();
     for (step, noise) in noise.iter().enumerate() {
         if queue.is_empty() {
-            queue.extend(actor(&latent.e, step));
+            queue.extend(actor(&latent, step));
         }
         let Some(action) = queue.pop_front() else { break };
         let (next, prediction) = model.imagine(&latent, action.clone(), noise.clone());

@@ -49,6 +49,9 @@ pub struct EnsembleConfig {
     /// Share of the learned deviation that imagination adds as noise: 1 for robots that are noisy themselves; 0 where what is left
     /// over is the model's own error, which noise would only double. Doubt counts all of it either way.
     pub noise: f32,
+    /// The reward is read off the state that follows, by a network of its own, in the place of being foreseen beside the change: better
+    /// where it is a sharp function of where things are, as how well they fit is.
+    pub reward_of_next: bool,
     /// Elements with values beyond so many standard deviations are seen through symlog; 0 for none.
     pub symlog_beyond: f32,
 }
@@ -64,6 +67,7 @@ impl Default for EnsembleConfig {
             history: 1,
             many_step: 1.0,
             noise: 1.0,
+            reward_of_next: false,
             symlog_beyond: 10.0,
         }
     }
@@ -73,6 +77,7 @@ impl Default for EnsembleConfig {
 #[derive(Module, Debug)]
 pub struct Ensemble {
     members: EnsembleMlp,
+    reward: Option<Mlp>,
     success: Mlp,
     failure: Mlp,
     view: View,
@@ -106,6 +111,8 @@ struct Terms {
     ahead: Option<Tensor<1>>,
     /// Negative log-likelihood of single steps `[K]`; teaches the variances alone.
     nll: Tensor<1>,
+    /// Squared error of the reward read off the next state, in variances of the reward.
+    reward: Option<Tensor<1>>,
     /// Cross-entropies.
     success: Tensor<1>,
     failure: Tensor<1>,
@@ -134,6 +141,7 @@ impl Ensemble {
         let make = if config.smooth { EnsembleMlp::smooth } else { EnsembleMlp::new };
         Self {
             members: make(members, &sizes, device),
+            reward: config.reward_of_next.then(|| Mlp::new(&[2 * embedding + action, width, width, 1], device)),
             success: Mlp::new(&[2 * embedding + action, width, 1], device),
             failure: Mlp::new(&[2 * embedding + action, width, 1], device),
             view: View::plain((embedding, carried), device),
@@ -194,10 +202,6 @@ impl Ensemble {
         (out.narrow(2, 0, width), softplus(below - low, 1.0) + low)
     }
 
-    fn ends(&self, e: &Tensor<2>, action: &Tensor<2>, next: &Tensor<2>) -> [Tensor<1>; 2] {
-        let x = Tensor::cat(vec![self.view.squash(e.clone()), action.clone(), self.view.squash(next.clone())], 1);
-        [&self.success, &self.failure].map(|head| head.forward(x.clone()).squeeze_dim::<1>(1))
-    }
 
     /// One imagined step: `latent [B]`, action `[B, A]`, normal noise `[B, noise_len]`.
     pub fn imagine(&self, latent: &Latent, action: Tensor<2>, noise: Tensor<2>) -> (Latent, Prediction) {
@@ -216,9 +220,14 @@ impl Ensemble {
         let sampled = self.view.unscaled(centre + variance.clone().sqrt() * noise * self.noise);
         let next = self.view.held(x.clone() + sampled.clone().narrow(1, 0, self.embedding));
         let e = self.view.stretch(next);
-        let [success, failure] = self.ends(&latent.e, &action, &e);
+        let passed = Tensor::cat(vec![x.clone(), action.clone(), self.view.squash(e.clone())], 1);
+        let [success, failure] = [&self.success, &self.failure].map(|head| head.forward(passed.clone()).squeeze_dim::<1>(1));
+        let reward = match &self.reward {
+            Some(head) => self.view.reward(head.forward(passed)),
+            None => sampled.narrow(1, self.embedding, 1),
+        };
         let prediction = Prediction {
-            reward: sampled.narrow(1, self.embedding, 1).squeeze_dim::<1>(1),
+            reward: reward.squeeze_dim::<1>(1),
             success: sigmoid(success),
             failure: sigmoid(failure),
             disagreement: row_mean(deviation(between)),
@@ -236,12 +245,16 @@ impl Ensemble {
 
     /// Its two parts: of what is foreseen (means and outcomes), and of the variances around it, which move no mean.
     pub fn losses(&self, s: Sequence, bootstrap: Tensor<3>) -> (Tensor<1>, Tensor<1>, Metrics) {
-        let Terms { step, ahead, nll, success, failure } = self.terms(s, bootstrap);
+        let Terms { step, ahead, nll, reward, success, failure } = self.terms(s, bootstrap);
         let (mut loss, nll) = (step.mean(), nll.mean());
         let mut metrics = vec![("one_step", loss.clone())];
         if let Some(ahead) = ahead {
             metrics.push(("many_step", ahead.clone().mean()));
             loss = loss + ahead.mean() * self.many_step;
+        }
+        if let Some(reward) = reward {
+            metrics.push(("reward", reward.clone()));
+            loss = loss + reward;
         }
         loss = loss + success.clone() + failure.clone();
         metrics.extend([("nll", nll.clone()), ("success", success), ("failure", failure)]);
@@ -280,7 +293,7 @@ impl Ensemble {
         let flat = |x: Tensor<2>| x.reshape([n]);
         let (now, next) = (flat3(x.clone().narrow(1, 0, steps)), flat3(x.clone().narrow(1, 1, steps)));
         let action = s.action.clone().reshape([n, actions]);
-        let (reward, taken) = (flat(s.reward), flat(s.taken));
+        let (reward, taken) = (flat(s.reward).unsqueeze_dim::<2>(1), flat(s.taken));
         // [B, L, E]: each element counts where it was recorded, the change where the next observation exists.
         let observed = s.observed.unsqueeze_dim::<3>(2).expand([batch, steps, width]);
         let seen = match known {
@@ -292,8 +305,10 @@ impl Ensemble {
 
         let input = self.past.input(now.clone(), action.clone(), &past.clone().map(flat3));
         let (mean, log_variance) = self.gaussians(self.members.forward(input));
-        let target = Tensor::cat(vec![next.clone() - now.clone(), reward.unsqueeze_dim(1)], 1);
-        let target = self.view.scaled(target).unsqueeze::<3>();
+        let target = Tensor::cat(vec![next.clone() - now.clone(), reward], 1);
+        let target = self.view.scaled(target);
+        let wanted = target.clone().narrow(1, width, 1);
+        let target = target.unsqueeze::<3>();
         let weight = Tensor::cat(vec![flat3(seen.clone()), taken.clone().unsqueeze_dim(1)], 1).unsqueeze::<3>();
         let learns = bootstrap.clone().swap_dims(0, 1).swap_dims(1, 2).reshape([self.count, n, 1]);
         let squared = (mean.clone() - target).square();
@@ -317,7 +332,11 @@ impl Ensemble {
             ((softplus(logit.clone(), 1.0) - logit * y) * taken.clone()).sum() / taken.clone().sum().clamp_min(1.0)
         };
         let (success, failure) = (bernoulli(&self.success, flat(s.success)), bernoulli(&self.failure, flat(s.failure)));
-        Terms { step, ahead, nll, success, failure }
+        let reward = self.reward.as_ref().map(|head| {
+            let squared = (head.forward(x.clone()) - wanted).square().squeeze_dim::<1>(1);
+            (squared * taken.clone()).sum() / taken.clone().sum().clamp_min(1.0)
+        });
+        Terms { step, ahead, nll, reward, success, failure }
     }
 
     /// Geometric mean over steps and elements of root mean squared errors, from mean squared ones `[K, 1, E]` per step: `[K]`.

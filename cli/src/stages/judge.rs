@@ -62,6 +62,9 @@ impl Workshop {
             let (data, random) = ((&self.corpus, embeddings), (self.config.seed, &device));
             let imagined = if variant.base == Base::Behaviour {
                 evaluate::imagine_behaviour(model, data, &config, limits, &starts, random)
+            } else if variant.base == Base::Planned {
+                let robot = self.robot(model, self.planner_spec(model, embeddings))?;
+                evaluate::imagine_planned(model, data, &robot.planner(), (&config, limits), &starts, random)
             } else {
                 let act = |e: &Tensor<2>, rng: &mut StdRng| match (&policy, variant.base) {
                     (Some(policy), _) => {
@@ -120,7 +123,7 @@ impl Workshop {
     ///
     /// # Errors
     /// A policy that is not there; Ctrl-C.
-    pub fn drive_all(&self, model: &WorldModel, judged: &mut [Judged]) -> Result<()> {
+    pub fn drive_all(&self, model: &WorldModel, embeddings: &Embeddings, judged: &mut [Judged]) -> Result<()> {
         let (sim_config, episodes) = (&self.config.demo.sim, self.config.demo.truth_episodes);
         let mut progress = Progress::stage("truth", (episodes * judged.len()) as u64, "episodes");
         // Truth seeds lie far from those of the recorded episodes.
@@ -130,6 +133,10 @@ impl Workshop {
         for judged in judged.iter_mut() {
             let variant: Variant = judged.name.parse()?;
             let policy = variant.network().map(|name| self.policy(name)).transpose()?;
+            let robot = match variant.base {
+                Base::Planned => Some(self.robot(model, self.planner_spec(model, embeddings))?),
+                _ => None,
+            };
             let mut truth = Outcomes::default();
             for part in seeds.chunks(20) {
                 interrupt::check()?;
@@ -156,6 +163,15 @@ impl Workshop {
                                     // The simulator's observations always fit the spec they were recorded with.
                                     let actions = bundle.act(&[image], state, None, &mut rng).unwrap_or_default();
                                     let actions = self.changed(&variant, actions, &mut rng);
+                                    actions.chunks_exact(2).map(|a| [a[0], a[1]]).collect()
+                                });
+                                (result.rewards, result.success)
+                            }
+                            (Base::Planned, None) => {
+                                let mut memory = None;
+                                let result = sim::run_policy(sim_config, seed, &mut |state, image| {
+                                    let acted = robot.as_ref().map(|r| r.act(&mut memory, (&[image], state, None), &mut rng));
+                                    let actions = acted.and_then(Result::ok).unwrap_or_default();
                                     actions.chunks_exact(2).map(|a| [a[0], a[1]]).collect()
                                 });
                                 (result.rewards, result.success)

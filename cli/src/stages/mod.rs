@@ -5,6 +5,7 @@ mod counterfactual;
 mod judge;
 mod learn;
 mod outsider;
+mod planning;
 mod record;
 mod reporting;
 mod serving;
@@ -130,8 +131,14 @@ fn loop_through(
     w.train_policy(&embeddings, &ALL)?;
     w.train_value(&embeddings, &ALL)?;
     w.improve(&embeddings, &ALL)?;
-    let names: Vec<String> = names.iter().map(|&n| n.to_owned()).collect();
+    let names = with_planned(w, names);
     judge_and_report(w, &embeddings, (command, device), &names, truth, common)
+}
+
+/// The named policies, and the planned one where the run asks for it.
+fn with_planned(w: &Workshop, names: &[&str]) -> Vec<String> {
+    let planned = w.config.plan.report.then_some(planning::PLANNED);
+    names.iter().copied().chain(planned).map(str::to_owned).collect()
 }
 
 fn judge_and_report(
@@ -150,12 +157,12 @@ fn judge_and_report(
     let mut counterfactuals = None;
     if truth {
         w.run.begin("truth")?;
-        w.drive_all(&minds.model, &mut judged)?;
+        w.drive_all(&minds.model, embeddings, &mut judged)?;
         counterfactuals = Some(w.check_counterfactuals(&minds, embeddings)?);
         w.run.complete()?;
     }
     w.run.begin("report")?;
-    w.write_bundle(&minds.model)?;
+    w.write_bundle(&minds.model, embeddings)?;
     w.write_outcomes(&judged)?;
     let found = Found { quality, counterfactuals };
     let report = w.report(command, device, &judged, found.clone())?;
@@ -242,7 +249,7 @@ pub fn improve(dir: &Path, common: &Common) -> Result<()> {
     let embeddings = w.embeddings()?;
     w.improve(&embeddings, &["improve"])?;
     let device = w.run.manifest().device.clone();
-    let names = ["random", "behaviour", "cloned", "improved"].map(str::to_owned);
+    let names = with_planned(&w, &["random", "behaviour", "cloned", "improved"]);
     judge_and_report(&mut w, &embeddings, ("improve", &device), &names, false, common)
 }
 
@@ -334,10 +341,19 @@ fn open_workshop(plan: Plan, command: &str, common: &Common) -> Result<Workshop>
 fn reopen(dir: &Path, common: &Common) -> Result<Workshop> {
     interrupt::install(interrupt::CHECKPOINT)?;
     let run = RunDir::reopen(dir)?;
+    let sets = &common.sets;
+    // What was trained stays what it is; how it is judged and how it plans may be asked anew.
+    if let Some(set) = sets.iter().find(|set| !["plan.", "evaluate."].iter().any(|open| set.starts_with(open))) {
+        return Err(UsageError(format!(
+            "--set {set}: a run keeps the configuration it was made with ({}); here only plan.* and evaluate.* may be set",
+            run.path("run.toml").display()
+        ))
+        .into());
+    }
     let config: RunConfig = config_file::load_text(
         RunConfig::default(),
         Some((&run.path("run.toml").display().to_string(), run.config_toml())),
-        &[],
+        sets,
     )?;
     let (device, _) = common.device()?.open()?;
     let source = Source::find(&config.data.path, run.manifest().dataset_source.as_deref())?;

@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
 use episodes::video::resize_rgb;
 use policy::Bundle;
-use policy::bundle::{BundleSpec, FORMAT_VERSION};
+use policy::bundle::{BundleError, BundleSpec, FORMAT_VERSION};
+use rand::rngs::StdRng;
 use serve::{Observation, Options, Reply, Server};
 use world_model::task::TaskEncoder;
-use world_model::{WorldModel, noise};
+use world_model::{Embeddings, WorldModel, noise};
 
+use super::planning::{Memory, PLANNED, Robot};
 use super::workshop::Workshop;
 use crate::args::Common;
 use crate::run_dir::write_dir_atomic;
@@ -40,7 +42,7 @@ impl Workshop {
     ///
     /// # Errors
     /// The run directory cannot be written.
-    pub fn write_bundle(&self, model: &WorldModel) -> Result<()> {
+    pub fn write_bundle(&self, model: &WorldModel, embeddings: &Embeddings) -> Result<()> {
         let mut policies = vec![("cloned", self.policy("cloned")?)];
         if self.run.is_complete("improve") {
             policies.push(("improved", self.policy("improved")?));
@@ -53,7 +55,11 @@ impl Workshop {
         if target.exists() {
             std::fs::remove_dir_all(&target)?;
         }
-        write_dir_atomic(&target, |dir| Ok(spec.save(dir, (encoder, self.vit.as_ref()), &pairs)?))
+        let planner = self.planner_spec(model, embeddings);
+        write_dir_atomic(&target, |dir| {
+            spec.save(dir, (encoder, self.vit.as_ref()), &pairs)?;
+            Robot::save(dir, model, &self.critic()?, &planner)
+        })
     }
 }
 
@@ -70,14 +76,18 @@ pub fn serve(
 ) -> Result<()> {
     let (device, _) = common.device()?.open()?;
     let directory: PathBuf = if from.join("bundle").is_dir() { from.join("bundle") } else { from.to_owned() };
-    let bundle = Bundle::load(&directory, policy, &device)?;
+    let served = match policy {
+        PLANNED => Served::Planned(Box::new((Robot::load(&directory, &common.sets, &device)?, Mutex::new(None)))),
+        _ => Served::Policy(Box::new(Bundle::load(&directory, policy, &device)?)),
+    };
+    let bundle = served.bundle();
     let spec = &bundle.spec.dataset;
     let metadata = serde_json::json!({
         "policy": policy,
         "rehearsal_version": env!("CARGO_PKG_VERSION"),
         "control_rate_hz": spec.control_rate_hz,
         "action_names": spec.action.names,
-        "actions_per_reply": bundle.spec.flow.execute,
+        "actions_per_reply": served.execute(),
         "observation_state": spec.state.iter().map(|f| f.key.clone()).collect::<Vec<_>>(),
         "tasks": bundle.spec.tasks.as_ref().map(TaskEncoder::texts),
         "observation_cameras": spec.cameras.iter().map(|c| c.key.clone()).collect::<Vec<_>>(),
@@ -101,10 +111,10 @@ pub fn serve(
             stop.store(true, Ordering::Relaxed);
         });
         let result = server.run(&stop, &|observation| {
-            if let Some(words) = doubt(&bundle, observation.prompt.as_deref(), &told) {
+            if let Some(words) = doubt(bundle, observation.prompt.as_deref(), &told) {
                 output::tell(&words);
             }
-            infer(&bundle, observation, &rng)
+            served.infer(observation, &rng)
         });
         stop.store(true, Ordering::Relaxed);
         result
@@ -119,7 +129,7 @@ const MOST_TOLD: usize = 100;
 fn doubt(bundle: &Bundle, prompt: Option<&str>, told: &Mutex<BTreeSet<String>>) -> Option<String> {
     let heard = bundle.hear(prompt).ok().flatten().filter(|heard| !heard.is_understood)?;
     let prompt = prompt.unwrap_or_default();
-    let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
     if told.len() >= MOST_TOLD || !told.insert(prompt.to_owned()) {
         return None;
     }
@@ -129,12 +139,61 @@ fn doubt(bundle: &Bundle, prompt: Option<&str>, told: &Mutex<BTreeSet<String>>) 
     ))
 }
 
+/// Who answers.
+enum Served {
+    Policy(Box<Bundle>),
+    /// A robot has one past; whoever else asks is noticed by being elsewhere.
+    Planned(Box<(Robot, Mutex<Option<Memory>>)>),
+}
+
+impl Served {
+    fn bundle(&self) -> &Bundle {
+        match self {
+            Self::Policy(bundle) => bundle,
+            Self::Planned(planned) => planned.0.bundle(),
+        }
+    }
+
+    fn execute(&self) -> usize {
+        match self {
+            Self::Policy(bundle) => bundle.spec.flow.execute,
+            Self::Planned(planned) => planned.0.execute(),
+        }
+    }
+
+    fn infer(&self, observation: &Observation, rng: &Mutex<StdRng>) -> Result<Reply, String> {
+        match self {
+            Self::Policy(bundle) => infer(bundle, observation, rng),
+            Self::Planned(planned) => {
+                let (robot, memory) = &**planned;
+                let (pictures, state) = seen(robot.bundle(), observation)?;
+                let views: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
+                let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
+                let seen = (views.as_slice(), state.as_slice(), observation.prompt.as_deref());
+                reply(robot.bundle(), robot.act(&mut memory, seen, &mut rng))
+            }
+        }
+    }
+}
+
 /// Answers as the policy of a bundle.
-pub(super) fn infer(
-    bundle: &Bundle,
-    observation: &Observation,
-    rng: &Mutex<rand::rngs::StdRng>,
-) -> Result<Reply, String> {
+pub(super) fn infer(bundle: &Bundle, observation: &Observation, rng: &Mutex<StdRng>) -> Result<Reply, String> {
+    let (pictures, state) = seen(bundle, observation)?;
+    let views: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
+    // One generator for all clients: draws must differ between calls; a poisoned lock still holds a sound generator.
+    let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
+    reply(bundle, bundle.act(&views, &state, observation.prompt.as_deref(), &mut rng))
+}
+
+fn reply(bundle: &Bundle, actions: Result<Vec<f32>, BundleError>) -> Result<Reply, String> {
+    let actions = actions.map_err(|e| e.to_string())?;
+    let action_len = bundle.spec.dataset.action_len();
+    Ok(Reply { horizon: actions.len() / action_len, actions, action_len, extra: BTreeMap::new() })
+}
+
+/// Pictures at model resolution in camera order, and raw state.
+fn seen(bundle: &Bundle, observation: &Observation) -> Result<(Vec<Vec<u8>>, Vec<f32>), String> {
     let spec = &bundle.spec.dataset;
     let mut state = Vec::with_capacity(spec.state_len());
     for feature in &spec.state {
@@ -154,12 +213,7 @@ pub(super) fn infer(
         resize_rgb(&picture.rgb, picture.width, picture.height, camera.model_size, &mut out);
         pictures.push(out);
     }
-    let views: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
-    // One generator for all clients: draws must differ between calls; a poisoned lock still holds a sound generator.
-    let mut rng = rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let actions = bundle.act(&views, &state, observation.prompt.as_deref(), &mut rng).map_err(|e| e.to_string())?;
-    let action_len = spec.action_len();
-    Ok(Reply { horizon: actions.len() / action_len, actions, action_len, extra: BTreeMap::new() })
+    Ok((pictures, state))
 }
 
 /// The entry under the key, or under its last parts as other clients write it (`observation/state`, `state`).

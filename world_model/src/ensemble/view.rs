@@ -150,6 +150,12 @@ impl View {
         self.spread(target) + self.centre.val().unsqueeze::<D>()
     }
 
+    /// Scaled rewards `[B, 1]` in units of the reward.
+    pub fn reward(&self, scaled: Tensor<2>) -> Tensor<2> {
+        let last = |x: Tensor<1>| x.clone().narrow(0, x.dims()[0] - 1, 1).unsqueeze::<2>();
+        scaled * last(self.scale.val()) + last(self.centre.val())
+    }
+
     /// Scaled changes `[.., E]` in the units of what is seen.
     pub fn moved<const D: usize>(&self, change: Tensor<D>) -> Tensor<D> {
         let [.., width] = change.dims()[..] else { return change };
