@@ -34,6 +34,9 @@ pub struct CriticConfig {
     pub learning_rate: f64,
     /// Recorded steps before bootstrapping.
     pub n_step: usize,
+    /// What is learned of the returns that a state led to: 0.5 their mean, towards 1 the best of them (an expectile, as in IQL,
+    /// Kostrikov et al. 2022, eq. 5): what was done well sometimes can be done again.
+    pub expectile: f32,
     /// Share of the way the slow copy moves at each update.
     pub target_rate: f32,
 }
@@ -49,6 +52,7 @@ impl Default for CriticConfig {
             batch: 256,
             learning_rate: 5e-4,
             n_step: 10,
+            expectile: 0.5,
             target_rate: 0.02,
         }
     }
@@ -130,6 +134,15 @@ pub fn blend<M: Module>(slow: M, fast: &M, rate: f32) -> M {
     let mut collect = Collect(Default::default());
     fast.visit(&mut collect);
     slow.map(&mut Blend { towards: collect.0, rate })
+}
+
+/// Weights `[B]` under which a regression on `target [B]` tends to the given expectile, 1 on average.
+pub fn expectile_weight(slow: &Critic, e: &Tensor<2>, target: &Tensor<1>, expectile: f32) -> Tensor<1> {
+    if expectile == 0.5 {
+        return target.ones_like();
+    }
+    let above = target.clone().inner().greater(slow.mean(&e.clone().inner())).float();
+    Tensor::from_inner(above * f64::from(4.0 * expectile - 2.0) + f64::from(2.0 - 2.0 * expectile))
 }
 
 /// n-step targets of recorded steps: (target without bootstrap, discount of the bootstrap, step to bootstrap from).
@@ -215,8 +228,9 @@ impl<'a> CriticLearner<'a> {
             })
             .collect();
         let schedule = Schedule { learning_rate: self.config.learning_rate, updates };
+        let (slow, expectile) = (&self.slow, self.config.expectile);
         let metrics = self.trainee.update(schedule.at(update), shards, &self.device, |critic, (e, target)| {
-            let weight = target.ones_like();
+            let weight = expectile_weight(slow, &e, &target, expectile);
             (critic.loss(e, target, weight), Vec::new())
         });
         self.slow = blend(self.slow.clone(), &self.trainee.network, self.config.target_rate);

@@ -49,6 +49,11 @@ pub struct EnsembleConfig {
     /// Share of the learned deviation that imagination adds as noise: 1 for robots that are noisy themselves; 0 where what is left
     /// over is the model's own error, which noise would only double. Doubt counts all of it either way.
     pub noise: f32,
+    /// 0: every element and every step ahead is pressed to be better than it is, whatever is left of it ([`Ensemble::typical`]).
+    /// Above: errors count in standard deviations of a step's change, those beyond so many by their size and not their square
+    /// (pseudo-Huber). For things that mostly rest and now and then are pushed: what moves surely must not outweigh them, nor the pushes
+    /// blur the rest.
+    pub robust_beyond: f32,
     /// The reward is read off the state that follows, by a network of its own, in the place of being foreseen beside the change: better
     /// where it is a sharp function of where things are, as how well they fit is.
     pub reward_of_next: bool,
@@ -67,6 +72,7 @@ impl Default for EnsembleConfig {
             history: 1,
             many_step: 1.0,
             noise: 1.0,
+            robust_beyond: 0.0,
             reward_of_next: false,
             symlog_beyond: 10.0,
         }
@@ -88,6 +94,7 @@ pub struct Ensemble {
     carried: usize,
     many_step: f64,
     noise: f64,
+    robust_beyond: f64,
     symlog_beyond: f64,
 }
 
@@ -152,6 +159,7 @@ impl Ensemble {
             carried,
             many_step: f64::from(config.many_step),
             noise: f64::from(config.noise),
+            robust_beyond: f64::from(config.robust_beyond),
             symlog_beyond: f64::from(config.symlog_beyond),
         }
     }
@@ -202,7 +210,6 @@ impl Ensemble {
         (out.narrow(2, 0, width), softplus(below - low, 1.0) + low)
     }
 
-
     /// One imagined step: `latent [B]`, action `[B, A]`, normal noise `[B, noise_len]`.
     pub fn imagine(&self, latent: &Latent, action: Tensor<2>, noise: Tensor<2>) -> (Latent, Prediction) {
         let x = self.view.squash(latent.e.clone());
@@ -221,7 +228,8 @@ impl Ensemble {
         let next = self.view.held(x.clone() + sampled.clone().narrow(1, 0, self.embedding));
         let e = self.view.stretch(next);
         let passed = Tensor::cat(vec![x.clone(), action.clone(), self.view.squash(e.clone())], 1);
-        let [success, failure] = [&self.success, &self.failure].map(|head| head.forward(passed.clone()).squeeze_dim::<1>(1));
+        let [success, failure] =
+            [&self.success, &self.failure].map(|head| head.forward(passed.clone()).squeeze_dim::<1>(1));
         let reward = match &self.reward {
             Some(head) => self.view.reward(head.forward(passed)),
             None => sampled.narrow(1, self.embedding, 1),
@@ -304,7 +312,12 @@ impl Ensemble {
         let seen = seen * self.view.moves().unsqueeze::<3>();
 
         let input = self.past.input(now.clone(), action.clone(), &past.clone().map(flat3));
-        let (mean, log_variance) = self.gaussians(self.members.forward(input));
+        // Plain errors are small where the likelihood's gradients are not: variances must not shape what means are made of.
+        let out = match self.robust_beyond > 0.0 {
+            true => self.members.forward_apart(input, width + 1),
+            false => self.members.forward(input),
+        };
+        let (mean, log_variance) = self.gaussians(out);
         let target = Tensor::cat(vec![next.clone() - now.clone(), reward], 1);
         let target = self.view.scaled(target);
         let wanted = target.clone().narrow(1, width, 1);
@@ -313,7 +326,7 @@ impl Ensemble {
         let learns = bootstrap.clone().swap_dims(0, 1).swap_dims(1, 2).reshape([self.count, n, 1]);
         let squared = (mean.clone() - target).square();
         let weight = weight * learns;
-        let wrong = mean_over_rows(squared.clone(), &weight);
+        let wrong = mean_over_rows(self.counted(squared.clone()), &weight);
         // The reward counts as one of the elements, but apart: a state known ever better must not hush it.
         let change = self.typical(vec![wrong.clone().narrow(2, 0, width)]);
         let step = (change * width as f64 + self.typical(vec![wrong.narrow(2, width, 1)])) / (width + 1) as f64;
@@ -339,11 +352,27 @@ impl Ensemble {
         Terms { step, ahead, nll, reward, success, failure }
     }
 
+    /// What squared errors count, in squared standard deviations of a step's change.
+    fn counted(&self, squared: Tensor<3>) -> Tensor<3> {
+        let beyond = self.robust_beyond.powi(2);
+        if beyond == 0.0 {
+            return squared;
+        }
+        ((squared / beyond + 1.0).sqrt() - 1.0) * (2.0 * beyond)
+    }
+
     /// Geometric mean over steps and elements of root mean squared errors, from mean squared ones `[K, 1, E]` per step: `[K]`.
     ///
     /// So a far step weighs like a near one and a wild element like a calm one: the gradient is that of the likelihood under
     /// Gaussians whose variances are fitted to each step and element, times the typical error, which keeps it of one size.
+    ///
+    /// Where errors are counted robustly, their plain mean.
     fn typical(&self, squared: Vec<Tensor<3>>) -> Tensor<1> {
+        if self.robust_beyond > 0.0 {
+            let all = Tensor::cat(squared, 1);
+            let [_, steps, width] = all.dims();
+            return all.sum_dim(2).sum_dim(1).reshape([self.count]) / (steps * width) as f64;
+        }
         let logs = Tensor::cat(squared.into_iter().map(|x| (x + EXACT).log()).collect(), 1);
         let [_, steps, width] = logs.dims();
         let mean = logs.sum_dim(2).sum_dim(1).reshape([self.count]) / (steps * width) as f64;
@@ -377,7 +406,12 @@ impl Ensemble {
             behind = self.past.push(&behind, state.clone(), action);
             state = self.view.held(state + change);
             let weight = wide(at(&seen, i)) * learns.clone();
-            errors.push(mean_over_rows((state.clone() - wide(at(&x, i + 1))).square(), &weight));
+            let error = state.clone() - wide(at(&x, i + 1));
+            errors.push(match self.robust_beyond > 0.0 {
+                // In units of a step's change, as where it begins to count by its size.
+                true => mean_over_rows(self.counted(self.view.in_changes(error).square()), &weight),
+                false => mean_over_rows(error.square(), &weight),
+            });
         }
         self.typical(errors)
     }

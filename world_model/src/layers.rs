@@ -101,6 +101,18 @@ impl EnsembleMlp {
         self.outputs(0, self.layers.last().map_or(0, |last| last.bias.dims()[2])).forward_each(x)
     }
 
+    /// [`Self::forward`] where the outputs from `split` on teach the hidden layers nothing.
+    pub fn forward_apart(&self, x: Tensor<2>, split: usize) -> Tensor<3> {
+        let all = self.layers.last().map_or(0, |last| last.bias.dims()[2]);
+        let mut front = self.outputs(0, all);
+        let Some((weight, bias)) = front.layers.pop() else { return x.unsqueeze() };
+        let hidden = front.forward_hidden(x);
+        let tail = |hidden: Tensor<3>, start: usize, len: usize| {
+            biased(hidden.matmul(weight.clone().narrow(2, start, len)), bias.clone().narrow(2, start, len), false)
+        };
+        Tensor::cat(vec![tail(hidden.clone(), 0, split), tail(hidden.detach(), split, all - split)], 2)
+    }
+
     /// The part that gives the outputs `start .. start + len`, to be asked many times.
     pub fn outputs(&self, start: usize, len: usize) -> EnsembleOutputs {
         let mut layers: Vec<_> = self.layers.iter().map(|layer| (layer.weight.val(), layer.bias.val())).collect();
@@ -127,9 +139,20 @@ impl EnsembleOutputs {
         self.forward_each(x.unsqueeze::<3>().expand([members, batch, input]))
     }
 
+    /// `[B, in]` to `[K, B, hidden]`, as if another layer followed.
+    fn forward_hidden(&self, x: Tensor<2>) -> Tensor<3> {
+        let [batch, input] = x.dims();
+        let members = self.layers.first().map_or(1, |(weight, _)| weight.dims()[0]);
+        self.through(x.unsqueeze::<3>().expand([members, batch, input]), self.layers.len())
+    }
+
     /// `[K, B, in]` to `[K, B, len]`: every member sees its own batch.
     pub fn forward_each(&self, x: Tensor<3>) -> Tensor<3> {
-        let last = self.layers.len() - 1;
+        self.through(x, self.layers.len() - 1)
+    }
+
+    /// Through all layers, layer `last` and those after it without an activation.
+    fn through(&self, x: Tensor<3>, last: usize) -> Tensor<3> {
         self.layers.iter().enumerate().fold(x, |x, (i, (weight, bias))| {
             let x = x.matmul(weight.clone());
             if self.smooth && i < last { silu(x, bias.clone()) } else { biased(x, bias.clone(), i < last) }
@@ -184,6 +207,23 @@ mod tests {
         let part = mlp.outputs(1, 3).forward(x.clone());
         let difference: f32 = (mlp.forward(x).narrow(2, 1, 3) - part).abs().max().into_scalar();
         assert!(difference < 1e-6, "{difference}");
+    }
+
+    #[test]
+    fn outputs_that_teach_the_hidden_layers_nothing_are_the_same_outputs() {
+        let device = Device::default().autodiff();
+        let mlp = EnsembleMlp::smooth(2, &[3, 8, 5], &device);
+        let x = noise::normal([4, 3], &mut noise::generator(0, "layers", 3), &device);
+        let (plain, apart) = (mlp.forward(x.clone()), mlp.forward_apart(x, 3));
+        let difference: f32 = (plain.clone() - apart.clone()).abs().max().into_scalar();
+        assert!(difference < 1e-6, "{difference}");
+        let taught = |y: Tensor<3>| -> f32 {
+            let gradients = y.square().sum().backward();
+            mlp.layers[0].weight.val().grad(&gradients).map_or(0.0, |g| g.abs().max().into_scalar())
+        };
+        assert_eq!(taught(apart.clone().narrow(2, 3, 2)), 0.0);
+        let (few, same) = (taught(apart.narrow(2, 0, 3)), taught(plain.narrow(2, 0, 3)));
+        assert!(few > 0.0 && (few - same).abs() < 1e-5 * same.max(1.0), "{few} and {same}");
     }
 
     #[test]

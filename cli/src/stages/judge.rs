@@ -170,7 +170,8 @@ impl Workshop {
                             (Base::Planned, None) => {
                                 let mut memory = None;
                                 let result = sim::run_policy(sim_config, seed, &mut |state, image| {
-                                    let acted = robot.as_ref().map(|r| r.act(&mut memory, (&[image], state, None), &mut rng));
+                                    let acted =
+                                        robot.as_ref().map(|r| r.act(&mut memory, (&[image], state, None), &mut rng));
                                     let actions = acted.and_then(Result::ok).unwrap_or_default();
                                     actions.chunks_exact(2).map(|a| [a[0], a[1]]).collect()
                                 });

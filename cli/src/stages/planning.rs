@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use policy::Bundle;
 use policy::bundle::{BundleError, load_weights, save_weights};
@@ -90,9 +89,8 @@ impl Robot {
             expected: expected.into(),
             path: path.clone(),
         };
-        let text = std::fs::read_to_string(&path).map_err(|e| {
-            unusable(e.to_string(), "the planner beside the policies of a bundle")
-        })?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|e| unusable(e.to_string(), "the planner beside the policies of a bundle"))?;
         let mut spec: PlannerSpec =
             serde_json::from_str(&text).map_err(|e| unusable(e.to_string(), "a planner of this version"))?;
         spec.plan = config_file::load_text(Settings { plan: spec.plan }, None, sets)?.plan;
@@ -181,12 +179,8 @@ impl Memory {
     /// The planned action after which the robot foresaw most nearly what it sees, `e [1, E]`; `None` where that is not near.
     fn place(&self, e: &Tensor<2>) -> Option<usize> {
         let off = |after: &Latent| -> f32 { (after.e.clone() - e.clone()).square().mean().into_scalar() };
-        let (nearest, off) = self
-            .foreseen
-            .iter()
-            .map(|(_, _, after)| off(after))
-            .enumerate()
-            .min_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        let (nearest, off) =
+            self.foreseen.iter().map(|(_, _, after)| off(after)).enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b))?;
         (off < ELSEWHERE).then_some(nearest)
     }
 }
@@ -211,7 +205,7 @@ impl Workshop {
     /// # Errors
     /// Policy or values are not trained.
     pub fn robot(&self, model: &WorldModel, spec: PlannerSpec) -> Result<Robot> {
-        let (policy, critic) = (self.policy(&spec.prior)?, self.critic()?.valid());
+        let (policy, critic) = (self.policy(&spec.prior)?, self.recorded_critic()?);
         let encoder = model.representation.encoder.clone();
         let bundle = Bundle::new(self.bundle_spec(&[]), encoder, policy, &self.inner()).seeing(self.vit.clone());
         Ok(Robot::new(bundle, model.clone(), critic, spec))

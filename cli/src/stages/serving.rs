@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -58,7 +58,7 @@ impl Workshop {
         let planner = self.planner_spec(model, embeddings);
         write_dir_atomic(&target, |dir| {
             spec.save(dir, (encoder, self.vit.as_ref()), &pairs)?;
-            Robot::save(dir, model, &self.critic()?, &planner)
+            Robot::save(dir, model, &self.recorded_critic()?, &planner)
         })
     }
 }

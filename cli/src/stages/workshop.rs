@@ -207,6 +207,14 @@ impl Workshop {
         restore_module(self.fresh_policy(&self.inner()), &self.finished(stage, verb)?, file)
     }
 
+    /// The values of the recorded behaviour.
+    ///
+    /// # Errors
+    /// They are not trained, or their checkpoint does not fit.
+    pub fn recorded_critic(&self) -> Result<Critic> {
+        restore_module(self.fresh_critic(&self.inner()), &self.finished("value", "train value")?, "slow")
+    }
+
     /// The values: after improvement those of the improved policy, before it those of the recorded behaviour.
     ///
     /// # Errors

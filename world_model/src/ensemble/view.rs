@@ -162,6 +162,14 @@ impl View {
         change * self.scale.val().narrow(0, 0, width).unsqueeze::<D>()
     }
 
+    /// The way back from [`Self::moved`].
+    pub fn in_changes<const D: usize>(&self, change: Tensor<D>) -> Tensor<D> {
+        let [.., width] = change.dims()[..] else { return change };
+        let scale = self.scale.val().narrow(0, 0, width);
+        let scale = scale.clone() + scale.equal_elem(0.0).float();
+        change / scale.unsqueeze::<D>()
+    }
+
     /// What is seen `[.., E]`, no further than a margin beyond what was recorded.
     pub fn held<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         x.max_pair(self.low.val().unsqueeze::<D>()).min_pair(self.high.val().unsqueeze::<D>())
