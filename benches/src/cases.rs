@@ -206,6 +206,7 @@ fn latency(size: Option<usize>) -> Built {
         tasks: None,
         action_normaliser: episodes::Normaliser::identity(data::ACTION),
         vision,
+        hints: None,
         pretrained: None,
         flow,
         policies: vec!["cloned".into()],

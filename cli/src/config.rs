@@ -33,6 +33,11 @@ pub struct DataConfig {
     /// Columns that make up the state; empty for `observation.state`, or all vectors of an HDF5 file without it;
     /// `["all"]` for every vector observation.
     pub state_keys: Vec<String>,
+    /// Vector columns that recordings hold but the robot will not have when it acts, such as where objects lie: every camera learns
+    /// to tell them, and what it tells stands in for them; empty for none.
+    pub hints: Vec<String>,
+    /// Elements of the hints, by name, that are angles in radians: they wrap.
+    pub hint_angles: Vec<String>,
     /// The action column.
     pub action_key: String,
     /// Cameras to use; `["all"]` for every colour camera, an empty list for none.
@@ -63,6 +68,7 @@ impl DataConfig {
             cache_dir: tools::cache_dir(),
             control_rate: self.control_rate(),
             state_keys: self.state_keys.clone(),
+            hint_keys: self.hints.clone(),
             action_key: self.action_key.clone(),
             cameras: (self.cameras != ["all"]).then(|| self.cameras.clone()),
             labels: self.labels(),
@@ -102,6 +108,16 @@ impl DataConfig {
         if let Some(weight) = weights.find(|weight| !(weight.is_finite() && *weight > 0.0)) {
             return Err(UsageError(format!("a weight of {weight} under data; expected more than 0")));
         }
+        if !self.hints.is_empty() && !self.with.is_empty() {
+            let words = "data.hints beside data.with; expected one of them: what a camera is taught to tell must be recorded in every dataset";
+            return Err(UsageError(words.into()));
+        }
+        if let Some(key) = self.hints.iter().find(|key| self.state_keys.contains(key)) {
+            let words = format!(
+                "'{key}' in data.hints and in data.state_keys; expected one of them: what the robot will have needs no hint"
+            );
+            return Err(UsageError(words));
+        }
         if self.with.iter().any(|with| with.path.as_os_str().is_empty()) {
             return Err(UsageError("data.with has an entry without a path; expected a dataset to learn from".into()));
         }
@@ -117,6 +133,8 @@ impl Default for DataConfig {
             filter_key: String::new(),
             image_size: 64,
             state_keys: Vec::new(),
+            hints: Vec::new(),
+            hint_angles: Vec::new(),
             action_key: "action".into(),
             cameras: vec!["all".into()],
             strict: false,

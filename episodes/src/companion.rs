@@ -192,6 +192,7 @@ mod tests {
             robot_type: None,
             control_rate_hz: rate_hz,
             state: Vec::new(),
+            hints: Vec::new(),
             action: VectorFeature { key: "action".to_owned(), names: Vec::new(), offset: 0, len: 0 },
             cameras: cameras.iter().map(camera).collect(),
             tasks: Vec::new(),

@@ -27,6 +27,8 @@ pub struct OpenOptions {
     /// Columns that make up the state, in order; empty for `observation.state`, in an HDF5 file without it for every
     /// vector observation; [`ALL`] alone for every vector observation anyway.
     pub state_keys: Vec<String>,
+    /// Vector columns to learn from that the robot will not have when it acts, in order; empty for none.
+    pub hint_keys: Vec<String>,
     /// The action column; in an HDF5 file it is always called `action`.
     pub action_key: String,
     /// Cameras in model order; `None` for every colour camera, an empty list for none.
@@ -50,6 +52,7 @@ impl Default for OpenOptions {
             image_size: 96,
             cache_dir: std::env::temp_dir().join("rehearsal-frames"),
             state_keys: Vec::new(),
+            hint_keys: Vec::new(),
             action_key: "action".to_owned(),
             cameras: None,
             labels: None,

@@ -14,6 +14,8 @@ pub struct Episode {
     pub len: usize,
     /// Observed state `[T, S]`, raw units.
     pub state: Vec<f32>,
+    /// What the robot will not know when it acts `[T, H]`, raw units; empty where nothing of the kind was asked for.
+    pub hint: Vec<f32>,
     /// Actions `[T, A]`, raw units.
     pub action: Vec<f32>,
     /// Reward that followed each action `[T]`, where recorded.

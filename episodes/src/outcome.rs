@@ -175,6 +175,7 @@ mod tests {
             task: String::new(),
             len: 4,
             state: vec![0.0; 4],
+            hint: Vec::new(),
             action: vec![0.0; 4],
             reward,
             success,

@@ -30,7 +30,8 @@ pub struct CameraFeature {
 
 /// Shapes and names of a dataset as the rest of the house sees it.
 ///
-/// `state` is the concatenation of the selected vector observations, `S` elements; `action` has `A` elements.
+/// `state` is the concatenation of the selected vector observations, `S` elements; `action` has `A` elements; a hint is the
+/// concatenation of the selected hints, `H` elements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatasetSpec {
     /// Where the data came from, as the user wrote it.
@@ -43,6 +44,8 @@ pub struct DatasetSpec {
     pub control_rate_hz: f64,
     /// Vector observations, in the order in which they are concatenated.
     pub state: Vec<VectorFeature>,
+    /// Recorded vectors that the robot will not have when it acts, in the order in which they are concatenated.
+    pub hints: Vec<VectorFeature>,
     /// The action vector.
     pub action: VectorFeature,
     /// Colour cameras, in model order.
@@ -59,6 +62,11 @@ impl DatasetSpec {
     /// Elements of the concatenated state vector.
     pub fn state_len(&self) -> usize {
         self.state.iter().map(|f| f.len).sum()
+    }
+
+    /// Elements of a hint.
+    pub fn hint_len(&self) -> usize {
+        self.hints.iter().map(|f| f.len).sum()
     }
 
     /// Elements of the action vector.

@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use episodes::{DatasetSpec, Normaliser};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
+use world_model::hints::{HintCode, HintConfig};
 use world_model::noise;
 use world_model::representation::{Encoder, Seen};
 use world_model::task::{Heard, TaskEncoder};
@@ -19,7 +20,7 @@ use world_model::vit::{Vit, VitSpec};
 use crate::flow::{FlowConfig, FlowPolicy};
 
 /// Version of the layout on disk; a new field bumps it.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Everything about a bundle but the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,12 +41,24 @@ pub struct BundleSpec {
     pub action_normaliser: Normaliser,
     /// Picture networks.
     pub vision: VisionConfig,
+    /// What the cameras tell in their place, where hints were recorded: `dataset.hints` as coded here. The robot need not know them.
+    pub hints: Option<HintSpec>,
     /// The pretrained transformer beside them, whose weights are `pretrained.safetensors`; `None` for none.
     pub pretrained: Option<VitSpec>,
     /// Policy sizes.
     pub flow: FlowConfig,
     /// Names of the policies inside.
     pub policies: Vec<String>,
+}
+
+/// Hints that a policy's cameras tell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HintSpec {
+    /// Estimates to raw units.
+    pub code: HintCode,
+    /// Sizes of the estimators.
+    pub network: HintConfig,
 }
 
 /// Errors of reading or writing a bundle.
@@ -189,8 +202,11 @@ impl Bundle {
         }
         let sizes: Vec<usize> = spec.dataset.cameras.iter().map(|c| c.model_size).collect();
         let feature = spec.pretrained.map_or(0, |spec| spec.feature_len());
-        let mut encoder = Encoder::with_features(&spec.vision, &sizes, feature, device)
-            .map_err(|e| unusable(e.to_string(), "sound picture sizes"))?;
+        let encoder = match &spec.hints {
+            Some(hints) => Encoder::telling(&hints.network, &sizes, (hints.code.code_len(), feature), device),
+            None => Encoder::with_features(&spec.vision, &sizes, feature, device),
+        };
+        let mut encoder = encoder.map_err(|e| unusable(e.to_string(), "sound picture sizes"))?;
         load_weights(&mut encoder, &directory.join("encoder.safetensors"), "this bundle's encoder")?;
         let mut vit = spec.pretrained.as_ref().map(|spec| Vit::new(spec, device));
         if let Some(vit) = &mut vit {
@@ -203,7 +219,8 @@ impl Bundle {
             let found = format!("normalisers of {state} and {action} elements");
             return Err(unusable(found, &format!("at least {own_state} and {own_action}")));
         }
-        let embedding = sizes.len() * spec.vision.embedding() + state;
+        let camera = spec.hints.as_ref().map_or(spec.vision.embedding(), |hints| hints.code.code_len());
+        let embedding = sizes.len() * camera + state;
         let mut flow = FlowPolicy::padded(&spec.flow, embedding, (action, own_action), device);
         load_weights(
             &mut flow,

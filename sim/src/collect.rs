@@ -28,6 +28,7 @@ pub fn spec(config: &SimConfig) -> DatasetSpec {
         robot_type: Some("simulated_pusher".to_owned()),
         control_rate_hz: CONTROL_RATE_HZ,
         state: vec![vector("observation.state", ["pusher_x", "pusher_y"])],
+        hints: Vec::new(),
         action: vector("action", ["target_x", "target_y"]),
         cameras: vec![CameraFeature {
             key: "observation.image".to_owned(),
@@ -84,6 +85,7 @@ pub fn record(config: &SimConfig, seed: u64, demonstrator: &mut Demonstrator) ->
         task: config.task.text().to_owned(),
         len: 0,
         state: Vec::new(),
+        hint: Vec::new(),
         action: Vec::new(),
         reward: None,
         success: None,

@@ -37,6 +37,7 @@ fn record(config: &SimConfig, seed: u64) -> RecordedEpisode {
         task: "push".into(),
         len,
         state,
+        hint: Vec::new(),
         action,
         reward: Some(reward),
         success: Some(success),

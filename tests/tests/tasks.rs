@@ -33,6 +33,7 @@ fn record(path: &Path, texts: [&str; 2], at_random: bool) -> Result<Dataset, epi
         robot_type: None,
         control_rate_hz: 10.0,
         state: vec![vector("observation.state")],
+        hints: Vec::new(),
         action: vector("action"),
         cameras: Vec::new(),
         tasks: Vec::new(),
@@ -52,6 +53,7 @@ fn record(path: &Path, texts: [&str; 2], at_random: bool) -> Result<Dataset, epi
                 task: texts[index % 2].into(),
                 len: 40,
                 state,
+                hint: Vec::new(),
                 action: if at_random { random } else { answer.clone() },
                 reward: Some(answer),
                 success: Some(vec![false; 40]),
@@ -118,6 +120,7 @@ fn the_served_clone_does_what_each_text_says_and_what_a_paraphrase_means() -> Ou
         tasks: corpus.tasks.clone(),
         action_normaliser: corpus.action_normaliser.clone(),
         vision: VisionConfig::default(),
+        hints: None,
         pretrained: None,
         flow,
         policies: vec!["cloned".into()],
@@ -160,7 +163,7 @@ fn both_kinds_of_dynamics_tell_the_tasks_rewards_apart_and_carry_the_task_unchan
         let mut config = WorldModelConfig { kind, batch: 32, horizon: 4, ..WorldModelConfig::default() };
         (config.rssm.hidden, config.rssm.width, config.ensemble.width) = (32, 48, 48);
         let (state, task) = (corpus.state_len, corpus.task_len);
-        let inputs = Inputs { camera_sizes: &[], feature: 0, state, task, action: 1 };
+        let inputs = Inputs { camera_sizes: &[], feature: 0, hint: 0, state, task, action: 1 };
         let model = WorldModel::of(&config, &inputs, &device)?;
         let mut learner = DynamicsLearner::new(model.dynamics.clone(), &config, (&corpus, &embeddings), &device, 0);
         for update in 0..400 {

@@ -15,6 +15,9 @@ pub use parts::Part;
 use parts::{normalised, padded, parts_of};
 pub use sequence::{Embeddings, Sequence};
 
+use crate::Error;
+use crate::angles::Angles;
+use crate::hints::HintCode;
 use crate::task::{TaskConfig, TaskEncoder, When};
 
 /// One usable episode: `T` steps of normalised vectors and what followed from each action.
@@ -28,6 +31,8 @@ pub struct Track {
     pub len: usize,
     /// Normalised state `[T, S]`.
     pub state: Vec<f32>,
+    /// Code of the recorded hint `[T, H]`; empty where there is none.
+    pub hint: Vec<f32>,
     /// Normalised actions `[T, A]`.
     pub action: Vec<f32>,
     /// Reward that followed each action `[T]`.
@@ -125,6 +130,8 @@ pub struct Corpus {
     pub state_normaliser: Normaliser,
     /// Action normalisation of home's robot, from training episodes; beyond its own elements 0 stays 0.
     pub action_normaliser: Normaliser,
+    /// How recorded hints are told; `None` where there are none.
+    pub hints: Option<HintCode>,
     /// Text of a task to its elements; `None` where the task is not told.
     pub tasks: Option<TaskEncoder>,
     /// Meaning of a return.
@@ -191,6 +198,7 @@ impl Corpus {
                     part,
                     len: outcome.len,
                     state: rows,
+                    hint: Vec::new(),
                     action: normalised(action, &episode.action, (parts[part].action_len, outcome.len)),
                     reward: outcome.reward,
                     success: outcome.success,
@@ -229,10 +237,44 @@ impl Corpus {
             action_len,
             state_normaliser,
             action_normaliser,
+            hints: None,
             tasks,
             returns,
             rule: rules.into_iter().next().unwrap_or_default(),
         }
+    }
+
+    /// The same with the hints of `dataset`, those of its elements told as angles that are called so.
+    ///
+    /// # Errors
+    /// An angle is no element of the hints; there are hints and no camera to tell them.
+    pub fn with_hints(mut self, dataset: &Dataset, angles: &[String]) -> Result<Self, Error> {
+        let names: Vec<String> = dataset.spec.hints.iter().flat_map(|hint| hint.names.clone()).collect();
+        let angles = Angles::named(&names, angles, "data.hint_angles")?;
+        if names.is_empty() {
+            return Ok(self);
+        }
+        if dataset.spec.cameras.is_empty() {
+            return Err(Error::Mismatch {
+                found: "data.hints, and no camera that could tell them".into(),
+                expected: "a camera under data.cameras, or no hints".into(),
+            });
+        }
+        let rows = self.train.iter().flat_map(|&t| {
+            let Track { episode, len, .. } = self.tracks[t];
+            dataset.episodes[episode].hint.chunks_exact(names.len()).take(len)
+        });
+        let code = HintCode::fit(rows, angles);
+        for track in &mut self.tracks {
+            track.hint = code.encode(&dataset.episodes[track.episode].hint[..track.len * names.len()]);
+        }
+        self.hints = Some(code);
+        Ok(self)
+    }
+
+    /// Elements of a hint's code; 0 where there are none.
+    pub fn hint_len(&self) -> usize {
+        self.hints.as_ref().map_or(0, HintCode::code_len)
     }
 
     /// The tracks of home itself: the first so many.

@@ -8,12 +8,14 @@
 //! Architecture invariant: no printing, no files it was not handed, no policy.
 
 pub mod agreement;
+pub mod angles;
 pub mod corpus;
 pub mod dropout;
 pub mod ensemble;
 mod error;
 pub mod foresight;
 pub mod health;
+pub mod hints;
 pub mod kernels;
 pub mod layers;
 pub mod model;

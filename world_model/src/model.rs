@@ -49,6 +49,8 @@ pub struct WorldModelConfig {
     pub learning_rate: f64,
     /// Decoupled weight decay.
     pub weight_decay: f32,
+    /// Where there are hints, dynamics, policy and values learn from what was recorded, not from what the cameras tell of it.
+    pub learn_from_hints: bool,
     /// Share of the sequences from which each ensemble member learns.
     pub bootstrap: f32,
     /// Share of the sequences, and of the clone's observations, in which one camera of several is black. 0: a camera that is
@@ -71,6 +73,7 @@ impl Default for WorldModelConfig {
             horizon: 16,
             learning_rate: 1e-3,
             weight_decay: 1e-4,
+            learn_from_hints: true,
             bootstrap: 0.7,
             camera_dropout: 0.0,
             shards: 2,
@@ -225,6 +228,8 @@ pub struct Inputs<'a> {
     pub camera_sizes: &'a [usize],
     /// Elements of the pretrained feature beside each picture; 0 for none.
     pub feature: usize,
+    /// Elements of the code of the hints that the cameras tell; 0 for none.
+    pub hint: usize,
     /// Elements of the state, those of the task among them.
     pub state: usize,
     /// Its last elements that are the task's: they never change within an episode, and imagination copies them.
@@ -254,7 +259,7 @@ impl WorldModel {
         action: usize,
         device: &Device,
     ) -> Result<Self, Error> {
-        Self::of(config, &Inputs { camera_sizes, feature: 0, state, task: 0, action }, device)
+        Self::of(config, &Inputs { camera_sizes, feature: 0, hint: 0, state, task: 0, action }, device)
     }
 
     /// Fresh networks for all that a dataset may give.
@@ -262,11 +267,9 @@ impl WorldModel {
     /// # Errors
     /// When a picture size is no multiple of the block.
     pub fn of(config: &WorldModelConfig, inputs: &Inputs<'_>, device: &Device) -> Result<Self, Error> {
-        let &Inputs { camera_sizes, feature, state, task, action } = inputs;
-        let vectors = (state, action);
-        let representation =
-            Representation::with_features(&config.representation, camera_sizes, feature, vectors, device)?;
-        let embedding = camera_sizes.len() * config.representation.vision.embedding() + state;
+        let &Inputs { camera_sizes, hint, state, task, action, .. } = inputs;
+        let representation = Representation::of(&config.representation, inputs, device)?;
+        let embedding = camera_sizes.len() * config.representation.camera_len(hint) + state;
         let dynamics = match config.resolved_kind(camera_sizes.len()) {
             Kind::Ensemble => {
                 Dynamics::Ensemble(Ensemble::carrying(&config.ensemble, (embedding, task), action, device))

@@ -19,7 +19,7 @@ use crate::vision::{floats, to_blocks, to_frames};
 /// Error at one horizon, mean squared in normalised units (state: standard deviations of the data; cameras: full range = 1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HorizonError {
-    /// `state` or a camera's name.
+    /// `state`, `hints` (as the cameras tell them) or a camera's name.
     pub modality: String,
     /// Control steps after the last real observation.
     pub h: usize,
@@ -167,8 +167,9 @@ pub fn error_by_horizon(
         to_blocks(frames_at(camera, i).into_iter(), dataset.spec.cameras[camera].model_size, device)
     };
     let references: Vec<Tensor<3>> = (0..dataset.spec.cameras.len()).map(|c| pictures_at(c, 0)).collect();
-    let own = dataset.spec.state_len();
-    let state_of = |e: &Tensor<2>| e.clone().narrow(1, embeddings.dim - corpus.state_len, own);
+    let cameras = embeddings.dim - corpus.state_len;
+    let hints = if corpus.hints.is_some() { cameras } else { 0 };
+    let vectors = [("state", cameras, dataset.spec.state_len()), ("hints", 0, hints)];
     let mut out = Vec::new();
     for h in 1..=config.error_horizon.max(horizon).min(longest) {
         let noise = model.draw_noise(rows, &mut rng, device);
@@ -180,10 +181,11 @@ pub fn error_by_horizon(
         }
         let over = |each: Vec<f32>| mean(long_enough.iter().map(|&i| each[i]));
         let truth = embeddings.gather(&ahead(h), device);
-        if own > 0 {
-            let against = |e: &Tensor<2>| over(by_row(&state_of(e), &state_of(&truth)));
+        for (modality, start, len) in vectors.into_iter().filter(|(.., len)| *len > 0) {
+            let part = |e: &Tensor<2>| e.clone().narrow(1, start, len);
+            let against = |e: &Tensor<2>| over(by_row(&part(e), &part(&truth)));
             out.push(HorizonError {
-                modality: "state".into(),
+                modality: modality.into(),
                 h,
                 starts: long_enough.len(),
                 model: against(&real.e),

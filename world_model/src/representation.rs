@@ -4,7 +4,11 @@
 //! take a feature of the picture by a frozen transformer beside it ([`crate::vit`]). Besides repainting another picture of the same
 //! episode, the embedding must tell the return to come, the reward of an action, the action between two observations (inverse
 //! dynamics), and be predictable one step ahead. Those heads exist only during training; they are how the task shapes it.
+//!
+//! Where recordings hold hints ([`crate::hints`]), a camera's part of the embedding is its estimate of the hint, and that is all it
+//! learns; only the decoder learns beside it.
 
+mod hinted;
 mod pairs;
 
 use burn::module::Module;
@@ -14,8 +18,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::corpus::{Corpus, Embeddings};
+use crate::hints::{HintConfig, HintEncoder};
 use crate::kernels::moved::moved_error;
 use crate::layers::Mlp;
+use crate::model::Inputs;
 use crate::optimise::Metrics;
 use crate::vision::{PatchDecoder, PatchEncoder, Shown, VisionConfig, blocks, floats, to_blocks};
 use crate::vit::Features;
@@ -25,8 +31,10 @@ pub use pairs::Pairs;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RepresentationConfig {
-    /// Picture networks.
+    /// Picture networks; where there are hints, only the decoder's.
     pub vision: VisionConfig,
+    /// The network that tells hints from a picture, where there are some.
+    pub hints: HintConfig,
     /// Updates.
     pub updates: usize,
     /// Pairs of successive observations in a batch.
@@ -39,7 +47,21 @@ pub struct RepresentationConfig {
 
 impl Default for RepresentationConfig {
     fn default() -> Self {
-        Self { vision: VisionConfig::default(), updates: 2000, batch: 64, learning_rate: 2e-3, task_weight: 0.3 }
+        Self {
+            vision: VisionConfig::default(),
+            hints: HintConfig::default(),
+            updates: 2000,
+            batch: 64,
+            learning_rate: 2e-3,
+            task_weight: 0.3,
+        }
+    }
+}
+
+impl RepresentationConfig {
+    /// Elements of one camera's part of the embedding where the code of a hint has `hint` elements, 0 for no hint.
+    pub fn camera_len(&self, hint: usize) -> usize {
+        if hint > 0 { hint } else { self.vision.embedding() }
     }
 }
 
@@ -72,6 +94,7 @@ pub type Data<'a> = (&'a Dataset, &'a Corpus, Option<&'a Features>);
 #[derive(Module, Debug)]
 pub struct Encoder {
     cameras: Vec<PatchEncoder>,
+    estimators: Vec<HintEncoder>,
 }
 
 impl Encoder {
@@ -97,18 +120,47 @@ impl Encoder {
             .iter()
             .map(|&size| Ok(PatchEncoder::new(config, blocks(size)?, feature, device)))
             .collect::<Result<_, Error>>()?;
-        Ok(Self { cameras })
+        Ok(Self { cameras, estimators: Vec::new() })
+    }
+
+    /// An encoder whose cameras tell hints of `hint` elements, with a feature of `feature` elements beside every picture.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn telling(
+        config: &HintConfig,
+        camera_sizes: &[usize],
+        (hint, feature): (usize, usize),
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let estimators = camera_sizes
+            .iter()
+            .map(|&size| blocks(size).map(|_| HintEncoder::new(config, feature, hint, device)))
+            .collect::<Result<_, Error>>()?;
+        Ok(Self { cameras: Vec::new(), estimators })
     }
 
     /// What each camera shows, and normalised state `[B, S]`, to `[B, E]`.
     pub fn encode(&self, seen: Vec<Seen>, state: Tensor<2>) -> Tensor<2> {
-        assert_eq!(seen.len(), self.cameras.len(), "one picture per camera");
-        let look = |(camera, seen): (&PatchEncoder, Seen)| camera.forward(seen.picture, seen.feature);
-        let mut parts: Vec<Tensor<2>> = self.cameras.iter().zip(seen).map(look).collect();
+        let mut parts = self.look(seen);
         parts.push(state);
         Tensor::cat(parts, 1)
     }
+
+    /// What each camera shows, to its part of the embedding `[B, E_c]`.
+    fn look(&self, seen: Vec<Seen>) -> Vec<Tensor<2>> {
+        assert_eq!(seen.len(), self.cameras.len() + self.estimators.len(), "one picture per camera");
+        if self.estimators.is_empty() {
+            let look = |(camera, seen): (&PatchEncoder, Seen)| camera.forward(seen.picture, seen.feature);
+            return self.cameras.iter().zip(seen).map(look).collect();
+        }
+        let tell = |(camera, seen): (&HintEncoder, Seen)| camera.forward(seen.picture, seen.feature);
+        self.estimators.iter().zip(seen).map(tell).collect()
+    }
 }
+
+/// Points that a decoder reads off hint and state.
+const HINTED_POINTS: usize = 8;
 
 /// Encoder, decoders and the training-only heads.
 #[derive(Module, Debug)]
@@ -122,6 +174,7 @@ pub struct Representation {
     value: Mlp,
     displays: Vec<PatchDecoder>,
     camera_width: usize,
+    squared_below: f64,
 }
 
 impl Representation {
@@ -135,35 +188,45 @@ impl Representation {
         vectors: (usize, usize),
         device: &Device,
     ) -> Result<Self, Error> {
-        Self::with_features(config, sizes, 0, vectors, device)
+        let (state, action) = vectors;
+        let inputs = Inputs { camera_sizes: sizes, feature: 0, hint: 0, state, task: 0, action };
+        Self::of(config, &inputs, device)
     }
 
-    /// The same with a feature of `feature` elements beside every picture.
+    /// Fresh networks for all that a dataset may give.
     ///
     /// # Errors
-    /// As [`Self::new`].
-    pub fn with_features(
-        config: &RepresentationConfig,
-        sizes: &[usize],
-        feature: usize,
-        vectors: (usize, usize),
-        device: &Device,
-    ) -> Result<Self, Error> {
-        let (state, action) = vectors;
-        let embedding = sizes.len() * config.vision.embedding() + state;
+    /// When a camera's picture size is no multiple of the block.
+    pub fn of(config: &RepresentationConfig, inputs: &Inputs<'_>, device: &Device) -> Result<Self, Error> {
+        let &Inputs { camera_sizes: sizes, feature, hint, state, action, .. } = inputs;
+        let camera_width = config.camera_len(hint);
+        let embedding = sizes.len() * camera_width + state;
         let width = 2 * config.vision.width;
-        let decoders = sizes.iter().map(|_| PatchDecoder::new(&config.vision, state, device)).collect();
-        let display = VisionConfig { state_points: config.vision.display_points, ..config.vision };
-        let shown = if display.state_points > 0 { sizes } else { &[] };
+        // Hints say where things are, as the state does: the decoder reads its points off both.
+        let (vision, placing) = match hint {
+            0 => (config.vision, state),
+            _ => {
+                let vision = VisionConfig { keypoints: 0, global: hint, state_points: HINTED_POINTS, ..config.vision };
+                (vision, hint + state)
+            }
+        };
+        let decoders = sizes.iter().map(|_| PatchDecoder::new(&vision, placing, device)).collect();
+        let display = VisionConfig { state_points: vision.display_points, ..vision };
+        // Estimators learn nothing from a decoder, so that one is enough.
+        let shown = if display.state_points > 0 && hint == 0 { sizes } else { &[] };
         Ok(Self {
-            encoder: Encoder::with_features(&config.vision, sizes, feature, device)?,
+            encoder: match hint {
+                0 => Encoder::with_features(&config.vision, sizes, feature, device)?,
+                _ => Encoder::telling(&config.hints, sizes, (hint, feature), device)?,
+            },
             decoders,
             inverse: Mlp::new(&[2 * embedding, width, action], device),
             forward: Mlp::ending_at_zero(&[embedding + action, width, embedding], device),
             reward: Mlp::new(&[embedding + action, width, 1], device),
             value: Mlp::new(&[embedding, width, 1], device),
             displays: shown.iter().map(|_| PatchDecoder::new(&display, state, device)).collect(),
-            camera_width: config.vision.embedding(),
+            camera_width,
+            squared_below: f64::from(config.hints.squared_below),
         })
     }
 
@@ -188,10 +251,10 @@ impl Representation {
         let (width, cameras) = (self.camera_width, self.decoders.len() * self.camera_width);
         let shown = |e: Tensor<2>| {
             let [_, embedding] = e.dims();
-            Shown {
-                camera: e.clone().narrow(1, camera * width, width),
-                state: e.narrow(1, cameras, embedding - cameras),
-            }
+            let camera = e.clone().narrow(1, camera * width, width);
+            let state = e.narrow(1, cameras, embedding - cameras);
+            let placing = if self.tells_hints() { Tensor::cat(vec![camera.clone(), state], 1) } else { state };
+            Shown { camera, state: placing }
         };
         decoder.forward(&shown(e), &shown(e_reference), reference)
     }
@@ -201,8 +264,16 @@ impl Representation {
         self.decoders.len() * self.camera_width + state_len
     }
 
+    fn tells_hints(&self) -> bool {
+        !self.encoder.estimators.is_empty()
+    }
+
     /// Loss of one shard: reconstruction of `o_t` on another picture, and the task's heads.
-    pub fn loss(&self, pairs: Pairs, task_weight: f32) -> (Tensor<1>, Metrics) {
+    /// Where there are hints: of what the cameras tell of them, and of the decoders.
+    pub fn loss(&self, mut pairs: Pairs, task_weight: f32) -> (Tensor<1>, Metrics) {
+        if let Some(hints) = pairs.hints.take() {
+            return self.telling_loss(pairs, hints);
+        }
         let now = self.encoder.encode(pairs.now.clone(), pairs.state_now);
         let next = self.encoder.encode(pairs.next, pairs.state_next);
         let reference = self.encoder.encode(pairs.reference.clone(), pairs.state_reference);
@@ -328,6 +399,7 @@ mod tests {
             reward: row(1),
             value: row(1),
             known: None,
+            hints: None,
         };
         let grads = network.loss(pairs, 0.3).0.backward();
         let mut all = Gradients(GradientsParams::from_grads(grads, &network), Vec::new());

@@ -6,6 +6,7 @@ use episodes::{Dataset, WindowSampler};
 use crate::corpus::{Corpus, Embeddings, Sequence};
 use crate::dropout::CameraDropout;
 use crate::health::{Reactions, Spread};
+use crate::hints;
 use crate::model::{Dynamics, WorldModel, WorldModelConfig};
 use crate::noise;
 use crate::optimise::{Metrics, Schedule, Trainee};
@@ -68,6 +69,23 @@ impl<'a> RepresentationLearner<'a> {
         })
     }
 
+    /// Error of what the cameras tell of the hints of held-out episodes (training episodes where there are none), the same moments each
+    /// time; `None` without hints.
+    pub fn held_out_hint(&self) -> Option<f32> {
+        let ((dataset, corpus, _), device) = (self.data, self.device.clone().inner());
+        corpus.hints.as_ref()?;
+        let mut rng = noise::generator(self.seed, "hints", 0);
+        let at = corpus.draw_steps(corpus.judged_on(), HINT_MOMENTS, &mut rng);
+        let seen: Vec<Seen> =
+            (0..dataset.spec.cameras.len()).map(|camera| Seen::at(self.data, camera, &at, &device)).collect();
+        let (cameras, width) = (seen.len(), corpus.hint_len());
+        let e = self.trainee.frozen().encoder.encode(seen, Tensor::zeros([at.len(), corpus.state_len], &device));
+        let told = Tensor::cat((0..cameras).map(|c| e.clone().narrow(1, c * width, width)).collect(), 0);
+        let hint = hints::recorded(corpus, at.iter().copied(), &device).repeat_dim(0, cameras);
+        let error = hints::smooth_error(told, hint, self.config.representation.hints.squared_below);
+        Some(error.into_scalar())
+    }
+
     /// How much every camera's part of the embedding differs between moments, the same moments of training episodes each time.
     pub fn spreads(&self) -> Vec<Spread> {
         let ((dataset, corpus, _), device) = (self.data, self.device.clone().inner());
@@ -87,6 +105,9 @@ impl<'a> RepresentationLearner<'a> {
             .collect()
     }
 }
+
+/// Moments over which the error of hints is measured.
+const HINT_MOMENTS: usize = 512;
 
 /// Moments over which the spread of the embedding is measured.
 const SPREAD_MOMENTS: usize = 128;

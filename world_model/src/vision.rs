@@ -147,6 +147,14 @@ pub fn to_frames(blocks: Tensor<3>, size: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// Blocks `[B, M, 768]` as pixels row by row `[B, size², 3]`.
+pub(crate) fn pixels(blocks: Tensor<3>) -> Tensor<3> {
+    let [batch, count, _] = blocks.dims();
+    let per_row = count.isqrt();
+    let lines = blocks.reshape([batch, per_row, per_row, ACROSS, ACROSS, PATCH, PATCH * 3]);
+    lines.permute([0, 1, 3, 5, 2, 4, 6]).reshape([batch, count * BLOCK * BLOCK, 3])
+}
+
 /// All values of a tensor in row-major order.
 pub fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().expect("a float tensor reads back as f32")
@@ -168,7 +176,7 @@ fn patch_centres(blocks: usize, device: &Device) -> Tensor<2> {
 }
 
 /// Brings keypoints, which lie between -1 and 1, to about unit variance.
-const KEYPOINT_SCALE: f64 = 2.0;
+pub(crate) const KEYPOINT_SCALE: f64 = 2.0;
 
 /// `[B, M, 768]` to an embedding `[B, E]`: keypoints by spatial soft-argmax (Finn et al. 2016, Deep Spatial Autoencoders,
 /// sec. IV), which tell where things are to a fraction of a pixel, and a few normalised elements for everything else.
@@ -257,10 +265,11 @@ impl PatchDecoder {
 
     /// How the points of an embedding lie around each patch: `[B, P, 4K]`.
     fn around(&self, shown: &Shown, centres: &Tensor<2>) -> Tensor<3> {
-        let found = shown.camera.clone().narrow(1, 0, 2 * self.keypoints) / KEYPOINT_SCALE;
+        let found = || shown.camera.clone().narrow(1, 0, 2 * self.keypoints) / KEYPOINT_SCALE;
         let points = match &self.place {
-            Some(place) => Tensor::cat(vec![found, place.forward(shown.state.clone())], 1),
-            None => found,
+            Some(place) if self.keypoints == 0 => place.forward(shown.state.clone()),
+            Some(place) => Tensor::cat(vec![found(), place.forward(shown.state.clone())], 1),
+            None => found(),
         };
         nearness(points, centres)
     }
@@ -327,6 +336,15 @@ mod tests {
         let blocks = to_blocks([frame.as_slice()].into_iter(), size, &Device::default());
         assert_eq!(blocks.dims(), [1, 9, 768]);
         assert_eq!(to_frames(blocks, size), vec![frame]);
+    }
+
+    #[test]
+    fn pixels_lie_row_by_row() {
+        let size = 32;
+        let frame: Vec<u8> = (0..size * size * 3).map(|i| (i * 7 % 251) as u8).collect();
+        let blocks = to_blocks([frame.as_slice()].into_iter(), size, &Device::default());
+        let expected: Vec<f32> = frame.iter().map(|&v| f32::from(v) / 255.0 - 0.5).collect();
+        assert_eq!(floats(pixels(blocks)), expected);
     }
 
     #[test]

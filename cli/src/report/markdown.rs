@@ -8,7 +8,8 @@ use world_model::foresight::Foresight;
 use world_model::quality::Likeness;
 
 use super::{
-    Calibration, CounterfactualCheck, Decision, Difference, HorizonError, PolicyReport, Report, WholeEpisodes,
+    Calibration, CounterfactualCheck, Decision, Difference, HintError, HorizonError, PolicyReport, Report,
+    WholeEpisodes,
 };
 use crate::clock::span;
 
@@ -37,6 +38,7 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     policies(report, out)?;
     world_model(&report.world_model.error_by_horizon, out)?;
+    hints(&report.world_model.hints, out)?;
     foresight(report.world_model.foresight.as_ref(), out)?;
     trust(report, out)?;
     calibration(report.world_model.calibration.as_ref(), out)?;
@@ -168,6 +170,31 @@ fn world_model(errors: &[HorizonError], out: &mut String) -> std::fmt::Result {
         writeln!(out, " {} | {beats} |", small(ratio))?;
     }
     pictures(errors, out)?;
+    writeln!(out)
+}
+
+/// What the cameras tell of the hints, and what the model foresees of them.
+fn hints(errors: &[HintError], out: &mut String) -> std::fmt::Result {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "### What the camera tells of the hints\n")?;
+    writeln!(
+        out,
+        "On held-out episodes, in the units of the recording (angles: degrees): median and 90th percentile of the error of what is \
+         told of a picture (h 0), and of what is foreseen of it h control steps later where it has changed; in brackets, if \
+         nothing changed.\n"
+    )?;
+    writeln!(out, "| camera | element | h | starts | median | 90 % below |\n|---|---|---|---|---|---|")?;
+    for row in errors {
+        let cell = |i: usize| {
+            let [model, unchanged] =
+                [row.model, row.unchanged].map(|of| small(if row.is_angle { of[i].to_degrees() } else { of[i] }));
+            let unit = if row.is_angle { "°" } else { "" };
+            if row.h == 0 { format!("{model}{unit}") } else { format!("{model}{unit} ({unchanged}{unit})") }
+        };
+        writeln!(out, "| {} | {} | {} | {} | {} | {} |", row.camera, row.element, row.h, row.starts, cell(0), cell(1))?;
+    }
     writeln!(out)
 }
 

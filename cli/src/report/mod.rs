@@ -17,6 +17,7 @@ use rl::TrackRecord;
 use rl::scorecard::{Decisions, Scorecard};
 use serde::{Deserialize, Serialize};
 use world_model::foresight::Foresight;
+pub use world_model::hints::HintError;
 pub use world_model::quality::HorizonError;
 use world_model::trust::Trust;
 
@@ -168,6 +169,9 @@ pub struct WorldModelReport {
     /// Agreement with recorded rewards and successes of held-out episodes; `None` in reports of older versions.
     #[serde(default)]
     pub foresight: Option<Foresight>,
+    /// What the cameras tell of the hints, and what the model foresees of them; empty where there are none.
+    #[serde(default)]
+    pub hints: Vec<HintError>,
     /// How far imagination may be believed; `None` with too few held-out episodes to promise anything.
     #[serde(default)]
     pub trust: Option<Trust>,

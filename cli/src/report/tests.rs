@@ -73,6 +73,15 @@ fn demo() -> Report {
             decisions: Decisions { pairs: 6, decided: 5, contradicted: 1, refuted: 0, clear: 4, clear_undecided: 1 },
         }),
         world_model: WorldModelReport {
+            hints: vec![HintError {
+                camera: "observation.image".into(),
+                element: "block_angle".into(),
+                is_angle: true,
+                h: 8,
+                starts: 120,
+                model: [0.05, 0.2],
+                unchanged: [0.4, 0.9],
+            }],
             whole_episodes: Some(WholeEpisodes {
                 episodes: 30,
                 imagined_return: 3.1,

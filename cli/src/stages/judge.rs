@@ -255,11 +255,14 @@ impl Workshop {
         let next = walk(model, (&self.corpus, embeddings), &one_step, seed, &device);
         let error_by_horizon =
             quality::error_by_horizon(model, (&self.dataset, &self.corpus, embeddings), config, seed, &device);
+        let data = (&self.dataset.spec, &self.corpus, embeddings);
+        let hints = world_model::hints::hint_errors(model, data, config, seed, &device);
         let whole_episodes = Some(self.whole_episodes(model, embeddings));
         WorldModelReport {
             error_by_horizon,
             calibration: None,
             whole_episodes,
+            hints,
             foresight: Some(Foresight::of(&walks, &next)),
             trust: self.trust(&walks),
         }

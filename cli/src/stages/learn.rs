@@ -59,7 +59,11 @@ impl Workshop {
                     let spreads = l.spreads();
                     let least = spreads.iter().map(|s| s.embedding as f32).reduce(f32::min);
                     Judgement {
-                        metrics: least.map(|spread| ("embedding_spread", spread)).into_iter().collect(),
+                        metrics: least
+                            .map(|spread| ("embedding_spread", spread))
+                            .into_iter()
+                            .chain(l.held_out_hint().map(|error| ("held_out_hint", error)))
+                            .collect(),
                         warnings: spreads.iter().filter_map(Spread::warning).collect(),
                     }
                 },

@@ -211,12 +211,12 @@ pub fn train(what: Stage, file: Option<&Path>, common: &Common) -> Result<()> {
             w.train_dynamics(&embeddings, &among)?;
             let model = w.model()?;
             let quality = w.quality(&model, &embeddings);
-            let (errors, foresight) = (quality.error_by_horizon, quality.foresight);
+            let (errors, hints, foresight) = (quality.error_by_horizon, quality.hints, quality.foresight);
             let beaten = errors.iter().filter(|e| e.beats_both_floors()).count();
             if common.json {
-                return output::answer_json(
-                    &serde_json::json!({ "out": w.run.root(), "error_by_horizon": errors, "foresight": foresight }),
-                );
+                return output::answer_json(&serde_json::json!({
+                    "out": w.run.root(), "error_by_horizon": errors, "hints": hints, "foresight": foresight
+                }));
             }
             output::answer(&format!(
                 "world model in {}: beats both floors at {beaten} of {} (modality, horizon) pairs",

@@ -99,6 +99,7 @@ impl Robot {
         let inputs = Inputs {
             camera_sizes: &sizes,
             feature: bundle.spec.pretrained.map_or(0, |vit| vit.feature_len()),
+            hint: bundle.spec.hints.as_ref().map_or(0, |hints| hints.code.code_len()),
             state: bundle.spec.state_normaliser.dim(),
             task: bundle.spec.tasks.as_ref().map_or(0, TaskEncoder::code_len),
             action: bundle.spec.action_normaliser.dim(),

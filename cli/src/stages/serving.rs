@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use episodes::video::resize_rgb;
 use policy::Bundle;
-use policy::bundle::{BundleError, BundleSpec, FORMAT_VERSION};
+use policy::bundle::{BundleError, BundleSpec, FORMAT_VERSION, HintSpec};
 use rand::rngs::StdRng;
 use serve::{Observation, Options, Reply, Server};
 use world_model::task::TaskEncoder;
@@ -32,6 +32,11 @@ impl Workshop {
             tasks: self.corpus.tasks.clone(),
             action_normaliser: self.corpus.action_normaliser.clone(),
             vision: self.config.world_model.representation.vision,
+            hints: self
+                .corpus
+                .hints
+                .clone()
+                .map(|code| HintSpec { code, network: self.config.world_model.representation.hints }),
             pretrained: self.vit.as_ref().map(|vit| *vit.spec()),
             flow: self.config.policy,
             policies: policies.iter().map(|&p| p.to_owned()).collect(),
@@ -259,6 +264,7 @@ mod tests {
                 robot_type: None,
                 control_rate_hz: 10.0,
                 state: vec![vector("observation.state")],
+                hints: Vec::new(),
                 action: vector("action"),
                 cameras: Vec::new(),
                 tasks: texts.map(str::to_owned).to_vec(),
@@ -269,6 +275,7 @@ mod tests {
             tasks: TaskEncoder::fit(texts, 16),
             action_normaliser: Normaliser::identity(1),
             vision: VisionConfig::default(),
+            hints: None,
             pretrained: None,
             flow: FlowConfig::default(),
             policies: Vec::new(),

@@ -96,6 +96,7 @@ impl Workshop {
         let corpus = {
             let (data, model) = (&config.data, &config.world_model);
             Corpus::joined(&dataset, &data.rules(), &split, config.value.gamma, &model.task)
+                .with_hints(&dataset, &data.hint_angles)?
         };
         let pretrained = &config.pretrained;
         let largest = dataset.spec.cameras.iter().map(|camera| camera.model_size).max();
@@ -128,8 +129,8 @@ impl Workshop {
 
     /// Elements of an embedding.
     pub fn embedding_len(&self) -> usize {
-        self.dataset.spec.cameras.len() * self.config.world_model.representation.vision.embedding()
-            + self.corpus.state_len
+        let camera_len = self.config.world_model.representation.camera_len(self.corpus.hint_len());
+        self.dataset.spec.cameras.len() * camera_len + self.corpus.state_len
     }
 
     /// A fresh world model; initialisation depends on the seed alone, not on what was initialised before.
@@ -141,6 +142,7 @@ impl Workshop {
         let inputs = Inputs {
             camera_sizes: &self.camera_sizes(),
             feature: self.vit.as_ref().map_or(0, |vit| vit.spec().feature_len()),
+            hint: self.corpus.hint_len(),
             state: self.corpus.state_len,
             task: self.corpus.task_len,
             action: self.corpus.action_len,
@@ -263,11 +265,14 @@ impl Workshop {
         if let Some(rows) = read_rows(&path, &lens) {
             return Ok(Embeddings { dim, rows });
         }
-        let embeddings = world_model::representation::embed_all(
+        let mut embeddings = world_model::representation::embed_all(
             &self.representation()?.encoder.valid(),
             (&self.dataset, &self.corpus, self.features()?.as_ref()),
             &self.inner(),
         );
+        if self.config.world_model.learn_from_hints {
+            world_model::hints::learn_from_recorded(&self.corpus, &mut embeddings);
+        }
         write_rows(&path, &embeddings.rows)?;
         Ok(embeddings)
     }

@@ -28,6 +28,7 @@ fn spec() -> DatasetSpec {
         robot_type: Some("toy".to_owned()),
         control_rate_hz: 10.0,
         state: vec![vector("observation.force", 0, 1), vector("observation.state", 1, 2)],
+        hints: Vec::new(),
         action: vector("action", 0, 2),
         cameras: vec![CameraFeature {
             key: "observation.images.top".to_owned(),
@@ -50,6 +51,7 @@ fn recorded(start: usize, len: usize, task: &str, terminated: bool) -> RecordedE
             task: task.to_owned(),
             len,
             state: from(3 * len),
+            hint: Vec::new(),
             action: from(2 * len),
             reward: Some(from(len)),
             success: Some((0..len).map(|t| terminated && t + 1 == len).collect()),

@@ -29,6 +29,10 @@ pub(super) struct Selected {
     pub state_paths: Vec<String>,
     /// Vector observations.
     pub state: Vec<VectorFeature>,
+    /// Paths of the hints' datasets below the observations, as in `hints`.
+    pub hint_paths: Vec<String>,
+    /// Vectors that the robot will not have.
+    pub hints: Vec<VectorFeature>,
     /// The action.
     pub action: VectorFeature,
     /// Path and storage of each camera.
@@ -98,16 +102,8 @@ impl Promise {
                 path: root.to_path_buf(),
             });
         }
-        let (mut state, mut state_paths, mut offset) = (Vec::new(), Vec::new(), 0);
-        for key in &keys {
-            let Some((path, len)) = self.vectors.get(key) else {
-                let have: Vec<&str> = self.vectors.keys().map(String::as_str).collect();
-                return Err(missing(root, key, "data.state_keys", &have));
-            };
-            state.push(vector(key, offset, *len));
-            state_paths.push(path.clone());
-            offset += len;
-        }
+        let (state, state_paths) = self.vectors_at(root, &keys, "data.state_keys")?;
+        let (hints, hint_paths) = self.vectors_at(root, &options.hint_keys, "data.hints")?;
         let camera_keys = match &options.cameras {
             None => self.cameras.keys().cloned().collect(),
             Some(keys) => keys.clone(),
@@ -120,7 +116,27 @@ impl Promise {
             };
             cameras.push(camera.clone());
         }
-        Ok(Selected { state_paths, state, action: vector(ACTION, 0, self.action_len), cameras, camera_keys })
+        let action = vector(ACTION, 0, self.action_len);
+        Ok(Selected { state_paths, state, hint_paths, hints, action, cameras, camera_keys })
+    }
+
+    /// The vectors under these names, and the paths of their datasets.
+    fn vectors_at(
+        &self,
+        root: &Path,
+        keys: &[String],
+        setting: &str,
+    ) -> Result<(Vec<VectorFeature>, Vec<String>), Error> {
+        let mut offset = 0;
+        let place = |key: &String| {
+            let Some((path, len)) = self.vectors.get(key) else {
+                let have: Vec<&str> = self.vectors.keys().map(String::as_str).collect();
+                return Err(missing(root, key, setting, &have));
+            };
+            offset += len;
+            Ok((vector(key, offset - len, *len), path.clone()))
+        };
+        keys.iter().map(place).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use super::file::{Cell, H5};
 use super::layout::{Layout, Place, task};
 use crate::episode::Episode;
 use crate::outcome::Labels;
-use crate::spec::first_not_finite;
+use crate::spec::{VectorFeature, first_not_finite};
 
 /// An episode whose rows are sound.
 #[derive(Debug)]
@@ -75,24 +75,23 @@ pub(super) fn read(
     for (path, storage) in &selected.cameras {
         check_camera(h5, &join(&observations, path), path, *storage, layout, total)?;
     }
-    let mut parts = Vec::with_capacity(selected.state.len());
-    for (path, feature) in selected.state_paths.iter().zip(&selected.state) {
-        let name = if path.is_empty() { layout.observations() } else { path };
-        let path = join(&observations, path);
-        check_rows(h5, &path, name, feature.len, total, layout.has_last_observation())?;
-        parts.push((feature.len, h5.numbers(&path, rows.clone()).map_err(|why| format!("{name}: {why}"))?));
-    }
+    let vectors = |paths: &[String], features: &[VectorFeature]| -> Result<Vec<f32>, String> {
+        let mut parts = Vec::with_capacity(features.len());
+        for (path, feature) in paths.iter().zip(features) {
+            let name = if path.is_empty() { layout.observations() } else { path };
+            let path = join(&observations, path);
+            check_rows(h5, &path, name, feature.len, total, layout.has_last_observation())?;
+            parts.push((feature.len, h5.numbers(&path, rows.clone()).map_err(|why| format!("{name}: {why}"))?));
+        }
+        let side_by_side = |row| parts.iter().flat_map(move |(width, values)| &values[row * width..(row + 1) * width]);
+        let all: Vec<f32> = (0..len).flat_map(side_by_side).map(|&x| x as f32).collect();
+        first_not_finite(&all, features).map_or(Ok(all), Err)
+    };
+    let state = vectors(&selected.state_paths, &selected.state)?;
+    let hint = vectors(&selected.hint_paths, &selected.hints)?;
     check_rows(h5, &action_path, layout.action(), selected.action.len, total, false)?;
     let action = narrow(&h5.numbers(&action_path, rows.clone()).map_err(|why| format!("{}: {why}", layout.action()))?);
-    let state_len: usize = parts.iter().map(|(len, _)| len).sum();
-    let mut state = Vec::with_capacity(len * state_len);
-    for row in 0..len {
-        for (width, values) in &parts {
-            state.extend(narrow(&values[row * width..(row + 1) * width]));
-        }
-    }
-    let bad = first_not_finite(&state, &selected.state);
-    if let Some(why) = bad.or_else(|| first_not_finite(&action, std::slice::from_ref(&selected.action))) {
+    if let Some(why) = first_not_finite(&action, std::slice::from_ref(&selected.action)) {
         return Err(why);
     }
     let columns = Columns { h5, group, rows, total };
@@ -122,6 +121,7 @@ pub(super) fn read(
         task: task.unwrap_or_default(),
         len,
         state,
+        hint,
         action,
         reward: reward.map(|values| narrow(&values)),
         success,

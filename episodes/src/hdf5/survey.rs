@@ -104,10 +104,15 @@ impl Survey {
         let spec = &self.spec;
         let state_keys: Vec<&str> = spec.state.iter().map(|feature| feature.key.as_str()).collect();
         add(format!("{state_keys:?} {} {:?} {}", spec.action.key, spec.cameras, spec.control_rate_hz).as_bytes());
+        if !spec.hints.is_empty() {
+            let hint_keys: Vec<&str> = spec.hints.iter().map(|feature| feature.key.as_str()).collect();
+            add(format!("hints {hint_keys:?}").as_bytes());
+        }
         for episode in episodes {
             let Episode { index, len, terminated, success, intervention, .. } = episode;
             add(format!("{index} {len} {terminated} {success:?} {intervention:?}").as_bytes());
-            for values in [&episode.state, &episode.action].into_iter().chain(&episode.reward) {
+            let hint = (!spec.hints.is_empty()).then_some(&episode.hint);
+            for values in [&episode.state, &episode.action].into_iter().chain(&episode.reward).chain(hint) {
                 add(&values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
             }
         }
@@ -177,6 +182,7 @@ impl Found {
             robot_type: self.about.robot_type,
             control_rate_hz: rate_hz,
             state: selected.state,
+            hints: selected.hints,
             action: selected.action,
             cameras,
             tasks,

@@ -36,7 +36,7 @@ pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec, label: 
     let span_s = rows.extra(Extra::TimeS).map_or(Ok(0.0), check_clock)?;
     let times_s = rows.extra(Extra::TimeS).unwrap_or_default();
     let steps_s = times_s.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    let bad = first_not_finite(&rows.state, &spec.state);
+    let bad = first_not_finite(&rows.state, &spec.state).or_else(|| first_not_finite(&rows.hint, &spec.hints));
     if let Some(why) = bad.or_else(|| first_not_finite(&rows.action, std::slice::from_ref(&spec.action))) {
         return Err(why);
     }
@@ -63,6 +63,7 @@ pub(crate) fn check(listed: &Listed, mut rows: Rows, spec: &DatasetSpec, label: 
         task: task.filter(|task| !task.is_empty()).unwrap_or_else(|| listed.task.clone()),
         len,
         state: rows.state,
+        hint: rows.hint,
         action: rows.action,
         reward,
         success,

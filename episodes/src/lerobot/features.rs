@@ -17,6 +17,8 @@ const MAX_ELEMENTS: usize = 100_000;
 pub(crate) struct Selection<'a> {
     /// Columns that make up the state, in order.
     pub state_keys: &'a [String],
+    /// Columns that make up the hints, in order.
+    pub hint_keys: &'a [String],
     /// The action column.
     pub action_key: &'a str,
     /// Cameras in model order; `None` for every colour camera.
@@ -32,20 +34,14 @@ pub(crate) fn spec(
     selection: &Selection<'_>,
     holes: &mut Holes,
 ) -> Result<DatasetSpec, Error> {
-    let mut state = Vec::with_capacity(selection.state_keys.len());
-    let mut offset = 0;
-    for key in selection.state_keys {
-        let feature = vector(root, info, key, "data.state_keys", offset)?;
-        offset += feature.len;
-        state.push(feature);
-    }
     let numeric = |key: &str| info.features.get(key).is_some_and(Feature::is_numeric);
     Ok(DatasetSpec {
         source: root.display().to_string(),
         codebase_version: info.codebase_version.clone(),
         robot_type: info.robot_type.clone(),
         control_rate_hz: info.fps,
-        state,
+        state: vectors(root, info, selection.state_keys, "data.state_keys")?,
+        hints: vectors(root, info, selection.hint_keys, "data.hints")?,
         action: vector(root, info, selection.action_key, "data.action_key", 0)?,
         cameras: cameras(root, info, selection, holes)?,
         tasks: Vec::new(),
@@ -87,6 +83,16 @@ pub(crate) fn default_action_key(info: &Info) -> String {
     }
     let mut actions = info.features.iter().filter(|(key, f)| key.starts_with(ACTION) && f.is_numeric());
     actions.next().map_or_else(|| ACTION.to_owned(), |(key, _)| key.clone())
+}
+
+fn vectors(root: &Path, info: &Info, keys: &[String], setting: &str) -> Result<Vec<VectorFeature>, Error> {
+    let mut offset = 0;
+    let place = |key: &String| {
+        let feature = vector(root, info, key, setting, offset)?;
+        offset += feature.len;
+        Ok(feature)
+    };
+    keys.iter().map(place).collect()
 }
 
 fn vector(root: &Path, info: &Info, key: &str, setting: &str, offset: usize) -> Result<VectorFeature, Error> {

@@ -39,6 +39,7 @@ impl Needs {
         let info = Info::read(&root)?;
         let selection = Selection {
             state_keys: &features::chosen_state_keys(&info, &options.state_keys),
+            hint_keys: &options.hint_keys,
             action_key: &options.action_key,
             cameras: options.cameras.as_deref(),
             image_size: options.image_size,

@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use super::columns::{doubles, integers, vectors};
 use super::info::{Feature, Info};
 use super::table::{Table, convert};
-use crate::spec::DatasetSpec;
+use crate::spec::{DatasetSpec, VectorFeature};
 
 /// The columns to read, by meaning.
 pub(crate) struct Wanted<'a> {
@@ -89,6 +89,8 @@ pub(crate) struct Rows {
     pub task: Option<i64>,
     /// State `[n, S]`.
     pub state: Vec<f32>,
+    /// Hints `[n, H]`.
+    pub hint: Vec<f32>,
     /// Action `[n, A]`.
     pub action: Vec<f32>,
     /// Optional columns `[n]`, empty where absent; see [`Rows::extra`].
@@ -118,6 +120,7 @@ impl Rows {
         let mut order: Vec<usize> = (0..n).collect();
         order.sort_by_key(|&row| self.frame[row]);
         self.state = permute(&self.state, &order);
+        self.hint = permute(&self.hint, &order);
         self.action = permute(&self.action, &order);
         self.frame = permute(&self.frame, &order);
         for column in &mut self.extras {
@@ -164,7 +167,7 @@ pub(crate) fn read_file(
     let table = Table::open(path)?;
     let spec = wanted.spec;
     let mut names = vec!["episode_index", "frame_index", spec.action.key.as_str()];
-    names.extend(spec.state.iter().map(|feature| feature.key.as_str()));
+    names.extend(spec.state.iter().chain(&spec.hints).map(|feature| feature.key.as_str()));
     let mut columns: Vec<usize> = Vec::with_capacity(names.len() + EXTRAS.len() + 1);
     for name in names {
         columns.push(table.column(name).ok_or_else(|| format!("no column '{name}'"))?);
@@ -181,6 +184,20 @@ pub(crate) fn read_file(
     outcome
 }
 
+/// Vector columns side by side, `[n, …]`.
+fn side_by_side(batch: &RecordBatch, features: &[VectorFeature]) -> Result<Vec<f32>, String> {
+    let width: usize = features.iter().map(|feature| feature.len).sum();
+    let mut out = vec![0.0; batch.num_rows() * width];
+    for feature in features {
+        let values = convert(batch, &feature.key, |column| vectors(column, feature.len))?;
+        for (row, values) in values.chunks_exact(feature.len).enumerate() {
+            let start = row * width + feature.offset;
+            out[start..start + feature.len].copy_from_slice(values);
+        }
+    }
+    Ok(out)
+}
+
 fn add_batch(
     batch: &RecordBatch,
     wanted: &Wanted<'_>,
@@ -189,20 +206,13 @@ fn add_batch(
     episodes: &mut BTreeMap<i64, Rows>,
 ) -> Result<(), String> {
     let spec = wanted.spec;
-    let n = batch.num_rows();
     let index = convert(batch, "episode_index", integers)?;
     let frame = convert(batch, "frame_index", integers)?;
     let task = convert(batch, "task_index", integers).unwrap_or_default();
-    let (state_len, action_len) = (spec.state_len(), spec.action_len());
+    let (state_len, hint_len, action_len) = (spec.state_len(), spec.hint_len(), spec.action_len());
     let action = convert(batch, &spec.action.key, |column| vectors(column, action_len))?;
-    let mut state = vec![0.0; n * state_len];
-    for feature in &spec.state {
-        let values = convert(batch, &feature.key, |column| vectors(column, feature.len))?;
-        for (row, values) in values.chunks_exact(feature.len).enumerate() {
-            let start = row * state_len + feature.offset;
-            state[start..start + feature.len].copy_from_slice(values);
-        }
-    }
+    let state = side_by_side(batch, &spec.state)?;
+    let hint = side_by_side(batch, &spec.hints)?;
     let mut extras: [Vec<f64>; EXTRAS.len()] = Default::default();
     for (values, name) in extras.iter_mut().zip(wanted.extras) {
         if let Some(name) = name.filter(|name| batch.column_by_name(name).is_some()) {
@@ -215,6 +225,7 @@ fn add_batch(
         let episode = episodes.entry(run[0]).or_default();
         episode.frame.extend_from_slice(&frame[rows.clone()]);
         episode.state.extend_from_slice(&state[rows.start * state_len..rows.end * state_len]);
+        episode.hint.extend_from_slice(&hint[rows.start * hint_len..rows.end * hint_len]);
         episode.action.extend_from_slice(&action[rows.start * action_len..rows.end * action_len]);
         for (to, from) in episode.extras.iter_mut().zip(&extras) {
             to.extend_from_slice(from.get(rows.clone()).unwrap_or_default());

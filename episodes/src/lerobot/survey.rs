@@ -49,6 +49,7 @@ impl Survey {
         let state_keys = features::chosen_state_keys(&info, &options.state_keys);
         let selection = Selection {
             state_keys: &state_keys,
+            hint_keys: &options.hint_keys,
             action_key: &options.action_key,
             cameras: options.cameras.as_deref(),
             image_size: options.image_size,
@@ -126,6 +127,10 @@ impl Survey {
         }
         let state_keys: Vec<&str> = self.spec.state.iter().map(|feature| feature.key.as_str()).collect();
         add(format!("{state_keys:?} {} {:?}", self.spec.action.key, self.spec.cameras).as_bytes());
+        if !self.spec.hints.is_empty() {
+            let hint_keys: Vec<&str> = self.spec.hints.iter().map(|feature| feature.key.as_str()).collect();
+            add(format!("hints {hint_keys:?}").as_bytes());
+        }
         for episode in episodes {
             add(format!("{} {}", episode.index, episode.len).as_bytes());
         }
@@ -158,6 +163,7 @@ pub(crate) fn probe(path: &Path, rate: ControlRate) -> Result<DatasetSpec, Error
     let mut holes = Holes::default();
     let selection = Selection {
         state_keys: &features::default_state_keys(&info),
+        hint_keys: &[],
         action_key: &features::default_action_key(&info),
         cameras: None,
         image_size: OpenOptions::default().image_size,

@@ -19,6 +19,7 @@ fn spec() -> DatasetSpec {
         robot_type: Some("toy".to_owned()),
         control_rate_hz: 10.0,
         state: vec![vector("observation.state", 0, 2), vector("observation.force", 2, 1)],
+        hints: Vec::new(),
         action: vector("action", 0, 2),
         cameras: vec![CameraFeature {
             key: "observation.image".to_owned(),
@@ -39,6 +40,7 @@ fn recorded(len: usize, task: &str) -> RecordedEpisode {
             task: task.to_owned(),
             len,
             state: (0..3 * len).map(|i| i as f32).collect(),
+            hint: Vec::new(),
             action: (0..2 * len).map(|i| -(i as f32)).collect(),
             reward: Some(vec![0.5; len]),
             success: Some((0..len).map(|t| t + 1 == len).collect()),

@@ -31,6 +31,7 @@ pub(crate) fn record(
         robot_type: None,
         control_rate_hz: 10.0,
         state: vec![vector("observation.state", state)],
+        hints: Vec::new(),
         action: vector("action", action),
         cameras: camera
             .into_iter()
@@ -49,6 +50,7 @@ pub(crate) fn record(
                 task: "push".into(),
                 len: 6,
                 state: rows(state, 1.0),
+                hint: Vec::new(),
                 action: rows(action, 10.0),
                 reward: Some(vec![reward; 6]),
                 success: Some(vec![false; 6]),
@@ -179,6 +181,45 @@ fn what_does_not_fit_together_is_refused_in_one_sentence() -> Result<(), Error> 
     assert!(many.contains("2 cameras are named for it; expected 1, one (or \"\" for none) for each"), "{many}");
     let weight = refused(&Joining { weight: 0.0, ..Joining::default() })?;
     assert!(weight.contains("weight 0; expected a weight above 0"), "{weight}");
+    Ok(())
+}
+
+#[test]
+fn hints_are_coded_by_training_episodes_and_need_a_camera() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    record(&dir.path().join("home"), (2, 2), Some(CAMERA), (4, 1.0, 0.5))?;
+    let options = |cameras: &[&str]| OpenOptions {
+        path: dir.path().join("home"),
+        image_size: 16,
+        cache_dir: dir.path().into(),
+        hint_keys: vec!["action".into()],
+        cameras: Some(cameras.iter().map(|&key| key.to_owned()).collect()),
+        ..OpenOptions::default()
+    };
+    let dataset = Dataset::open(&options(&[CAMERA]), &mut |_| {})?;
+    let told = |angles: &[&str]| {
+        let angles: Vec<String> = angles.iter().map(|&name| name.to_owned()).collect();
+        corpus(&dataset).with_hints(&dataset, &angles)
+    };
+    let hinted = told(&["action1"]).expect("an element and a camera");
+    // 10 to 15 in every episode: mean 12.5, variance 35/12; the second element as cosine and sine.
+    assert_eq!(hinted.hint_len(), 3);
+    for (x, expected) in hinted.tracks[3].hint[..3].iter().zip([-1.463_850_1, -0.839_071_5, -0.544_021_1]) {
+        assert!((x - expected).abs() < 1e-5, "{x} is not {expected}");
+    }
+    let refused = told(&["turn"]).expect_err("no such element").to_string();
+    assert_eq!(refused, "data.hint_angles names 'turn'; expected one of: action0, action1");
+    let blind = Dataset::open(&options(&[]), &mut |_| {})?;
+    let refused = corpus(&blind).with_hints(&blind, &[]).expect_err("no camera").to_string();
+    assert!(refused.contains("no camera that could tell them"), "{refused}");
+
+    // Training episodes are learned from as recorded, held-out ones as told.
+    let mut embeddings = Embeddings { dim: 5, rows: hinted.tracks.iter().map(|t| vec![9.0; t.len * 5]).collect() };
+    crate::hints::learn_from_recorded(&hinted, &mut embeddings);
+    let (learned, judged) = (hinted.train[0], hinted.held_out[0]);
+    assert_eq!(embeddings.at(learned, 2)[..3], hinted.tracks[learned].hint[6..9]);
+    assert_eq!(embeddings.at(learned, 2)[3..], [9.0, 9.0]);
+    assert!(embeddings.rows[judged].iter().all(|x| *x == 9.0));
     Ok(())
 }
 

@@ -19,6 +19,7 @@ pub mod moved;
 pub mod nearness;
 pub mod silu;
 pub mod two_hot;
+pub mod unfold;
 
 use burn::backend::{DType, DispatchDevice};
 use burn::tensor::{Tensor, TensorData};

@@ -4,7 +4,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use super::hinted::Hints;
 use super::{Data, Seen};
+use crate::hints::recorded;
 use crate::noise;
 
 /// Track, step `t`, and the step of the reference picture.
@@ -25,6 +27,7 @@ pub struct Pairs {
     pub(super) reward: Tensor<2>,
     pub(super) value: Tensor<2>,
     pub(super) known: Option<(Tensor<2>, Tensor<2>)>,
+    pub(super) hints: Option<Hints>,
 }
 
 impl Pairs {
@@ -50,6 +53,8 @@ impl Pairs {
             (0..dataset.spec.cameras.len()).map(|c| Seen::at(data, c, &at, device)).collect()
         };
         let pictures = |pick: fn(&Drawn) -> usize| pictures_of(&drawn, pick);
+        // Estimators learn from one picture at a time, and decoders from what is shown.
+        let others = |pick: fn(&Drawn) -> usize| if corpus.hints.is_some() { Vec::new() } else { pictures(pick) };
         // Shown is what follows from the last real picture, soon rather than late: the distance to it is log-uniform. A generator
         // of its own, seeded by what was drawn, so that the embedding learns the same with and without that decoder.
         let seed = drawn.iter().fold(0, |sum: u64, d| sum.wrapping_mul(31).wrapping_add(d.1 as u64));
@@ -70,8 +75,8 @@ impl Pairs {
         let state = |track: usize, t: usize| corpus.tracks[track].state[t * s..(t + 1) * s].to_vec();
         Self {
             now: pictures(|d| d.1),
-            next: pictures(|d| d.1 + 1),
-            reference: pictures(|d| d.2),
+            next: others(|d| d.1 + 1),
+            reference: others(|d| d.2),
             shown_reference: pictures_of(&shown, |d| d.2),
             state_shown_reference: {
                 let values: Vec<f32> = shown.iter().flat_map(|d| state(d.0, d.2)).collect();
@@ -83,6 +88,10 @@ impl Pairs {
             action: rows(a, &|d| corpus.tracks[d.0].action[d.1 * a..(d.1 + 1) * a].to_vec()),
             reward: rows(1, &|d| vec![corpus.tracks[d.0].reward[d.1]]),
             value: rows(1, &|d| vec![returns[d.0][d.1]]),
+            hints: corpus.hints.as_ref().map(|_| Hints {
+                now: recorded(corpus, drawn.iter().map(|d| (d.0, d.1)), device),
+                shown_reference: recorded(corpus, shown.iter().map(|d| (d.0, d.2)), device),
+            }),
             known: corpus.has_gaps().then(|| {
                 let tracks = || drawn.iter().map(|d| d.0);
                 (corpus.known(tracks(), embedding, device), corpus.known_actions(tracks(), 1, device))

@@ -108,6 +108,16 @@ fn a_folder_of_aloha_files_is_one_dataset_and_its_rate_must_be_told() -> Outcome
     let all = open(&OpenOptions { state_keys, cameras: Some(Vec::new()), ..made.options(&path) })?;
     assert_eq!(all.spec.state_len(), 4);
     assert_eq!(all.episodes[1].state_at(0, 4), [100.0, 101.0, -100.0, -99.0]);
+
+    let hinted = |key: &str| {
+        open(&OpenOptions { hint_keys: vec![key.to_owned()], cameras: Some(Vec::new()), ..made.options(&path) })
+    };
+    let told = hinted("observation.velocity")?;
+    assert_eq!((told.spec.hint_len(), told.spec.state_len()), (2, 2));
+    assert_eq!(told.episodes[1].hint[2..4], [-98.0, -97.0]);
+    assert_ne!(told.content_id, all.content_id);
+    let error = hinted("pose").expect_err("no such vector").to_string();
+    assert!(error.contains("'pose'") && error.contains("data.hints"), "{error}");
     Ok(())
 }
 

@@ -92,6 +92,34 @@ fn several_columns_make_one_state() -> Result<(), Error> {
     Ok(())
 }
 
+#[test]
+fn hints_are_read_beside_the_state_and_change_nothing_where_there_are_none() -> Result<(), Error> {
+    let made = three_episodes();
+    let with =
+        |keys: &[&str]| OpenOptions { hint_keys: keys.iter().map(|&key| key.to_owned()).collect(), ..made.options() };
+    let plain = made.open()?;
+    let dataset = Dataset::open(&with(&["next.reward", "action"]), &mut |_| {})?;
+    assert_eq!((dataset.spec.hint_len(), dataset.spec.hints[1].offset, dataset.spec.state_len()), (3, 1, 2));
+    assert_eq!(dataset.episodes[2].hint[3..6], [0.2, -2.0, -1.0]);
+    assert!(plain.episodes[2].hint.is_empty() && plain.episodes[2].state == dataset.episodes[2].state);
+    assert_ne!(plain.content_id, dataset.content_id);
+    let error = Dataset::open(&with(&["pose"]), &mut |_| {}).expect_err("no such column").to_string();
+    assert!(error.contains("'pose'") && error.contains("data.hints") && error.contains("next.reward"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn an_episode_whose_hint_is_no_number_is_left_out() -> Result<(), Error> {
+    let made = Made::v3(&[(0, 4, 0), (1, 3, 0)]);
+    let mut rows = Rows::new(&[(0, 4), (1, 3)]);
+    rows.action[5][1] = f64::NAN;
+    rows.write(made.root(), FILE_0);
+    let dataset = Dataset::open(&OpenOptions { hint_keys: vec!["action".to_owned()], ..made.options() }, &mut |_| {})?;
+    assert_eq!(indices(&dataset), [0]);
+    assert_eq!(dataset.skipped, [skipped("episode 1", "action element 1 (y) is NaN at frame 1")]);
+    Ok(())
+}
+
 /// Episode 0 ends in success, episode 1 in an end without it, episode 2 is cut off.
 #[test]
 fn an_end_and_a_cut_are_two_things() -> Result<(), Error> {
