@@ -209,7 +209,7 @@ fn latency(size: Option<usize>) -> Built {
         hints: None,
         pretrained: None,
         flow,
-        policies: vec!["cloned".into()],
+        policies: Default::default(),
     };
     let encoder = Encoder::new(&vision, &sizes, &device)?.materialize();
     let policy = FlowPolicy::new(&flow, embedding, data::ACTION, &device);

@@ -210,6 +210,9 @@ impl RunConfig {
         self.value.updates = self.value.updates.min(400);
         self.improve.updates = self.improve.updates.min(200);
         self.improve.judge_every = self.improve.judge_every.min(100);
+        let floor = &mut self.improve.model_free;
+        floor.updates = floor.updates.min(1000);
+        floor.judge_every = floor.judge_every.min(500);
         self.demo.episodes = self.demo.episodes.min(150);
         self.demo.truth_episodes = self.demo.truth_episodes.min(30);
         self.evaluate.samples = self.evaluate.samples.min(2);

@@ -3,6 +3,7 @@
 //! On disk: `bundle.json` (format version, spec, normalisers, task texts, sizes) beside `encoder.safetensors`, one
 //! `<policy>.safetensors` per policy, and `pretrained.safetensors` where a pretrained transformer sees too: a robot needs no other file. Nothing of training, rollouts or rerun is needed to run it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::store::{ModuleSnapshot, SafetensorsStore};
@@ -17,7 +18,7 @@ use world_model::task::{Heard, TaskEncoder};
 use world_model::vision::{VisionConfig, floats, to_blocks};
 use world_model::vit::{Vit, VitSpec};
 
-use crate::flow::{FlowConfig, FlowPolicy};
+use crate::flow::{Acting, FlowConfig, FlowPolicy};
 
 /// Version of the layout on disk; a new field bumps it.
 pub const FORMAT_VERSION: u32 = 4;
@@ -47,8 +48,8 @@ pub struct BundleSpec {
     pub pretrained: Option<VitSpec>,
     /// Policy sizes.
     pub flow: FlowConfig,
-    /// Names of the policies inside.
-    pub policies: Vec<String>,
+    /// The policies inside, and how each of them is asked; [`Self::save`] writes those that it is given.
+    pub policies: BTreeMap<String, Acting>,
 }
 
 /// Hints that a policy's cameras tell.
@@ -156,7 +157,9 @@ impl BundleSpec {
         }
         let path = directory.join("bundle.json");
         let temporary = directory.join("bundle.json.tmp");
-        let text = serde_json::to_string_pretty(self).map_err(|e| failed(&path, e.to_string()))?;
+        let acting = policies.iter().map(|(name, policy)| ((*name).to_owned(), policy.acting())).collect();
+        let spec = Self { policies: acting, ..self.clone() };
+        let text = serde_json::to_string_pretty(&spec).map_err(|e| failed(&path, e.to_string()))?;
         std::fs::write(&temporary, text).map_err(|e| failed(&path, e.to_string()))?;
         std::fs::rename(&temporary, &path).map_err(|e| failed(&path, e.to_string()))
     }
@@ -197,9 +200,10 @@ impl Bundle {
             let found = format!("format {} of kind '{}'", spec.format_version, spec.kind);
             return Err(unusable(found, &format!("format {FORMAT_VERSION} of kind 'flow'")));
         }
-        if !spec.policies.iter().any(|p| p == policy) {
-            return Err(unusable(format!("no policy '{policy}'"), &format!("one of: {}", spec.policies.join(", "))));
-        }
+        let Some(&acting) = spec.policies.get(policy) else {
+            let known: Vec<&str> = spec.policies.keys().map(String::as_str).collect();
+            return Err(unusable(format!("no policy '{policy}'"), &format!("one of: {}", known.join(", "))));
+        };
         let sizes: Vec<usize> = spec.dataset.cameras.iter().map(|c| c.model_size).collect();
         let feature = spec.pretrained.map_or(0, |spec| spec.feature_len());
         let encoder = match &spec.hints {
@@ -227,7 +231,7 @@ impl Bundle {
             &directory.join(format!("{policy}.safetensors")),
             "a flow policy of this bundle's sizes",
         )?;
-        Ok(Self::new(spec, encoder, flow, device).seeing(vit))
+        Ok(Self::new(spec, encoder, flow.with_acting(acting), device).seeing(vit))
     }
 
     /// A bundle from networks in memory.

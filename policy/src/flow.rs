@@ -5,7 +5,7 @@
 //! same chunk, so two policies can be compared under common noise.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use world_model::layers::Mlp;
 
@@ -35,6 +35,21 @@ impl Default for FlowConfig {
     }
 }
 
+/// How a policy's network is asked for a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Acting {
+    /// From noise, in Euler steps.
+    Flow {
+        /// How many.
+        steps: usize,
+    },
+    /// From noise, in one step: `ε + v(ε, 0, e)`.
+    OneStep,
+    /// From 0, in one step: the same observation always gives the same chunk, `v(0, 0, e)`.
+    Deterministic,
+}
+
 /// Frequencies of the time features.
 const FREQUENCIES: usize = 4;
 
@@ -45,7 +60,10 @@ pub struct FlowPolicy {
     chunk: usize,
     action_len: usize,
     own_action_len: usize,
-    flow_steps: usize,
+    #[module(skip)]
+    acting: Acting,
+    #[module(skip)]
+    range: Vec<[f32; 2]>,
 }
 
 impl FlowPolicy {
@@ -65,8 +83,26 @@ impl FlowPolicy {
             chunk: config.chunk,
             action_len,
             own_action_len: own,
-            flow_steps: config.flow_steps,
+            acting: Acting::Flow { steps: config.flow_steps },
+            range: Vec::new(),
         }
+    }
+
+    /// The same network, asked otherwise.
+    pub fn with_acting(self, acting: Acting) -> Self {
+        Self { acting, ..self }
+    }
+
+    /// How the network is asked.
+    pub fn acting(&self) -> Acting {
+        self.acting
+    }
+
+    /// The same policy, every normalised action of which is kept between these `[low, high]`, one pair for each of its `A`
+    /// elements. A policy that was fitted to recorded chunks stays among them by itself, one that climbs a critic does not.
+    pub fn within(self, range: Vec<[f32; 2]>) -> Self {
+        assert_eq!(range.len(), self.action_len, "a range for each element of an action");
+        Self { range, ..self }
     }
 
     /// Elements of a flattened chunk, which is also the length of the noise.
@@ -124,23 +160,46 @@ impl FlowPolicy {
         Tensor::cat(vec![kept, rest], 2).reshape([batch, width])
     }
 
-    /// Acts: `e [B, E]` and standard normal noise `[B, chunk*A]` to normalised actions `[B, chunk*A]`.
+    /// Acts: `e [B, E]` and standard normal noise `[B, chunk*A]` to normalised actions `[B, chunk*A]`, inside the range of
+    /// [`Self::within`].
     pub fn act(&self, e: Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
+        self.kept(self.propose(e, noise))
+    }
+
+    /// The same before it is kept inside the range: what a loss that pulls actions back must see.
+    pub fn propose(&self, e: Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
         let [batch, width] = noise.dims();
         assert_eq!(width, self.noise_len(), "noise is [B, chunk*A]");
-        let step = 1.0 / self.flow_steps as f64;
-        (0..self.flow_steps).fold(self.own(noise), |x, i| {
+        let (start, steps) = match self.acting {
+            Acting::Flow { steps } => (noise, steps),
+            Acting::OneStep => (noise, 1),
+            Acting::Deterministic => (noise.zeros_like(), 1),
+        };
+        let step = 1.0 / steps as f64;
+        (0..steps).fold(self.own(start), |x, i| {
             let tau = Tensor::full([batch, 1], i as f64 * step, &x.device());
             let v = self.own(self.velocity(x.clone(), tau, e.clone()));
             x + v * step
         })
+    }
+
+    /// Actions `[B, chunk*A]` inside the range, if there is one; beyond it they have no gradient.
+    pub fn kept(&self, actions: Tensor<2>) -> Tensor<2> {
+        if self.range.is_empty() {
+            return actions;
+        }
+        let ([batch, width], device) = (actions.dims(), actions.device());
+        let bound = |side: usize| {
+            let row: Vec<f32> = self.range.iter().map(|pair| pair[side]).cycle().take(width).collect();
+            Tensor::<2>::from_data(TensorData::new(row, [1, width]), &device).expand([batch, width])
+        };
+        actions.max_pair(bound(0)).min_pair(bound(1))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::TensorData;
     use world_model::dropout::CameraDropout;
     use world_model::noise::{generator, normal, uniform};
     use world_model::optimise::{Schedule, Trainee};
@@ -230,6 +289,27 @@ mod tests {
         let one: f32 =
             policy.loss(first(e), (first(a), first(noise), first(tau)), Tensor::ones([1], &device), None).into_scalar();
         assert!((both - one).abs() < 1e-5);
+    }
+
+    #[test]
+    fn one_step_policies_by_hand_and_kept_inside_the_range() {
+        let device = Device::default();
+        device.seed(6);
+        let policy = FlowPolicy::new(&FlowConfig { chunk: 2, width: 8, ..FlowConfig::default() }, 3, 2, &device);
+        let mut rng = generator(0, "acting", 0);
+        let (e, noise) = (normal([5, 3], &mut rng, &device), normal([5, 4], &mut rng, &device));
+        let floats = |x: Tensor<2>| x.try_into_vec_as::<f32>().expect("floats");
+        let velocity = |x: Tensor<2>| policy.velocity(x, Tensor::zeros([5, 1], &device), e.clone());
+        let one = policy.clone().with_acting(Acting::OneStep);
+        assert_eq!(floats(one.act(e.clone(), noise.clone())), floats(noise.clone() + velocity(noise.clone())));
+        let still = policy.clone().with_acting(Acting::Deterministic);
+        assert_eq!(floats(still.act(e.clone(), noise.clone())), floats(velocity(noise.zeros_like())));
+        // The first element of each action between -0.1 and 0.2, the second above 0.3.
+        let kept = one.clone().within(vec![[-0.1, 0.2], [0.3, 9.0]]);
+        let (free, kept) = (floats(one.act(e.clone(), noise.clone())), floats(kept.act(e.clone(), noise.clone())));
+        for (row, (free, kept)) in free.chunks(2).zip(kept.chunks(2)).enumerate() {
+            assert_eq!(kept, [free[0].clamp(-0.1, 0.2), free[1].clamp(0.3, 9.0)], "{row}");
+        }
     }
 
     #[test]

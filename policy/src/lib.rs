@@ -11,4 +11,4 @@ pub mod flow;
 
 pub use bundle::{Bundle, BundleError};
 pub use cloning::CloneLearner;
-pub use flow::{FlowConfig, FlowPolicy};
+pub use flow::{Acting, FlowConfig, FlowPolicy};

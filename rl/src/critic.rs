@@ -88,12 +88,22 @@ impl Critic {
         self.values(e).mean_dim(0).squeeze_dim::<1>(0)
     }
 
+    /// Smallest over members `[B]` (clipped double Q: Fujimoto et al. 2018, TD3, sec. 4.2).
+    pub fn least(&self, e: &Tensor<2>) -> Tensor<1> {
+        self.values(e).min_dim(0).squeeze_dim::<1>(0)
+    }
+
     /// Mean minus the members' standard deviation `[B]`: what is unknown is not hoped for.
     pub fn cautious(&self, e: &Tensor<2>) -> Tensor<1> {
         let values = self.values(e);
         let mean = values.clone().mean_dim(0);
         let spread = (values - mean.clone()).square().mean_dim(0).sqrt();
         (mean - spread).squeeze_dim::<1>(0)
+    }
+
+    /// Largest minus smallest value that it can say.
+    pub fn range(&self) -> f32 {
+        (self.high - self.low) as f32
     }
 
     /// Cross-entropy of every member to `target [B]`, rows weighted by `weight [B]`.

@@ -11,6 +11,8 @@
 //! recorded advantage. `d95` is the 95th percentile of disagreement on held-out data, so κ needs no tuning per dataset.
 //! Values learn from imagined outcomes of the copy's own chunks, and from recorded steps.
 
+mod config;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use policy::{FlowConfig, FlowPolicy};
@@ -18,7 +20,6 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use rollouts::imagine::{Imagined, imagine, shared_noise, split_chunk};
 use rollouts::score::{Outcome, believed, believed_outcome, outcome};
-use serde::{Deserialize, Serialize};
 use world_model::optimise::{Metrics, Schedule, Trainee};
 use world_model::shards::side_by_side;
 use world_model::train::latents_at;
@@ -26,53 +27,9 @@ use world_model::trust::Limits;
 use world_model::vision::floats;
 use world_model::{Corpus, Embeddings, Latent, WorldModel, noise};
 
+pub use config::{ImproveConfig, Method};
+
 use crate::critic::{Critic, CriticConfig, blend, n_step_target};
-
-/// Improvement.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ImproveConfig {
-    /// Updates.
-    pub updates: usize,
-    /// Recorded states per update.
-    pub starts: usize,
-    /// Chunks compared from each state, `N`.
-    pub candidates: usize,
-    /// Chunks imagined one after the other from each recorded state.
-    pub segments: usize,
-    /// Sharpness β of the choice between candidates.
-    pub sharpness: f32,
-    /// Weight κ of the disagreement penalty, in units of the spread of scores.
-    pub penalty: f32,
-    /// Size of the smooth offset on nudged candidates, standard deviations of the recorded actions.
-    pub nudge: f32,
-    /// Weight of advantage-weighted cloning of recorded chunks.
-    pub leash: f32,
-    /// Peak learning rate of the policy.
-    pub learning_rate: f64,
-    /// Recorded steps observed before imagination.
-    pub context: usize,
-    /// Updates between two offline judgements of the policy.
-    pub judge_every: usize,
-}
-
-impl Default for ImproveConfig {
-    fn default() -> Self {
-        Self {
-            updates: 1500,
-            starts: 32,
-            candidates: 12,
-            segments: 3,
-            sharpness: 3.0,
-            penalty: 1.0,
-            nudge: 0.0,
-            leash: 1.0,
-            learning_rate: 4e-4,
-            context: 3,
-            judge_every: 250,
-        }
-    }
-}
 
 /// What improvement starts from; all networks without gradients.
 pub struct Prior<'a> {

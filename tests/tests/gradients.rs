@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use policy::{FlowConfig, FlowPolicy};
+use policy::{Acting, FlowConfig, FlowPolicy};
+use rl::climb::Climb;
 use rl::{Critic, CriticConfig};
 use world_model::corpus::ReturnRule;
 use world_model::ensemble::{Ensemble, EnsembleConfig};
@@ -180,6 +181,44 @@ fn critic_loss() {
     let mut rng = generator(0, "critic", 0);
     let (e, g, w) = (normal([5, 3], &mut rng, &inner), uniform([5], &mut rng, &inner), uniform([5], &mut rng, &inner));
     agrees("critic", module, |m| m.loss(e.clone(), g.clone(), w.clone()));
+}
+
+#[test]
+fn climbing_loss_inside_the_range_and_beyond_it() {
+    let device = Device::default().autodiff();
+    device.seed(6);
+    let rule = ReturnRule { gamma: 0.9, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 };
+    // Embeddings of 3, chunks of two actions of 2, the first of which is executed.
+    let sizes = CriticConfig { members: 2, width: 10, bins: 7, ..CriticConfig::default() };
+    let trained = Critic::new(&sizes, 5, &rule, &device);
+    let critic = trained.valid();
+    let flow = FlowConfig { chunk: 2, width: 10, ..FlowConfig::default() };
+    let policy = FlowPolicy::new(&flow, 3, 2, &device);
+    let mut rng = generator(0, "climb", 0);
+    let inner = Device::default();
+    let mut draw = |width: usize| normal([6, width], &mut rng, &inner);
+    let (e, noise, reference) = (draw(3), draw(4), draw(4));
+    let climb = |unit: f32, cloning: f32| Climb { critic: &critic, worth: Critic::mean, executed: 2, unit, cloning };
+    let loss =
+        |climb: Climb<'_>, policy: &FlowPolicy| climb.loss(policy, (e.clone(), noise.clone(), reference.clone())).0;
+    for acting in [Acting::OneStep, Acting::Deterministic] {
+        // Values weigh so much that their gradient is most of it.
+        agrees("climb", policy.clone().with_acting(acting), |policy| loss(climb(0.01, 0.3), policy));
+    }
+    let of = |policy: FlowPolicy, climb: Climb<'_>| -> f32 {
+        let gradients = loss(climb, &policy).backward();
+        let mut read = Read {
+            gradients: Some(&GradientsParams::from_grads(gradients, &policy)),
+            rows: VecDeque::new(),
+            learns: Vec::new(),
+        };
+        policy.visit(&mut read);
+        read.rows.iter().flatten().map(|g| g.abs()).sum()
+    };
+    // Where no proposed action is inside the range, values have nothing to say and the distance still has.
+    let beyond = policy.clone().with_acting(Acting::OneStep).within(vec![[40.0, 50.0]; 2]);
+    assert_eq!(of(beyond.clone(), climb(0.01, 0.0)), 0.0);
+    assert!(of(beyond, climb(0.01, 0.3)) > 0.0 && of(policy, climb(0.01, 0.0)) > 0.0);
 }
 
 /// A frozen model lets gradients through to the actions and receives none itself.

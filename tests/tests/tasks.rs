@@ -123,7 +123,7 @@ fn the_served_clone_does_what_each_text_says_and_what_a_paraphrase_means() -> Ou
         hints: None,
         pretrained: None,
         flow,
-        policies: vec!["cloned".into()],
+        policies: Default::default(),
     };
     let inner = Device::default();
     let encoder = Encoder::new(&spec.vision, &[], &inner)?;

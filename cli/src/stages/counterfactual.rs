@@ -99,7 +99,7 @@ impl Workshop {
         let mut sim = sim::replay(&self.config.demo.sim, seed, &before);
         let bundle = minds.policies.get(&arm.to_string()).map(|policy| {
             let encoder = minds.model.representation.encoder.clone();
-            Bundle::new(self.bundle_spec(&[]), encoder, policy.clone(), &self.inner()).seeing(self.vit.clone())
+            Bundle::new(self.bundle_spec(), encoder, policy.clone(), &self.inner()).seeing(self.vit.clone())
         });
         let mut rng = noise::generator(seed, "counterfactual-drive", (step as u64) << 8 | drive);
         let mut queue = std::collections::VecDeque::new();

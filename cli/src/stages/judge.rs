@@ -153,7 +153,7 @@ impl Workshop {
                             }
                             (_, Some(policy)) => {
                                 let bundle = Bundle::new(
-                                    self.bundle_spec(&[]),
+                                    self.bundle_spec(),
                                     model.representation.encoder.clone(),
                                     policy.clone(),
                                     &self.inner(),

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use policy::{CloneLearner, FlowPolicy};
+use rl::CriticLearner;
 use rl::evaluate::{self, PerStart};
 use rl::improve::Prior;
-use rl::{CriticLearner, ImproveLearner};
 use world_model::dropout::CameraDropout;
 use world_model::health::Spread;
 use world_model::optimise::Metrics;
@@ -14,6 +14,7 @@ use world_model::trust::{Limits, Trust};
 use world_model::walk::{Walk, walk};
 use world_model::{Embeddings, WorldModel, quality};
 
+use super::improver::{Improver, restore_policy, save_policy};
 use super::training::{Hands, Judgement, Stage, restore_module, restore_trainee, save_module, save_trainee, train};
 use super::workshop::Workshop;
 
@@ -227,7 +228,7 @@ impl Workshop {
         }
     }
 
-    /// Improvement in imagination; keeps the copy that its offline judgements say is best.
+    /// Improvement by the configured method; keeps the copy that its offline judgements say is best.
     ///
     /// # Errors
     /// As [`train`].
@@ -248,9 +249,9 @@ impl Workshop {
         }
         let stage = Stage {
             name: "improve",
-            updates: config.improve.updates,
+            updates: config.improve.planned(),
             budget_s: self.budget("improve", among),
-            learning_rate_key: "improve.learning_rate",
+            learning_rate_key: config.improve.learning_rate_key(),
         };
         let judging =
             Judging { starts: evaluate::starts(&self.corpus, config.evaluate.starts), horizon: self.judge_horizon() };
@@ -258,14 +259,7 @@ impl Workshop {
         let Workshop { run, corpus, device, .. } = self;
         let corpus = &*corpus;
         let prior = Prior { model: &model, clone: &clone, limits };
-        let learner = ImproveLearner::new(
-            (actor, critic),
-            prior,
-            (corpus, embeddings),
-            (&config.improve, &config.value, &config.policy),
-            config.world_model.shards,
-            (device, config.seed),
-        );
+        let learner = Improver::new((actor, critic), prior, (corpus, embeddings), &config, device);
         let mut state = Best { learner, best: clone.clone(), gain: 0.0 };
         train(
             run,
@@ -274,7 +268,7 @@ impl Workshop {
             Hands {
                 update: &mut |s, i, n| s.learner.update(i, n),
                 judge: &mut |s, _| {
-                    let actor = s.learner.actor.frozen();
+                    let actor = s.learner.actor();
                     let judged = judging.outcome(&model, (corpus, embeddings), &actor, &config, limits, &inner);
                     let gains: Vec<f32> = judged.value.iter().zip(&base.value).map(|(a, b)| a - b).collect();
                     let (mean, [low, _]) = evaluate::interval(&gains, 500, config.seed);
@@ -293,23 +287,16 @@ impl Workshop {
                     ]
                     .into()
                 },
-                judge_every: config.improve.judge_every,
-                pace: &|s, pace| {
-                    s.learner.actor.pace = pace;
-                    s.learner.critic.pace = pace;
-                },
+                judge_every: config.improve.judged_every(),
+                pace: &|s, pace| s.learner.pace(pace),
                 save: &|s, dir| {
-                    save_trainee(&s.learner.actor, dir, "actor")?;
-                    save_trainee(&s.learner.critic, dir, "critic")?;
-                    save_module(&s.learner.slow, dir, "slow")?;
-                    save_module(&s.best, dir, "best")?;
+                    s.learner.save(dir)?;
+                    save_policy(&s.best, dir, "best")?;
                     crate::run_dir::write_atomic(&dir.join("gain"), s.gain.to_string().as_bytes())
                 },
                 restore: &|s, dir| {
-                    restore_trainee(&mut s.learner.actor, dir, "actor")?;
-                    restore_trainee(&mut s.learner.critic, dir, "critic")?;
-                    s.learner.slow = restore_module(s.learner.slow.clone(), dir, "slow")?;
-                    s.best = restore_module(s.best.clone(), dir, "best")?;
+                    s.learner.restore(dir)?;
+                    s.best = restore_policy(s.best.clone(), dir, "best", corpus)?;
                     s.gain = std::fs::read_to_string(dir.join("gain"))?.trim().parse()?;
                     Ok(())
                 },
@@ -320,7 +307,7 @@ impl Workshop {
 
 /// The learner and the best copy so far; without evidence that is the clone itself.
 struct Best<'a> {
-    learner: ImproveLearner<'a>,
+    learner: Improver<'a>,
     best: FlowPolicy,
     gain: f32,
 }

@@ -2,6 +2,7 @@
 
 mod branching;
 mod counterfactual;
+mod improver;
 mod judge;
 mod learn;
 mod outsider;

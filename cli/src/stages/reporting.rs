@@ -284,6 +284,10 @@ impl Workshop {
             "The behaviour is imagined along its own recorded actions, set back onto the recording every few steps; the other policies act closed-loop.".into(),
             "Policies see one observation at a time: what a single picture and state do not show (speed, hidden objects) they cannot use.".into(),
         ];
+        if judged.iter().any(|j| j.name == "improved") {
+            let method = self.config.improve.method;
+            notes.push(format!("What made the improved policy out of the cloned one: {}.", method.describe()));
+        }
         if let Some(believed) = judged.iter().find(|j| j.name == "improved").map(|j| &j.imagined.believed)
             && !believed.is_empty()
         {

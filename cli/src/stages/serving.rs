@@ -23,7 +23,7 @@ use crate::{interrupt, output};
 
 impl Workshop {
     /// Description of the bundle that this run hands to a robot.
-    pub fn bundle_spec(&self, policies: &[&str]) -> BundleSpec {
+    pub fn bundle_spec(&self) -> BundleSpec {
         BundleSpec {
             format_version: FORMAT_VERSION,
             kind: "flow".into(),
@@ -39,7 +39,7 @@ impl Workshop {
                 .map(|code| HintSpec { code, network: self.config.world_model.representation.hints }),
             pretrained: self.vit.as_ref().map(|vit| *vit.spec()),
             flow: self.config.policy,
-            policies: policies.iter().map(|&p| p.to_owned()).collect(),
+            policies: BTreeMap::new(),
         }
     }
 
@@ -52,10 +52,9 @@ impl Workshop {
         if self.run.is_complete("improve") {
             policies.push(("improved", self.policy("improved")?));
         }
-        let names: Vec<&str> = policies.iter().map(|p| p.0).collect();
-        let spec = self.bundle_spec(&names);
         let encoder = &model.representation.encoder;
         let pairs: Vec<_> = policies.iter().map(|(n, p)| (*n, p)).collect();
+        let spec = self.bundle_spec();
         let target = self.run.path("bundle");
         if target.exists() {
             std::fs::remove_dir_all(&target)?;
@@ -278,7 +277,7 @@ mod tests {
             hints: None,
             pretrained: None,
             flow: FlowConfig::default(),
-            policies: Vec::new(),
+            policies: BTreeMap::new(),
         };
         let encoder = Encoder::new(&spec.vision, &[], &device)?;
         let policy = FlowPolicy::new(&spec.flow, 2, 1, &device);

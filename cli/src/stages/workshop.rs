@@ -19,6 +19,7 @@ use crate::progress::Progress;
 use crate::run_dir::{RunDir, write_atomic};
 use crate::source::Source;
 
+use super::improver::{restore_policy, values_of};
 use super::training::restore_module;
 
 /// The open run with its data.
@@ -202,11 +203,11 @@ impl Workshop {
     /// # Errors
     /// It is not trained, or its checkpoint does not fit.
     pub fn policy(&self, name: &str) -> Result<FlowPolicy> {
-        let (stage, verb, file) = match name {
-            "improved" => ("improve", "improve", "best"),
-            _ => ("policy", "train policy", "policy"),
-        };
-        restore_module(self.fresh_policy(&self.inner()), &self.finished(stage, verb)?, file)
+        let fresh = self.fresh_policy(&self.inner());
+        match name {
+            "improved" => restore_policy(fresh, &self.finished("improve", "improve")?, "best", &self.corpus),
+            _ => restore_module(fresh, &self.finished("policy", "train policy")?, "policy"),
+        }
     }
 
     /// The values of the recorded behaviour.
@@ -217,12 +218,13 @@ impl Workshop {
         restore_module(self.fresh_critic(&self.inner()), &self.finished("value", "train value")?, "slow")
     }
 
-    /// The values: after improvement those of the improved policy, before it those of the recorded behaviour.
+    /// The values: those of the improved policy where there are some, else those of the recorded behaviour.
     ///
     /// # Errors
     /// They are not trained, or their checkpoint does not fit.
     pub fn critic(&self) -> Result<Critic> {
-        let (stage, file) = if self.run.is_complete("improve") { ("improve", "slow") } else { ("value", "slow") };
+        let improved = self.run.is_complete("improve").then(|| values_of(self.config.improve.method));
+        let (stage, file) = improved.unwrap_or(("value", "slow"));
         restore_module(self.fresh_critic(&self.inner()), &self.finished(stage, "train value")?, file)
     }
 

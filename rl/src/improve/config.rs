@@ -1,0 +1,116 @@
+//! Settings of improvement, and which method it is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::chunk_critic::ModelFreeConfig;
+use crate::fql::FqlConfig;
+use crate::iql::IqlConfig;
+use crate::rebrac::RebracConfig;
+
+/// How a cloned policy is improved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// By comparing imagined futures ([`crate::improve`]).
+    #[default]
+    Imagination,
+    /// By recorded actions that were better than expected ([`crate::iql`]).
+    Iql,
+    /// By climbing a critic, close to the recorded actions ([`crate::rebrac`]).
+    Rebrac,
+    /// By climbing a critic, close to the clone ([`crate::fql`]).
+    Fql,
+}
+
+impl Method {
+    /// What made the improved policy, for every report.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Imagination => "comparison of imagined futures from recorded moments",
+            Self::Iql => "IQL, from recorded steps alone; the world model was asked only to judge it",
+            Self::Rebrac => "ReBRAC (TD3+BC), from recorded steps alone; the world model was asked only to judge it",
+            Self::Fql => "FQL, from recorded steps alone; the world model was asked only to judge it",
+        }
+    }
+}
+
+/// Improvement. What stands between `method` and the sections below it is for improvement in imagination.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImproveConfig {
+    /// How the cloned policy is improved: `imagination`, `iql`, `rebrac`, `fql`.
+    pub method: Method,
+    /// Updates.
+    pub updates: usize,
+    /// Recorded states per update.
+    pub starts: usize,
+    /// Chunks compared from each state, `N`.
+    pub candidates: usize,
+    /// Chunks imagined one after the other from each recorded state.
+    pub segments: usize,
+    /// Sharpness β of the choice between candidates.
+    pub sharpness: f32,
+    /// Weight κ of the disagreement penalty, in units of the spread of scores.
+    pub penalty: f32,
+    /// Size of the smooth offset on nudged candidates, standard deviations of the recorded actions.
+    pub nudge: f32,
+    /// Weight of advantage-weighted cloning of recorded chunks.
+    pub leash: f32,
+    /// Peak learning rate of the policy.
+    pub learning_rate: f64,
+    /// Recorded steps observed before imagination.
+    pub context: usize,
+    /// Updates between two offline judgements of the policy.
+    pub judge_every: usize,
+    /// What the methods without a model share.
+    pub model_free: ModelFreeConfig,
+    /// `method = "iql"`.
+    pub iql: IqlConfig,
+    /// `method = "rebrac"`.
+    pub rebrac: RebracConfig,
+    /// `method = "fql"`.
+    pub fql: FqlConfig,
+}
+
+impl ImproveConfig {
+    /// Updates of the chosen method.
+    pub fn planned(&self) -> usize {
+        if self.method == Method::Imagination { self.updates } else { self.model_free.updates }
+    }
+
+    /// Configuration key of the chosen method's learning rate.
+    pub fn learning_rate_key(&self) -> &'static str {
+        match self.method {
+            Method::Imagination => "improve.learning_rate",
+            _ => "improve.model_free.learning_rate",
+        }
+    }
+
+    /// Updates between two judgements of the chosen method.
+    pub fn judged_every(&self) -> usize {
+        if self.method == Method::Imagination { self.judge_every } else { self.model_free.judge_every }
+    }
+}
+
+impl Default for ImproveConfig {
+    fn default() -> Self {
+        Self {
+            method: Method::default(),
+            updates: 1500,
+            starts: 32,
+            candidates: 12,
+            segments: 3,
+            sharpness: 3.0,
+            penalty: 1.0,
+            nudge: 0.0,
+            leash: 1.0,
+            learning_rate: 4e-4,
+            context: 3,
+            judge_every: 250,
+            model_free: ModelFreeConfig::default(),
+            iql: IqlConfig::default(),
+            rebrac: RebracConfig::default(),
+            fql: FqlConfig::default(),
+        }
+    }
+}

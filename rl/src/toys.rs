@@ -1,0 +1,80 @@
+//! Data with a known truth, for the tests of learners without a model.
+
+use burn::tensor::Device;
+use episodes::{Normaliser, OutcomeRule, RewardRule};
+use policy::{CloneLearner, FlowConfig, FlowPolicy};
+use rand::RngExt;
+use world_model::corpus::{Part, ReturnRule, Track};
+use world_model::{Corpus, Embeddings, noise};
+
+/// How an episode is over.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Ending {
+    /// It was cut off.
+    CutOff,
+    /// It ended without success.
+    Failure,
+    /// It ended in success.
+    Success,
+}
+
+/// Episodes of 4 steps: from the state 0 the action `a` leads to the state `a`, where every step pays 1 whatever is done.
+/// γ is 0.9, embeddings are the state.
+pub fn corpus(episodes: &[(f32, Ending)]) -> (Corpus, Embeddings) {
+    let track = |(episode, &(a, ending)): (usize, &(f32, Ending))| Track {
+        episode,
+        part: 0,
+        len: 4,
+        state: vec![0.0, a, a, a],
+        hint: Vec::new(),
+        action: vec![a, 0.0, 0.0, 0.0],
+        reward: vec![0.0, 1.0, 1.0, 1.0],
+        success: ending == Ending::Success,
+        terminated: ending != Ending::CutOff,
+    };
+    let tracks: Vec<Track> = episodes.iter().enumerate().map(track).collect();
+    let rule = OutcomeRule { reward: RewardRule::Column, ..OutcomeRule::default() };
+    let embeddings = Embeddings { dim: 1, rows: tracks.iter().map(|track| track.state.clone()).collect() };
+    let all: Vec<usize> = (0..tracks.len()).collect();
+    let corpus = Corpus {
+        train: all.clone(),
+        train_home: all,
+        held_out: Vec::new(),
+        parts: vec![Part { weight: 1.0, embodiment: 0, state_len: 1, action_len: 1, sees: Vec::new() }],
+        state_len: 1,
+        task_len: 0,
+        action_len: 1,
+        state_normaliser: Normaliser::identity(1),
+        action_normaliser: Normaliser::identity(1),
+        tasks: None,
+        hints: None,
+        returns: ReturnRule::new(0.9, &rule, [0.0, 1.0].into_iter()),
+        rule,
+        tracks,
+    };
+    (corpus, embeddings)
+}
+
+/// Seven in ten episodes go to about -1 and end there in failure, the others to about +1, where they are cut off: what they
+/// pay until then is the same. A clone imitates the mixture; only -1 has no future.
+pub fn mixture() -> (Corpus, Embeddings) {
+    let mut rng = noise::generator(0, "mixture", 0);
+    let episodes: Vec<(f32, Ending)> = (0..100)
+        .map(|i| {
+            let size = rng.random_range(0.9..1.0f32);
+            if i % 10 < 7 { (-size, Ending::Failure) } else { (size, Ending::CutOff) }
+        })
+        .collect();
+    corpus(&episodes)
+}
+
+/// The policy cloned from a corpus, on an autodiff device.
+pub fn clone(flow: &FlowConfig, data: (&Corpus, &Embeddings), device: &Device) -> FlowPolicy {
+    let config = FlowConfig { updates: 500, batch: 128, learning_rate: 3e-3, ..*flow };
+    let policy = FlowPolicy::new(&config, data.1.dim, data.0.action_len, device);
+    let mut learner = CloneLearner::new(policy, &config, data, 1, device, 0);
+    for update in 0..config.updates {
+        learner.update(update, config.updates);
+    }
+    learner.trainee.network
+}
