@@ -208,7 +208,7 @@ impl Workshop {
     pub fn robot(&self, model: &WorldModel, spec: PlannerSpec) -> Result<Robot> {
         let (policy, critic) = (self.policy(&spec.prior)?, self.recorded_critic()?);
         let encoder = model.representation.encoder.clone();
-        let bundle = Bundle::new(self.bundle_spec(&[]), encoder, policy, &self.inner()).seeing(self.vit.clone());
+        let bundle = Bundle::new(self.bundle_spec(), encoder, policy, &self.inner()).seeing(self.vit.clone());
         Ok(Robot::new(bundle, model.clone(), critic, spec))
     }
 }
