@@ -167,6 +167,6 @@ mod tests {
             learner.update(update, 1500);
         }
         let after = mean(&learner.actor.frozen());
-        assert!(after > before + 0.4 && after <= 1.0, "{before} before, {after} after");
+        assert!(after > before + 0.2 && after <= 1.0, "{before} before, {after} after");
     }
 }
