@@ -47,7 +47,7 @@ impl Default for ModelFreeConfig {
             learning_rate: 3e-4,
             members: 2,
             width: 256,
-            target_rate: 0.005,
+            target_rate: 0.02,
             judge_every: 2000,
         }
     }
@@ -100,13 +100,13 @@ pub fn beside(e: Tensor<2>, chunk: Tensor<2>, executed: usize) -> Tensor<2> {
     Tensor::cat(vec![e, chunk.narrow(1, 0, executed)], 1)
 }
 
-/// Mean absolute deviation `[1]` of values `[B]` from their mean: the unit in which a policy's loss weighs values.
-pub fn spread(values: &Tensor<1>, critic: &Critic) -> Tensor<1> {
-    (values.clone() - values.clone().mean()).abs().mean().clamp_min(LEAST_SPREAD * critic.range())
+/// Mean size `[1]` of values `[B]`: the unit in which a policy's loss weighs them (Fujimoto and Gu 2021, TD3+BC, eq. 5).
+pub fn size(values: &Tensor<1>, critic: &Critic) -> Tensor<1> {
+    values.clone().abs().mean().clamp_min(LEAST_SIZE * critic.range())
 }
 
-/// Share of the range of returns below which values are taken for alike.
-const LEAST_SPREAD: f32 = 0.01;
+/// Share of the range of returns that values are at least taken for, where they happen to lie about 0.
+const LEAST_SIZE: f32 = 0.05;
 
 /// The range of home's recorded actions, normalised: `[low, high]` per element.
 pub fn action_range(corpus: &Corpus) -> Vec<[f32; 2]> {
@@ -199,7 +199,7 @@ impl<'a> ChunkCritic<'a> {
     }
 
     /// One update towards the target; `value` maps the slow copy and moments to `V [B]` of the states after the chunks.
-    /// The metrics tell the targets' mean as `q`, and their [`spread`] as `spread`.
+    /// The metrics tell the targets' mean as `q`, and their [`size`] as `size`.
     pub fn update(
         &mut self,
         learning_rate: f64,
@@ -212,8 +212,8 @@ impl<'a> ChunkCritic<'a> {
             (beside(m.e.clone(), m.chunk.clone(), executed), target, m.seen.clone())
         });
         let metrics = self.critic.update(learning_rate, shards, &self.device, |critic, (x, target, seen)| {
-            let (mean, spread) = (target.clone().mean().into_scalar(), spread(&target, critic).into_scalar());
-            (critic.loss(x, target, seen), vec![("q", mean), ("spread", spread)])
+            let (mean, size) = (target.clone().mean().into_scalar(), size(&target, critic).into_scalar());
+            (critic.loss(x, target, seen), vec![("q", mean), ("size", size)])
         });
         self.slow = blend(self.slow.clone(), &self.critic.network, self.config.target_rate);
         metrics
@@ -261,10 +261,10 @@ mod tests {
         near(m.earned, [0.09, 0.19, 0.1, 0.19, 0.1, 0.0, 1.0]);
         near(m.discount, [0.81, 0.0, 0.0, 0.81, 0.9, 1.0, 0.0]);
         near(m.seen, [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0]);
-        near(m.next_e.squeeze_dim(1), [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0, 0.5]);
+        near(m.next_e.narrow(1, 0, 1).squeeze_dim(1), [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0, 0.5]);
         // The action at step 0 is the state that it leads to, afterwards 0.
         assert_eq!(floats(m.chunk)[..3], [-1.0, 0.0, 0.0]);
-        assert_eq!(floats(beside(m.e, m.next_chunk, 2))[..3], [0.0, 0.0, 0.0]);
+        assert_eq!(floats(beside(m.e, m.next_chunk, 2))[..4], [0.0, 1.0, 0.0, 0.0]);
         assert_eq!((critic.executed(), critic.discount()), (2, 0.9f32.powi(2)));
     }
 
@@ -273,19 +273,17 @@ mod tests {
         let (corpus, embeddings) = toys::mixture();
         let device = Device::default().autodiff();
         device.seed(1);
-        let config =
-            ModelFreeConfig { width: 48, target_rate: 0.05, learning_rate: 2e-3, ..ModelFreeConfig::default() };
         let flow = FlowConfig { chunk: 1, execute: 1, ..FlowConfig::default() };
         let data = (&corpus, &embeddings);
-        let mut q = ChunkCritic::new((&config, &CriticConfig::default(), &flow), data, 2, (&device, 0));
-        for update in 0..500 {
-            let (shards, rate) = (q.draw(update), q.learning_rate(update, 500));
+        let mut q = ChunkCritic::new((&toys::QUICK, &toys::values(), &flow), data, 2, (&device, 0));
+        for update in 0..1500 {
+            let (shards, rate) = (q.draw(update), q.learning_rate(update, 1500));
             // The next recorded action: the value of the behaviour.
             q.update(rate, &shards, |slow, m| slow.mean(&beside(m.next_e.clone(), m.next_chunk.clone(), 1)));
         }
-        let ask = Tensor::<2>::from_floats([[0.0, -1.0], [0.0, 1.0]], &Device::default());
+        let ask = Tensor::<2>::from_floats([[0.0, 1.0, -1.0], [0.0, 1.0, 1.0]], &Device::default());
         let values = floats(q.slow.mean(&ask));
         // Three rewards of 1 and an end: 0.9 * (1 - 0.9^3) = 0.244. Cut off, 1 for ever: 0.9.
-        assert!((values[0] - 0.244).abs() < 0.06 && (values[1] - 0.9).abs() < 0.1, "{values:?}");
+        assert!((values[0] - 0.244).abs() < 0.08 && (values[1] - 0.9).abs() < 0.15, "{values:?}");
     }
 }

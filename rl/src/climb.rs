@@ -3,9 +3,9 @@
 //! ```text
 //! L = -Q(e, π(e)) / u + w |π(e) - a_ref|²
 //! ```
-//! with `u` the spread of values over recorded chunks: TD3+BC divides by their mean size (Fujimoto and Gu 2021,
-//! arXiv:2106.06860, eq. 5), which depends on what is added to every reward. `|·|²` is the mean over the elements of a chunk, in
-//! variances of the recorded actions. `Q` sees actions inside the recorded range, the distance sees what was proposed, so that
+//! with `u` the mean size of values of recorded chunks, as in TD3+BC (Fujimoto and Gu 2021, arXiv:2106.06860, eq. 5), so that `w`
+//! depends on neither the units of rewards nor on γ. `|·|²` is the mean over the elements of a chunk, in variances of the recorded
+//! actions. `Q` sees actions inside the recorded range, the distance sees what was proposed, so that
 //! an action beyond the range is still pulled back.
 
 use burn::tensor::Tensor;
@@ -24,7 +24,7 @@ pub struct Climb<'c> {
     pub worth: fn(&Critic, &Tensor<2>) -> Tensor<1>,
     /// Elements of a chunk that are executed.
     pub executed: usize,
-    /// The spread `u` of values.
+    /// The mean size `u` of values.
     pub unit: f32,
     /// The weight `w`.
     pub cloning: f32,

@@ -1,11 +1,30 @@
 //! Data with a known truth, for the tests of learners without a model.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use episodes::{Normaliser, OutcomeRule, RewardRule};
 use policy::{CloneLearner, FlowConfig, FlowPolicy};
 use rand::RngExt;
 use world_model::corpus::{Part, ReturnRule, Track};
 use world_model::{Corpus, Embeddings, noise};
+
+use crate::chunk_critic::ModelFreeConfig;
+use crate::critic::CriticConfig;
+
+/// Training for tests: slow copies that are hardly slow.
+pub const QUICK: ModelFreeConfig = ModelFreeConfig {
+    updates: 1500,
+    batch: 256,
+    learning_rate: 3e-3,
+    members: 2,
+    width: 48,
+    target_rate: 0.2,
+    judge_every: 1500,
+};
+
+/// Values that need not creep over many bins.
+pub fn values() -> CriticConfig {
+    CriticConfig { width: 48, bins: 6, ..CriticConfig::default() }
+}
 
 /// How an episode is over.
 #[derive(Clone, Copy, PartialEq)]
@@ -19,7 +38,7 @@ pub enum Ending {
 }
 
 /// Episodes of 4 steps: from the state 0 the action `a` leads to the state `a`, where every step pays 1 whatever is done.
-/// γ is 0.9, embeddings are the state.
+/// γ is 0.9, embeddings are the state and a 1.
 pub fn corpus(episodes: &[(f32, Ending)]) -> (Corpus, Embeddings) {
     let track = |(episode, &(a, ending)): (usize, &(f32, Ending))| Track {
         episode,
@@ -34,7 +53,8 @@ pub fn corpus(episodes: &[(f32, Ending)]) -> (Corpus, Embeddings) {
     };
     let tracks: Vec<Track> = episodes.iter().enumerate().map(track).collect();
     let rule = OutcomeRule { reward: RewardRule::Column, ..OutcomeRule::default() };
-    let embeddings = Embeddings { dim: 1, rows: tracks.iter().map(|track| track.state.clone()).collect() };
+    let embedded = |track: &Track| track.state.iter().flat_map(|&x| [x, 1.0]).collect();
+    let embeddings = Embeddings { dim: 2, rows: tracks.iter().map(embedded).collect() };
     let all: Vec<usize> = (0..tracks.len()).collect();
     let corpus = Corpus {
         train: all.clone(),
@@ -55,6 +75,11 @@ pub fn corpus(episodes: &[(f32, Ending)]) -> (Corpus, Embeddings) {
     (corpus, embeddings)
 }
 
+/// Embeddings of the state 0 `[B, 2]`.
+pub fn start(rows: usize) -> Tensor<2> {
+    Tensor::<2>::from_floats([[0.0, 1.0]], &Device::default()).expand([rows, 2])
+}
+
 /// Seven in ten episodes go to about -1 and end there in failure, the others to about +1, where they are cut off: what they
 /// pay until then is the same. A clone imitates the mixture; only -1 has no future.
 pub fn mixture() -> (Corpus, Embeddings) {
@@ -66,6 +91,17 @@ pub fn mixture() -> (Corpus, Embeddings) {
         })
         .collect();
     corpus(&episodes)
+}
+
+/// Actions from -1 to 1 alike, the better the larger: from the state `a` every step pays `(1 + a)/2`. A clone of all of them is as
+/// good as their mean.
+pub fn slope() -> (Corpus, Embeddings) {
+    let episodes: Vec<(f32, Ending)> = (0..100).map(|i| (i as f32 / 49.5 - 1.0, Ending::CutOff)).collect();
+    let (mut corpus, embeddings) = corpus(&episodes);
+    for (track, (a, _)) in corpus.tracks.iter_mut().zip(&episodes) {
+        track.reward[1..].fill((1.0 + a) / 2.0);
+    }
+    (corpus, embeddings)
 }
 
 /// The policy cloned from a corpus, on an autodiff device.
