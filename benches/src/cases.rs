@@ -202,6 +202,7 @@ fn latency(size: Option<usize>) -> Built {
         format_version: FORMAT_VERSION,
         kind: "flow".into(),
         dataset,
+        state_angles: world_model::angles::Angles::none(state),
         state_normaliser: episodes::Normaliser::identity(state),
         tasks: None,
         action_normaliser: episodes::Normaliser::identity(data::ACTION),

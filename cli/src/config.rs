@@ -33,6 +33,8 @@ pub struct DataConfig {
     /// Columns that make up the state; empty for `observation.state`, or all vectors of an HDF5 file without it;
     /// `["all"]` for every vector observation.
     pub state_keys: Vec<String>,
+    /// Elements of the state, by name, that are angles in radians: they wrap, and are learned from as cosine and sine.
+    pub state_angles: Vec<String>,
     /// Vector columns that recordings hold but the robot will not have when it acts, such as where objects lie: every camera learns
     /// to tell them, and what it tells stands in for them; empty for none.
     pub hints: Vec<String>,
@@ -108,6 +110,10 @@ impl DataConfig {
         if let Some(weight) = weights.find(|weight| !(weight.is_finite() && *weight > 0.0)) {
             return Err(UsageError(format!("a weight of {weight} under data; expected more than 0")));
         }
+        if !self.state_angles.is_empty() && !self.with.is_empty() {
+            let words = "data.state_angles beside data.with; expected one of them: other robots have other angles";
+            return Err(UsageError(words.into()));
+        }
         if !self.hints.is_empty() && !self.with.is_empty() {
             let words = "data.hints beside data.with; expected one of them: what a camera is taught to tell must be recorded in every dataset";
             return Err(UsageError(words.into()));
@@ -133,6 +139,7 @@ impl Default for DataConfig {
             filter_key: String::new(),
             image_size: 64,
             state_keys: Vec::new(),
+            state_angles: Vec::new(),
             hints: Vec::new(),
             hint_angles: Vec::new(),
             action_key: "action".into(),

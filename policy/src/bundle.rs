@@ -11,6 +11,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use episodes::{DatasetSpec, Normaliser};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
+use world_model::angles::Angles;
 use world_model::hints::{HintCode, HintConfig};
 use world_model::noise;
 use world_model::representation::{Encoder, Seen};
@@ -33,7 +34,9 @@ pub struct BundleSpec {
     pub kind: String,
     /// Names, shapes and rates of the observations and the action.
     pub dataset: DatasetSpec,
-    /// State normalisation. Where other robots were learned from too, its rows are longer than the state: it then takes the
+    /// Which elements of the state are angles: each is told as its cosine and, behind the state, its sine. The robot gives angles.
+    pub state_angles: Angles,
+    /// State normalisation, of the state so told. Where other robots were learned from too, its rows are longer than the state: it then takes the
     /// state padded with 0, and turns the padding into the mark of this robot.
     pub state_normaliser: Normaliser,
     /// The texts of the tasks, which say what a prompt means; its code is the last elements of the padded state. `None` for one task.
@@ -218,7 +221,7 @@ impl Bundle {
         }
         let (state, action) = (spec.state_normaliser.dim(), spec.action_normaliser.dim());
         let task = spec.tasks.as_ref().map_or(0, TaskEncoder::code_len);
-        let (own_state, own_action) = (spec.dataset.state_len() + task, spec.dataset.action_len());
+        let (own_state, own_action) = (spec.state_angles.spread_len() + task, spec.dataset.action_len());
         if own_state > state || own_action > action {
             let found = format!("normalisers of {state} and {action} elements");
             return Err(unusable(found, &format!("at least {own_state} and {own_action}")));
@@ -315,7 +318,7 @@ impl Bundle {
             });
         }
         let padded = self.spec.state_normaliser.dim();
-        let (mut raw, mut normalised) = (state.to_vec(), vec![0.0; padded]);
+        let (mut raw, mut normalised) = (self.spec.state_angles.spread(state), vec![0.0; padded]);
         raw.resize(padded, 0.0);
         if let Some(Heard { code, .. }) = self.hear(prompt)? {
             raw[padded - code.len()..].copy_from_slice(&code);

@@ -170,6 +170,7 @@ fn the_camera_tells_the_model_foresees_and_the_served_policy_acts_without_being_
         format_version: FORMAT_VERSION,
         kind: "flow".into(),
         dataset: dataset.spec.clone(),
+        state_angles: world_model::angles::Angles::none(1),
         state_normaliser: corpus.state_normaliser.clone(),
         tasks: None,
         action_normaliser: corpus.action_normaliser.clone(),

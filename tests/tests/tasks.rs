@@ -116,6 +116,7 @@ fn the_served_clone_does_what_each_text_says_and_what_a_paraphrase_means() -> Ou
         format_version: FORMAT_VERSION,
         kind: "flow".into(),
         dataset: dataset.spec.clone(),
+        state_angles: world_model::angles::Angles::none(1),
         state_normaliser: corpus.state_normaliser.clone(),
         tasks: corpus.tasks.clone(),
         action_normaliser: corpus.action_normaliser.clone(),

@@ -126,6 +126,8 @@ pub struct Corpus {
     pub task_len: usize,
     /// Elements of an action.
     pub action_len: usize,
+    /// Which elements of home's state are told as cosine and sine, the sines behind its own elements.
+    pub state_angles: Angles,
     /// State normalisation of home's robot, from training episodes; beyond its own elements 0 becomes padding and mark.
     pub state_normaliser: Normaliser,
     /// Action normalisation of home's robot, from training episodes; beyond its own elements 0 stays 0.
@@ -235,6 +237,7 @@ impl Corpus {
             state_len,
             task_len,
             action_len,
+            state_angles: Angles::none(dataset.spec.state_len()),
             state_normaliser,
             action_normaliser,
             hints: None,
@@ -242,6 +245,37 @@ impl Corpus {
             returns,
             rule: rules.into_iter().next().unwrap_or_default(),
         }
+    }
+
+    /// The same with those elements of the state told as cosine and sine that are called so in `angles`; there are no companions.
+    ///
+    /// # Errors
+    /// An angle is no element of the state.
+    pub fn with_state_angles(mut self, dataset: &Dataset, angles: &[String]) -> Result<Self, Error> {
+        let names: Vec<String> = dataset.spec.state.iter().flat_map(|state| state.names.clone()).collect();
+        let angles = Angles::named(&names, angles, "data.state_angles")?;
+        let (own, task_len) = (angles.spread_len(), self.task_len);
+        if own == names.len() {
+            return Ok(self);
+        }
+        assert_eq!(self.parts.len(), 1, "angles of the state are told where there are no companions");
+        let spread = |t: usize| angles.spread(&dataset.episodes[self.tracks[t].episode].state);
+        let rows: Vec<Vec<f32>> = self.train.iter().map(|&t| spread(t)).collect();
+        let fitted = Normaliser::fit(rows.iter().flat_map(|rows| rows.chunks_exact(own)), own);
+        let normaliser = padded(fitted, own + task_len);
+        let states: Vec<Vec<f32>> = (0..self.tracks.len())
+            .map(|t| {
+                let mut rows = normalised(&normaliser, &spread(t), (own, self.tracks[t].len));
+                let before = self.tracks[t].state.chunks_exact(self.state_len);
+                for (row, before) in rows.chunks_exact_mut(own + task_len).zip(before) {
+                    row[own..].copy_from_slice(&before[self.state_len - task_len..]);
+                }
+                rows
+            })
+            .collect();
+        self.tracks.iter_mut().zip(states).for_each(|(track, state)| track.state = state);
+        self.parts[0].state_len = own;
+        Ok(Self { state_len: own + task_len, state_normaliser: normaliser, state_angles: angles, ..self })
     }
 
     /// The same with the hints of `dataset`, those of its elements told as angles that are called so.

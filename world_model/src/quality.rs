@@ -169,7 +169,7 @@ pub fn error_by_horizon(
     let references: Vec<Tensor<3>> = (0..dataset.spec.cameras.len()).map(|c| pictures_at(c, 0)).collect();
     let cameras = embeddings.dim - corpus.state_len;
     let hints = if corpus.hints.is_some() { cameras } else { 0 };
-    let vectors = [("state", cameras, dataset.spec.state_len()), ("hints", 0, hints)];
+    let vectors = [("state", cameras, corpus.parts[0].state_len), ("hints", 0, hints)];
     let mut out = Vec::new();
     for h in 1..=config.error_horizon.max(horizon).min(longest) {
         let noise = model.draw_noise(rows, &mut rng, device);

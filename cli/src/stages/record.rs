@@ -73,14 +73,15 @@ impl Workshop {
 
     /// Raw state of embeddings `[N, E]`, as the robot has it.
     pub(super) fn state_rows(&self, e: &Tensor<2>) -> Vec<Vec<f32>> {
-        let (dim, s, own) = (e.dims()[1], self.corpus.state_len, self.dataset.spec.state_len());
+        let (dim, s) = (e.dims()[1], self.corpus.state_len);
+        let angles = &self.corpus.state_angles;
         floats(e.clone())
             .chunks_exact(dim)
             .map(|row| {
                 let mut raw = vec![0.0; s];
                 self.corpus.state_normaliser.denormalise(&row[dim - s..], &mut raw);
-                raw.truncate(own);
-                raw
+                raw.truncate(angles.spread_len());
+                angles.gather(&raw)
             })
             .collect()
     }

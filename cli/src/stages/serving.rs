@@ -28,6 +28,7 @@ impl Workshop {
             format_version: FORMAT_VERSION,
             kind: "flow".into(),
             dataset: self.dataset.spec.clone(),
+            state_angles: self.corpus.state_angles.clone(),
             state_normaliser: self.corpus.state_normaliser.clone(),
             tasks: self.corpus.tasks.clone(),
             action_normaliser: self.corpus.action_normaliser.clone(),
@@ -246,6 +247,7 @@ mod tests {
     use burn::tensor::Device;
     use episodes::{DatasetSpec, Normaliser, VectorFeature};
     use policy::{FlowConfig, FlowPolicy};
+    use world_model::angles::Angles;
     use world_model::representation::Encoder;
     use world_model::vision::VisionConfig;
 
@@ -270,6 +272,7 @@ mod tests {
                 has_reward: false,
                 has_success: false,
             },
+            state_angles: Angles::none(1),
             state_normaliser: Normaliser::identity(2),
             tasks: TaskEncoder::fit(texts, 16),
             action_normaliser: Normaliser::identity(1),

@@ -97,6 +97,7 @@ impl Workshop {
         let corpus = {
             let (data, model) = (&config.data, &config.world_model);
             Corpus::joined(&dataset, &data.rules(), &split, config.value.gamma, &model.task)
+                .with_state_angles(&dataset, &data.state_angles)?
                 .with_hints(&dataset, &data.hint_angles)?
         };
         let pretrained = &config.pretrained;

@@ -213,6 +213,14 @@ fn hints_are_coded_by_training_episodes_and_need_a_camera() -> Result<(), Error>
     let refused = corpus(&blind).with_hints(&blind, &[]).expect_err("no camera").to_string();
     assert!(refused.contains("no camera that could tell them"), "{refused}");
 
+    let turning = corpus(&dataset).with_state_angles(&dataset, &["observation.state1".into()]).expect("an element");
+    assert_eq!((turning.state_len, turning.parts[0].state_len, turning.has_gaps()), (3, 3, false));
+    let mut raw = [0.0; 3];
+    turning.state_normaliser.denormalise(&turning.tracks[3].state[3..6], &mut raw);
+    for (x, expected) in raw.iter().zip([2.0, -0.416_146_8, 0.909_297_4]) {
+        assert!((x - expected).abs() < 1e-5, "{raw:?}");
+    }
+
     // Training episodes are learned from as recorded, held-out ones as told.
     let mut embeddings = Embeddings { dim: 5, rows: hinted.tracks.iter().map(|t| vec![9.0; t.len * 5]).collect() };
     crate::hints::learn_from_recorded(&hinted, &mut embeddings);

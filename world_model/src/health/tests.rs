@@ -50,6 +50,7 @@ fn toy(next: fn([f32; 2], f32, f32) -> [f32; 2]) -> (Corpus, Embeddings) {
         parts: vec![Part { embodiment: 0, state_len: 2, action_len: 1, sees: Vec::new(), weight: 1.0 }],
         state_len: 2,
         action_len: 1,
+        state_angles: crate::angles::Angles::none(2),
         state_normaliser: Normaliser::identity(2),
         action_normaliser: Normaliser::identity(1),
         returns,
