@@ -4,6 +4,7 @@ mod branching;
 mod counterfactual;
 mod judge;
 mod learn;
+mod more;
 mod outsider;
 mod record;
 mod reporting;
@@ -27,6 +28,7 @@ use crate::source::{self, Source};
 use crate::{config_file, interrupt, output};
 
 pub use branching::{branch, where_it_went_wrong};
+pub use more::improve_more;
 use outsider::Outsider;
 use reporting::Found;
 pub use serving::serve;
@@ -157,7 +159,8 @@ fn judge_and_report(
     w.run.begin("report")?;
     w.write_bundle(&minds.model)?;
     w.write_outcomes(&judged)?;
-    let found = Found { quality, counterfactuals };
+    let more = w.more_report(&minds.model, embeddings, &judged, &quality)?;
+    let found = Found { quality, counterfactuals, more };
     let report = w.report(command, device, &judged, found.clone())?;
     w.record(&minds, embeddings, &report.to_markdown())?;
     w.run.complete()?;
@@ -242,7 +245,7 @@ pub fn improve(dir: &Path, common: &Common) -> Result<()> {
     let embeddings = w.embeddings()?;
     w.improve(&embeddings, &["improve"])?;
     let device = w.run.manifest().device.clone();
-    let names = ["random", "behaviour", "cloned", "improved"].map(str::to_owned);
+    let names = w.own_policies();
     judge_and_report(&mut w, &embeddings, ("improve", &device), &names, false, common)
 }
 
@@ -256,8 +259,8 @@ pub fn evaluate(dir: &Path, policies: &[String], outsiders: &[String], common: &
     let outsiders: Vec<Outsider> = outsiders.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let w = reopen(dir, common)?;
     let names: Vec<String> = if policies.is_empty() {
-        let known = ["random", "behaviour", "cloned", "improved"];
-        known.iter().filter(|n| **n != "improved" || w.run.is_complete("improve")).map(|&n| n.to_owned()).collect()
+        let known = w.own_policies();
+        known.into_iter().filter(|n| n != "improved" || w.run.is_complete("improve")).collect()
     } else {
         policies.iter().map(ToString::to_string).collect()
     };
@@ -265,7 +268,8 @@ pub fn evaluate(dir: &Path, policies: &[String], outsiders: &[String], common: &
     let model = w.model()?;
     let judged = w.imagine_all(&model, &embeddings, &names, &outsiders)?;
     let quality = w.quality(&model, &embeddings);
-    let report = w.report("evaluate", &w.run.manifest().device, &judged, Found { quality, counterfactuals: None })?;
+    let report =
+        w.report("evaluate", &w.run.manifest().device, &judged, Found { quality, counterfactuals: None, more: None })?;
     if common.json {
         return output::answer_json(&report);
     }
