@@ -1,5 +1,6 @@
 //! Episodes as the learners see them: outcome rule applied, vectors normalised, embeddings cached, sequences gathered.
 
+pub mod human;
 mod parts;
 mod sequence;
 #[cfg(test)]
@@ -11,6 +12,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
+use human::Human;
 pub use parts::Part;
 use parts::{in_turns, normalised, padded, parts_of};
 pub use sequence::{Embeddings, Sequence};
@@ -18,7 +20,7 @@ pub use sequence::{Embeddings, Sequence};
 use crate::task::{TaskConfig, TaskEncoder, When};
 
 /// One usable episode: `T` steps of normalised vectors and what followed from each action.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Track {
     /// Position in [`Dataset::episodes`].
     pub episode: usize,
@@ -36,6 +38,8 @@ pub struct Track {
     pub success: bool,
     /// The last action led to a state without a future (success or failure).
     pub terminated: bool,
+    /// What a person said of each step by taking the controls or not `[T]`.
+    pub human: Vec<Human>,
 }
 
 /// What the value of a state means, shared by data, critics and evaluation.
@@ -204,6 +208,7 @@ impl Corpus {
                     reward: outcome.reward,
                     success: outcome.success,
                     terminated: outcome.terminated,
+                    human: human::of_steps(episode.intervention.as_deref(), outcome.len, dataset.spec.control_rate_hz),
                 }
             })
             .collect();

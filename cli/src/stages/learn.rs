@@ -153,7 +153,7 @@ impl Workshop {
                 update: &mut |l, i, n| l.update(i, n),
                 judge: &mut |l, i| {
                     let held_out: Metrics = l.held_out(i).map(|v| ("held_out_loss", v)).into_iter().collect();
-                    held_out.into()
+                    Judgement { metrics: held_out, warnings: l.warning().into_iter().collect() }
                 },
                 judge_every: 1000,
                 pace: &|l, pace| l.trainee.pace = pace,

@@ -1,10 +1,12 @@
 //! The report: verdict, scores, what the model is worth, and what a reader should know before believing it.
 
 use anyhow::Result;
+use policy::flow::LearnFrom;
 use rl::TrackRecord;
 use rl::evaluate::{self, PerStart};
 use rl::scorecard::{Decisions, Entry, Scorecard};
 use world_model::agreement::mean;
+use world_model::corpus::human::{BEFORE_S, Said};
 
 use super::judge::Judged;
 use super::variant::Variant;
@@ -307,6 +309,22 @@ impl Workshop {
                     100.0 * better, 100.0 * worse
                 ),
             });
+        }
+        let Said { positives, negatives } = self.corpus.said();
+        if positives + negatives > 0 {
+            notes.push(format!(
+                "A person had the controls at {positives} of {} training steps, which count {} times in cloning; the {negatives} steps of the \
+                 {BEFORE_S} s before a person took over are not cloned.",
+                self.corpus.train.iter().map(|&t| self.corpus.tracks[t].len).sum::<usize>(),
+                self.config.policy.intervention_weight
+            ));
+        }
+        if self.config.policy.learn_from == LearnFrom::Successes {
+            let successes = self.corpus.train.iter().filter(|&&t| self.corpus.tracks[t].success).count();
+            notes.push(format!(
+                "Cloned from successes: {successes} of {} training episodes are.",
+                self.corpus.train.len()
+            ));
         }
         if self.corpus.held_out.is_empty() {
             notes.push("There is no held-out episode: everything above was measured on training episodes.".into());

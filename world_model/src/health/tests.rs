@@ -27,7 +27,7 @@ fn toy(next: fn([f32; 2], f32, f32) -> [f32; 2]) -> (Corpus, Embeddings) {
                 x = next(x, a, draw());
             }
             let (part, reward) = (0, vec![0.0; STEPS]);
-            Track { episode, part, len: STEPS, state, action, reward, success: false, terminated: false }
+            Track { episode, part, len: STEPS, state, action, reward, ..Track::default() }
         })
         .collect();
     let returns = ReturnRule { gamma: 0.9, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 };
