@@ -207,6 +207,7 @@ fn latency(size: Option<usize>) -> Built {
         action_normaliser: episodes::Normaliser::identity(data::ACTION),
         vision,
         pretrained: None,
+        farthest: Vec::new(),
         flow,
         policies: vec!["cloned".into()],
     };

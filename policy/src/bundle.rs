@@ -4,6 +4,7 @@
 //! `<policy>.safetensors` per policy, and `pretrained.safetensors` where a pretrained transformer sees too: a robot needs no other file. Nothing of training, rollouts or rerun is needed to run it.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -16,10 +17,11 @@ use world_model::task::{Heard, TaskEncoder};
 use world_model::vision::{VisionConfig, floats, to_blocks};
 use world_model::vit::{Vit, VitSpec};
 
+use crate::blend::{Continuation, Memory};
 use crate::flow::{FlowConfig, FlowPolicy};
 
 /// Version of the layout on disk; a new field bumps it.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Everything about a bundle but the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +44,9 @@ pub struct BundleSpec {
     pub vision: VisionConfig,
     /// The pretrained transformer beside them, whose weights are `pretrained.safetensors`; `None` for none.
     pub pretrained: Option<VitSpec>,
+    /// Per element of the state, how far it can be from one observation to the next, raw units: twice what was ever recorded. Farther
+    /// away nothing is gone on with.
+    pub farthest: Vec<f32>,
     /// Policy sizes.
     pub flow: FlowConfig,
     /// Names of the policies inside.
@@ -230,18 +235,32 @@ impl Bundle {
         Ok(Some(tasks.hear(prompt)))
     }
 
-    /// Acts on one observation: pictures `[size, size, 3]` at model resolution in camera order, raw state `[S]`, and, where
-    /// there are several tasks, the one meant, in words.
-    /// Returns `execute` actions in raw units, row-major `[execute, A]`, inside the range of the recorded actions.
+    /// [`Self::act_after`] nothing.
     ///
     /// # Errors
-    /// When the observation does not fit the spec; as [`Self::hear`].
+    /// As there.
     pub fn act(
         &self,
         pictures: &[&[u8]],
         state: &[f32],
         prompt: Option<&str>,
         rng: &mut StdRng,
+    ) -> Result<Vec<f32>, BundleError> {
+        self.act_after(&mut Memory::default(), (pictures, state, prompt), rng, Instant::now())
+    }
+
+    /// Acts on one observation at `now`, going on from the last answer to the same robot in `memory` where chunks are blended: pictures `[size, size, 3]` at model resolution in camera order, raw state `[S]`, and, where
+    /// there are several tasks, the one meant, in words.
+    /// Returns `execute` actions in raw units, row-major `[execute, A]`, inside the range of the recorded actions.
+    ///
+    /// # Errors
+    /// When the observation does not fit the spec; as [`Self::hear`].
+    pub fn act_after(
+        &self,
+        memory: &mut Memory,
+        (pictures, state, prompt): (&[&[u8]], &[f32], Option<&str>),
+        rng: &mut StdRng,
+        now: Instant,
     ) -> Result<Vec<f32>, BundleError> {
         let cameras = &self.spec.dataset.cameras;
         let misfit = |found: String, expected: String| BundleError::Observation { found, expected };
@@ -273,14 +292,23 @@ impl Bundle {
             raw[padded - code.len()..].copy_from_slice(&code);
         }
         self.spec.state_normaliser.normalise(&raw, &mut normalised);
-        let state = Tensor::from_data(TensorData::new(normalised, [1, padded]), &self.device);
-        let e = self.encoder.encode(seen, state);
+        let normalised = Tensor::from_data(TensorData::new(normalised, [1, padded]), &self.device);
+        let e = self.encoder.encode(seen, normalised);
         let noise = noise::normal([1, self.policy.noise_len()], rng, &self.device);
-        let chunk = floats(self.policy.act(e, noise));
         let a = self.spec.dataset.action_len();
         let normaliser = &self.spec.action_normaliser;
+        let receding = self.spec.flow.receding();
+        let mut chunk = self.policy.act(e, noise);
+        if receding.blend {
+            let (control_rate_hz, farthest) = (self.spec.dataset.control_rate_hz, &self.spec.farthest);
+            let how = Continuation { execute: receding.execute, control_rate_hz, farthest };
+            let mut last = memory.recall(state, prompt, &how, now).cloned();
+            chunk = receding.go_on(&mut last, chunk, normaliser.dim());
+            memory.keep(chunk.clone(), state, prompt, now);
+        }
+        let chunk = floats(chunk);
         let mut raw = vec![0.0; normaliser.dim()];
-        let mut actions = vec![0.0; self.spec.flow.execute.clamp(1, self.spec.flow.chunk) * a];
+        let mut actions = vec![0.0; receding.execute * a];
         for (out, row) in actions.chunks_exact_mut(a).zip(chunk.chunks_exact(normaliser.dim())) {
             normaliser.denormalise(row, &mut raw);
             for (i, v) in out.iter_mut().enumerate() {

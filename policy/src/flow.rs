@@ -9,6 +9,8 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use world_model::layers::Mlp;
 
+use crate::blend::Receding;
+
 /// Which episodes are cloned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,6 +47,15 @@ pub struct FlowConfig {
     /// Weight of steps at which a person had the controls, against 1 for those of which nothing was said; the second before counts
     /// for nothing.
     pub intervention_weight: f32,
+    /// Whether a new chunk's beginning is mixed with what the last one planned for the same moments ([`mod@crate::blend`]).
+    pub blend: bool,
+}
+
+impl FlowConfig {
+    /// How its chunks are executed.
+    pub fn receding(&self) -> Receding {
+        Receding { execute: self.execute.clamp(1, self.chunk.max(1)), blend: self.blend }
+    }
 }
 
 impl Default for FlowConfig {
@@ -60,6 +71,7 @@ impl Default for FlowConfig {
             learn_from: LearnFrom::All,
             least_successes: 10,
             intervention_weight: 2.0,
+            blend: false,
         }
     }
 }

@@ -119,6 +119,7 @@ fn the_served_clone_does_what_each_text_says_and_what_a_paraphrase_means() -> Ou
         action_normaliser: corpus.action_normaliser.clone(),
         vision: VisionConfig::default(),
         pretrained: None,
+        farthest: Vec::new(),
         flow,
         policies: vec!["cloned".into()],
     };

@@ -368,7 +368,7 @@ impl Judging {
         evaluate::imagine_policy(
             model,
             data,
-            (&act, config.policy.execute.clamp(1, config.policy.chunk)),
+            (&act, config.policy.receding()),
             (&judge, limits),
             &self.starts,
             (config.seed, device),

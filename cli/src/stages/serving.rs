@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use episodes::video::resize_rgb;
-use policy::Bundle;
 use policy::bundle::{BundleSpec, FORMAT_VERSION};
+use policy::{Bundle, Memory};
 use serve::{Observation, Options, Reply, Server};
 use world_model::task::TaskEncoder;
 use world_model::{WorldModel, noise};
@@ -31,9 +31,31 @@ impl Workshop {
             action_normaliser: self.corpus.action_normaliser.clone(),
             vision: self.config.world_model.representation.vision,
             pretrained: self.vit.as_ref().map(|vit| *vit.spec()),
+            farthest: self.farthest(),
             flow: self.config.policy,
             policies: policies.iter().map(|&p| p.to_owned()).collect(),
         }
+    }
+
+    /// What the executed actions of a chunk take.
+    pub fn chunk_time(&self) -> Duration {
+        let rate_hz = self.dataset.spec.control_rate_hz;
+        let steps = self.config.policy.receding().execute as f64;
+        if rate_hz > 0.0 { Duration::from_secs_f64(steps / rate_hz) } else { Duration::ZERO }
+    }
+
+    /// Per element of the raw state, twice the farthest that it was recorded to move while the actions of a chunk were executed.
+    fn farthest(&self) -> Vec<f32> {
+        let (len, steps) = (self.dataset.spec.state_len(), self.config.policy.receding().execute);
+        let mut farthest = vec![0.0f32; len];
+        for track in self.corpus.own_tracks() {
+            let episode = &self.dataset.episodes[self.corpus.tracks[track].episode];
+            for t in steps..episode.len {
+                let moved = episode.state_at(t, len).iter().zip(episode.state_at(t - steps, len));
+                farthest.iter_mut().zip(moved).for_each(|(most, (x, was))| *most = most.max(2.0 * (x - was).abs()));
+            }
+        }
+        farthest
     }
 
     /// Writes `bundle/` with the policies that are trained.
@@ -100,11 +122,16 @@ pub fn serve(
             }
             stop.store(true, Ordering::Relaxed);
         });
-        let result = server.run(&stop, &|observation| {
-            if let Some(words) = doubt(&bundle, observation.prompt.as_deref(), &told) {
-                output::tell(&words);
-            }
-            infer(&bundle, observation, &rng)
+        // A robot is a connection: what it was last told is its own.
+        let (bundle, told, rng) = (&bundle, &told, &rng);
+        let result = server.run_each(&stop, &|| {
+            let mut memory = Memory::default();
+            Box::new(move |observation| {
+                if let Some(words) = doubt(bundle, observation.prompt.as_deref(), told) {
+                    output::tell(&words);
+                }
+                infer((bundle, &mut memory), observation, rng, Instant::now())
+            })
         });
         stop.store(true, Ordering::Relaxed);
         result
@@ -129,11 +156,12 @@ fn doubt(bundle: &Bundle, prompt: Option<&str>, told: &Mutex<BTreeSet<String>>) 
     ))
 }
 
-/// Answers as the policy of a bundle.
+/// Answers at `now` as the policy of a bundle, going on from its last answer in `memory`.
 pub(super) fn infer(
-    bundle: &Bundle,
+    (bundle, memory): (&Bundle, &mut Memory),
     observation: &Observation,
     rng: &Mutex<rand::rngs::StdRng>,
+    now: Instant,
 ) -> Result<Reply, String> {
     let spec = &bundle.spec.dataset;
     let mut state = Vec::with_capacity(spec.state_len());
@@ -157,7 +185,8 @@ pub(super) fn infer(
     let views: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
     // One generator for all clients: draws must differ between calls; a poisoned lock still holds a sound generator.
     let mut rng = rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let actions = bundle.act(&views, &state, observation.prompt.as_deref(), &mut rng).map_err(|e| e.to_string())?;
+    let seen = (&views[..], &state[..], observation.prompt.as_deref());
+    let actions = bundle.act_after(memory, seen, &mut rng, now).map_err(|e| e.to_string())?;
     let action_len = spec.action_len();
     Ok(Reply { horizon: actions.len() / action_len, actions, action_len, extra: BTreeMap::new() })
 }
@@ -216,6 +245,7 @@ mod tests {
             action_normaliser: Normaliser::identity(1),
             vision: VisionConfig::default(),
             pretrained: None,
+            farthest: Vec::new(),
             flow: FlowConfig::default(),
             policies: Vec::new(),
         };
