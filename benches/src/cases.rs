@@ -209,6 +209,7 @@ fn latency(size: Option<usize>) -> Built {
         vision,
         hints: None,
         pretrained: None,
+        farthest: Vec::new(),
         flow,
         policies: Default::default(),
     };

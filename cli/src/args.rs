@@ -142,10 +142,17 @@ pub enum Verb {
         #[arg(value_name = "CONFIG.toml")]
         config: Option<PathBuf>,
     },
-    /// Improve the cloned policy of a run in imagination.
+    /// Improve the cloned policy of a run in imagination; with --more go on from a finished run with newly recorded episodes.
     Improve {
         /// Run directory with a trained world model, policy and values.
         run: PathBuf,
+        /// Newly recorded episodes of the same robot, mixed half and half with the old ones: a path or a hub address. What comes of
+        /// it is a run of its own (--out, RUN-more without it); RUN stays as it is.
+        #[arg(long, value_name = "DATASET")]
+        more: Option<PathBuf>,
+        /// Per-episode labels of the new episodes, a CSV file with the columns episode and success.
+        #[arg(long, value_name = "FILE.csv", requires = "more")]
+        labels: Option<PathBuf>,
     },
     /// Fork a recorded episode: act otherwise from one step on, see and score what would have happened.
     Branch {

@@ -1,11 +1,13 @@
 //! The run file: one section per stage; a missing key takes its default, an unknown one is an error.
 
 mod companion;
+mod more;
 
 use std::path::PathBuf;
 
 pub use companion::CompanionConfig;
 use episodes::{ControlRate, DatasetSpec, OpenOptions, OutcomeRule, RewardRule};
+pub use more::{LaterConfig, MoreConfig};
 use policy::FlowConfig;
 use rl::evaluate::EvaluateConfig;
 use rl::{CriticConfig, ImproveConfig, PlanConfig};
@@ -58,6 +60,8 @@ pub struct DataConfig {
     pub weight: f64,
     /// Datasets to learn from beside this one, which says what the policy sees and does: `[[data.with]]`.
     pub with: Vec<CompanionConfig>,
+    /// Episodes that the same robot recorded later: `[[data.more]]`, written by `improve --more`.
+    pub more: Vec<LaterConfig>,
 }
 
 impl DataConfig {
@@ -97,7 +101,9 @@ impl DataConfig {
 
     /// The rules of this dataset and of those it is learned with, in order.
     pub fn rules(&self) -> Vec<OutcomeRule> {
-        std::iter::once(self.rule()).chain(self.with.iter().map(CompanionConfig::rule)).collect()
+        let labels = |later: &LaterConfig| DataConfig { labels: later.labels.clone(), ..self.clone() };
+        let later = self.more.iter().map(|later| labels(later).rule());
+        std::iter::once(self.rule()).chain(self.with.iter().map(CompanionConfig::rule)).chain(later).collect()
     }
 
     /// # Errors
@@ -106,7 +112,8 @@ impl DataConfig {
         if let Some(words) = self.rules().iter().find_map(OutcomeRule::fault) {
             return Err(UsageError(words));
         }
-        let mut weights = std::iter::once(self.weight).chain(self.with.iter().map(|with| with.weight));
+        let others = self.with.iter().map(|with| with.weight).chain(self.more.iter().map(|later| later.weight));
+        let mut weights = std::iter::once(self.weight).chain(others);
         if let Some(weight) = weights.find(|weight| !(weight.is_finite() && *weight > 0.0)) {
             return Err(UsageError(format!("a weight of {weight} under data; expected more than 0")));
         }
@@ -151,6 +158,7 @@ impl Default for DataConfig {
             held_out: 0.15,
             weight: 1.0,
             with: Vec::new(),
+            more: Vec::new(),
         }
     }
 }
@@ -193,6 +201,8 @@ pub struct RunConfig {
     pub plan: PlanConfig,
     /// Judgement.
     pub evaluate: EvaluateConfig,
+    /// How the run goes on from another one, if it does.
+    pub more: MoreConfig,
 }
 
 impl RunConfig {

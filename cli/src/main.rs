@@ -68,7 +68,8 @@ fn dispatch(cli: &Cli) -> Result<()> {
             convert::convert(input, &episodes::Destination { path: output, append: *append, pictures }, common)
         }
         Verb::Train { what, config } => stages::train(*what, config.as_deref(), common),
-        Verb::Improve { run } => stages::improve(run, common),
+        Verb::Improve { run, more: None, .. } => stages::improve(run, common),
+        Verb::Improve { run, more: Some(more), labels } => stages::improve_more(run, more, labels.as_deref(), common),
         Verb::Branch { run, episode, step, arms, where_it_went_wrong, horizon } => match (episode, step) {
             (Some(episode), Some(step)) if !where_it_went_wrong => {
                 stages::branch(run, (*episode, *step), arms.as_deref(), *horizon, common)

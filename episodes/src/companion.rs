@@ -10,6 +10,7 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::frames::FrameStore;
 use crate::spec::DatasetSpec;
+use crate::split::{Split, split};
 
 /// Rates closer than this share are the same: 29.97 Hz is not resampled to 30 Hz by anybody.
 const SAME_RATE: f64 = 0.01;
@@ -100,6 +101,8 @@ pub struct Companion {
     pub weight: f64,
     /// Its vectors mean what those of home mean: one normaliser for both. If not, they are another embodiment's.
     pub is_same_robot: bool,
+    /// Home's own robot recorded it after home was learned from ([`Dataset::go_on`]): partly held out, and judged on.
+    pub is_later: bool,
     /// Store per camera of home; `None` where it has no such camera.
     frames: Vec<Option<FrameStore>>,
 }
@@ -156,10 +159,50 @@ impl Dataset {
             spec: other.spec,
             weight: how.weight,
             is_same_robot,
+            is_later: false,
             frames,
         });
         self.episodes.extend(other.episodes);
         Ok(())
+    }
+
+    /// Takes in episodes that home's own robot recorded later, read at the same picture size; their `index` goes on behind those
+    /// that are there.
+    ///
+    /// # Errors
+    /// As [`Joining::check`]; [`Error::BadFile`] if state, action or cameras are not home's.
+    pub fn go_on(&mut self, mut other: Dataset, weight: f64) -> Result<(), Error> {
+        let [home, new] = [&self.spec, &other.spec];
+        for (what, own, theirs) in
+            [("state and action", names(home), names(new)), ("cameras", cameras(home), cameras(new))]
+        {
+            if own != theirs {
+                let found = format!("its {what} are {}", in_words(&theirs));
+                let words = in_words(&own);
+                let expected =
+                    format!("{words}, as {}: later episodes are of the same robot, recorded alike", self.spec.source);
+                return refusal(&other.spec, found, expected);
+            }
+        }
+        let next = self.episodes.iter().map(|episode| episode.index + 1).max().unwrap_or(0);
+        other.episodes.iter_mut().for_each(|episode| episode.index += next);
+        self.join(other, &Joining { weight, same_robot: Some(true), cameras: None })?;
+        if let Some(companion) = self.companions.last_mut() {
+            companion.is_later = true;
+        }
+        Ok(())
+    }
+
+    /// Splits home's episodes and, each dataset for itself, those recorded later ([`crate::split::split`]); what other companions hold is
+    /// not in it. What was held out stays held out whatever comes later.
+    pub fn split(&self, held_out_fraction: f64, seed: u64) -> Split {
+        let mut all = split(self.home_episodes(), held_out_fraction, seed);
+        for (i, later) in self.companions.iter().enumerate().filter(|(_, companion)| companion.is_later) {
+            let own = split(later.episodes, held_out_fraction, seed.wrapping_add(1 + i as u64));
+            all.train.extend(own.train.iter().map(|position| later.first_episode + position));
+            all.held_out.extend(own.held_out.iter().map(|position| later.first_episode + position));
+        }
+        all
     }
 
     /// The companion whose episode stands at `position`; `None` for one of home.
@@ -176,6 +219,19 @@ impl Dataset {
 /// Keys and element names of state and action, in order.
 fn names(spec: &DatasetSpec) -> Vec<(&str, &[String])> {
     spec.state.iter().chain([&spec.action]).map(|feature| (feature.key.as_str(), feature.names.as_slice())).collect()
+}
+
+/// Keys of the cameras, in order.
+fn cameras(spec: &DatasetSpec) -> Vec<(&str, &[String])> {
+    spec.cameras.iter().map(|camera| (camera.key.as_str(), &[][..])).collect()
+}
+
+fn in_words(features: &[(&str, &[String])]) -> String {
+    let word = |(key, names): &(&str, &[String])| match names {
+        [] => (*key).to_owned(),
+        names => format!("{key} [{}]", names.join(", ")),
+    };
+    if features.is_empty() { "none".to_owned() } else { features.iter().map(word).collect::<Vec<_>>().join(", ") }
 }
 
 #[cfg(test)]

@@ -113,6 +113,16 @@ impl RewardRule {
         self.resolve_for(spec.has_reward, spec.has_success)
     }
 
+    /// How episodes that home's robot recorded later are read, so that their rewards mean what home's (read by `self`, resolved)
+    /// mean. Demonstrations that were all taken for successes do not make those of what was recorded with its success.
+    pub fn of_later(self, spec: &DatasetSpec) -> RewardRule {
+        match self {
+            RewardRule::Column => RewardRule::Column,
+            _ if spec.has_success => RewardRule::Success,
+            _ => RewardRule::EndOfDemonstration,
+        }
+    }
+
     fn resolve_for(self, has_reward: bool, has_success: bool) -> RewardRule {
         match self {
             RewardRule::Auto if has_reward => RewardRule::Column,

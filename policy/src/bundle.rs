@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -19,6 +20,7 @@ use world_model::task::{Heard, TaskEncoder};
 use world_model::vision::{VisionConfig, floats, to_blocks};
 use world_model::vit::{Vit, VitSpec};
 
+use crate::blend::{Continuation, Memory};
 use crate::flow::{Acting, FlowConfig, FlowPolicy};
 
 /// Version of the layout on disk; a new field bumps it.
@@ -49,6 +51,9 @@ pub struct BundleSpec {
     pub hints: Option<HintSpec>,
     /// The pretrained transformer beside them, whose weights are `pretrained.safetensors`; `None` for none.
     pub pretrained: Option<VitSpec>,
+    /// Per element of the state, how far it can be from one observation to the next, raw units: twice what was ever recorded. Farther
+    /// away nothing is gone on with.
+    pub farthest: Vec<f32>,
     /// Policy sizes.
     pub flow: FlowConfig,
     /// The policies inside, and how each of them is asked; [`Self::save`] writes those that it is given.
@@ -269,11 +274,10 @@ impl Bundle {
         Ok(Some(tasks.hear(prompt)))
     }
 
-    /// Acts on one observation, as [`Self::embed`] takes it.
-    /// Returns `execute` actions in raw units, row-major `[execute, A]`, inside the range of the recorded actions.
+    /// [`Self::act_after`] nothing.
     ///
     /// # Errors
-    /// As [`Self::embed`].
+    /// As there.
     pub fn act(
         &self,
         pictures: &[&[u8]],
@@ -281,11 +285,34 @@ impl Bundle {
         prompt: Option<&str>,
         rng: &mut StdRng,
     ) -> Result<Vec<f32>, BundleError> {
+        self.act_after(&mut Memory::default(), (pictures, state, prompt), rng, Instant::now())
+    }
+
+    /// Acts on one observation, as [`Self::embed`] takes it, at `now`, going on from the last answer to the same robot in `memory` where
+    /// chunks are blended.
+    /// Returns `execute` actions in raw units, row-major `[execute, A]`, inside the range of the recorded actions.
+    ///
+    /// # Errors
+    /// As [`Self::embed`].
+    pub fn act_after(
+        &self,
+        memory: &mut Memory,
+        (pictures, state, prompt): (&[&[u8]], &[f32], Option<&str>),
+        rng: &mut StdRng,
+        now: Instant,
+    ) -> Result<Vec<f32>, BundleError> {
         let e = self.embed(pictures, state, prompt)?;
         let noise = noise::normal([1, self.policy.noise_len()], rng, &self.device);
-        let chunk = floats(self.policy.act(e, noise));
-        let execute = self.spec.flow.execute.clamp(1, self.spec.flow.chunk);
-        Ok(self.spec.raw_actions(&chunk[..execute * self.spec.action_normaliser.dim()]))
+        let (receding, actions) = (self.spec.flow.receding(), self.spec.action_normaliser.dim());
+        let mut chunk = self.policy.act(e, noise);
+        if receding.blend {
+            let (control_rate_hz, farthest) = (self.spec.dataset.control_rate_hz, &self.spec.farthest);
+            let how = Continuation { execute: receding.execute, control_rate_hz, farthest };
+            let mut last = memory.recall(state, prompt, &how, now).cloned();
+            chunk = receding.go_on(&mut last, chunk, actions);
+            memory.keep(chunk.clone(), state, prompt, now);
+        }
+        Ok(self.spec.raw_actions(&floats(chunk)[..receding.execute * actions]))
     }
 
     /// What one observation is to the policy, `[1, E]`: pictures `[size, size, 3]` at model resolution in camera order, raw state

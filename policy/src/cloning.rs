@@ -1,4 +1,6 @@
-//! Behaviour cloning: the flow policy fitted to every recorded chunk. The clone is the prior and the floor.
+//! Behaviour cloning: the flow policy fitted to recorded chunks, of all episodes or of successful ones. The clone is the prior and
+//! the floor. Where a person took the controls, what the person did counts for more, and what the robot did just before for nothing
+//! ([`world_model::corpus::human`]).
 
 use burn::tensor::{Device, Tensor, TensorData};
 use world_model::dropout::CameraDropout;
@@ -7,7 +9,7 @@ use world_model::optimise::{Metrics, Schedule, Trainee};
 use world_model::shards::Ahead;
 use world_model::{Corpus, Embeddings};
 
-use crate::flow::{FlowConfig, FlowPolicy};
+use crate::flow::{FlowConfig, FlowPolicy, LearnFrom};
 
 /// Trains the clone on cached embeddings.
 pub struct CloneLearner<'a> {
@@ -21,6 +23,9 @@ pub struct CloneLearner<'a> {
     device: Device,
     seed: u64,
     dropout: Option<CameraDropout>,
+    /// Tracks that are cloned.
+    tracks: Vec<usize>,
+    successes: usize,
 }
 
 /// One shard of recorded chunks.
@@ -33,6 +38,8 @@ struct Shard {
     noise: Tensor<2>,
     /// Time `[B, 1]`.
     tau: Tensor<2>,
+    /// What a person's signals make of the row `[B]`.
+    weight: Tensor<1>,
     /// 1 for the elements of the chunk that the robot has `[B, chunk*A]`; `None` where all have all.
     known: Option<Tensor<2>>,
 }
@@ -48,7 +55,13 @@ impl<'a> CloneLearner<'a> {
         seed: u64,
     ) -> Self {
         let (corpus, embeddings) = data;
+        let successful: Vec<usize> = corpus.train.iter().copied().filter(|&t| corpus.tracks[t].success).collect();
+        let successes = successful.len();
+        let enough = successes >= config.least_successes.max(1);
+        let filtered = config.learn_from == LearnFrom::Successes && enough;
         Self {
+            tracks: if filtered { successful } else { corpus.train.clone() },
+            successes,
             trainee: Trainee::new(policy, 1e-4),
             config: *config,
             corpus,
@@ -67,15 +80,27 @@ impl<'a> CloneLearner<'a> {
         self
     }
 
+    /// What should be known of the episodes that are cloned.
+    pub fn warning(&self) -> Option<String> {
+        let (least, all) = (self.config.least_successes.max(1), self.corpus.train.len());
+        (self.config.learn_from == LearnFrom::Successes && self.successes < least).then(|| {
+            format!(
+                "{} training episodes succeed, fewer than policy.least_successes = {least}: all {all} are cloned; record more successes, or \
+                 set policy.learn_from = \"all\"",
+                self.successes
+            )
+        })
+    }
+
     /// Update number `update` of a planned `updates`.
     pub fn update(&mut self, update: usize, updates: usize) -> Metrics {
-        let Self { trainee, config, corpus, embeddings, shards, ahead, device, seed, dropout } = self;
+        let Self { trainee, config, corpus, embeddings, shards, ahead, device, seed, dropout, tracks, .. } = self;
         let rows = config.batch.div_ceil(*shards);
         let draw = |update: usize| -> Vec<Shard> {
             let mut rng = noise::generator(*seed, "cloning", update as u64);
             let data = (*corpus, *embeddings);
             let one = |_| {
-                let mut shard = shard(data, &corpus.train, (rows, config.chunk), &mut rng, device);
+                let mut shard = shard(data, tracks, (rows, config), &mut rng, device);
                 if let Some(dropout) = dropout.as_ref() {
                     shard.e = dropout.apply(shard.e.unsqueeze_dim(1), &mut rng).squeeze_dim(1);
                 }
@@ -96,7 +121,7 @@ impl<'a> CloneLearner<'a> {
         }
         let device = self.device.clone().inner();
         let mut rng = noise::generator(self.seed, "cloning-held-out", update as u64);
-        let (data, sizes) = ((self.corpus, self.embeddings), (self.config.batch, self.config.chunk));
+        let (data, sizes) = ((self.corpus, self.embeddings), (self.config.batch, &self.config));
         let shard = shard(data, &self.corpus.held_out, sizes, &mut rng, &device);
         Some(shard.loss(&self.trainee.frozen()).into_scalar())
     }
@@ -104,27 +129,32 @@ impl<'a> CloneLearner<'a> {
 
 impl Shard {
     fn loss(self, policy: &FlowPolicy) -> Tensor<1> {
-        let Self { e, chunk, noise, tau, known } = self;
-        let weight = Tensor::ones([e.dims()[0]], &e.device());
+        let Self { e, chunk, noise, tau, weight, known } = self;
         policy.loss(e, (chunk, noise, tau), weight, known)
     }
 }
 
-/// `rows` recorded chunks of `chunk` actions from the given tracks.
+/// `rows` recorded chunks from the given tracks.
 fn shard(
     (corpus, embeddings): (&Corpus, &Embeddings),
     tracks: &[usize],
-    (rows, chunk): (usize, usize),
+    (rows, config): (usize, &FlowConfig),
     rng: &mut rand::rngs::StdRng,
     device: &Device,
 ) -> Shard {
+    let FlowConfig { chunk, execute, intervention_weight, .. } = *config;
     let width = chunk * corpus.action_len;
     let mut chunks = Vec::with_capacity(rows * width);
     let at = corpus.draw_steps(tracks, rows, rng);
     for &(track, t) in &at {
         corpus.action_chunk(track, t, chunk, &mut chunks);
     }
+    let weight: Vec<f32> = at
+        .iter()
+        .map(|&(track, t)| corpus.tracks[track].human_weight(t, execute.min(chunk), intervention_weight))
+        .collect();
     Shard {
+        weight: Tensor::from_data(TensorData::new(weight, [rows]), device),
         e: embeddings.gather(&at, device),
         chunk: Tensor::from_data(TensorData::new(chunks, [rows, width]), device),
         noise: noise::normal([rows, width], rng, device),

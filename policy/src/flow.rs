@@ -9,6 +9,19 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use world_model::layers::Mlp;
 
+use crate::blend::Receding;
+
+/// Which episodes are cloned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LearnFrom {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that end in success.
+    Successes,
+}
+
 /// Sizes and training of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,11 +40,39 @@ pub struct FlowConfig {
     pub batch: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
+    /// Which episodes are cloned: `all`, or `successes`.
+    pub learn_from: LearnFrom,
+    /// Successful training episodes below which all are cloned after all.
+    pub least_successes: usize,
+    /// Weight of steps at which a person had the controls, against 1 for those of which nothing was said; the second before counts
+    /// for nothing.
+    pub intervention_weight: f32,
+    /// Whether a new chunk's beginning is mixed with what the last one planned for the same moments ([`mod@crate::blend`]).
+    pub blend: bool,
+}
+
+impl FlowConfig {
+    /// How its chunks are executed.
+    pub fn receding(&self) -> Receding {
+        Receding { execute: self.execute.clamp(1, self.chunk.max(1)), blend: self.blend }
+    }
 }
 
 impl Default for FlowConfig {
     fn default() -> Self {
-        Self { chunk: 8, execute: 4, width: 256, flow_steps: 6, updates: 4000, batch: 256, learning_rate: 1e-3 }
+        Self {
+            chunk: 8,
+            execute: 4,
+            width: 256,
+            flow_steps: 6,
+            updates: 4000,
+            batch: 256,
+            learning_rate: 1e-3,
+            learn_from: LearnFrom::All,
+            least_successes: 10,
+            intervention_weight: 2.0,
+            blend: false,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! recording every few steps, so that what is judged is the model and not the drift of an open loop.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use policy::Receding;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
 use rollouts::imagine::{Actor, imagine, imagine_knowing, shared_noise, split_chunk};
@@ -69,7 +70,7 @@ pub struct PerStart {
     pub believed: Vec<f32>,
 }
 
-/// Acts in imagination: `(embedding [B, E], generator)` to chunk `[B, chunk*A]`, of which `execute` actions are used.
+/// Acts in imagination: `(embedding [B, E], generator)` to chunk `[B, chunk*A]`, executed as [`Receding`] says.
 pub type Act<'a> = &'a (dyn Fn(&Tensor<2>, &mut StdRng) -> Tensor<2> + Sync);
 
 /// First steps of the episodes used as starts: held-out ones; training ones where there are none.
@@ -82,16 +83,20 @@ pub fn starts(corpus: &Corpus, most: usize) -> Vec<(usize, usize)> {
 pub fn imagine_policy(
     model: &WorldModel,
     data: (&Corpus, &Embeddings),
-    (act, execute): (Act<'_>, usize),
+    (act, receding): (Act<'_>, impl Into<Receding>),
     (config, limits): (&EvaluateConfig, Limits),
     starts: &[(usize, usize)],
     (seed, device): (u64, &Device),
 ) -> PerStart {
     let shards: Vec<&[(usize, usize)]> = starts.chunks(starts.len().div_ceil(config.shards.max(1)).max(1)).collect();
+    let receding = receding.into();
     let parts = side_by_side(shards, |part, starts| {
         let mut rng = noise::generator(seed, "evaluate-act", part as u64);
-        let action_len = data.0.action_len;
-        let actor = &mut |latent: &Latent, _: usize| split_chunk(&act(&latent.e, &mut rng), action_len, execute);
+        let (action_len, mut last) = (data.0.action_len, None);
+        let actor = &mut |latent: &Latent, _: usize| {
+            let chunk = receding.go_on(&mut last, act(&latent.e, &mut rng), action_len);
+            split_chunk(&chunk, action_len, receding.execute)
+        };
         imagine_part(model, data, actor, (config, limits), starts, (seed, part as u64), device)
     });
     join(parts)

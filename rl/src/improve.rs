@@ -197,7 +197,12 @@ impl<'a> ImproveLearner<'a> {
         let begin = floats(self.slow.mean(&self.embeddings.gather(&at, &inner)));
         let advantage: Vec<f32> = parts.iter().zip(end).zip(begin).map(|((p, v), v0)| p.0 + p.1 * v - v0).collect();
         let spread = (advantage.iter().map(|a| a * a).sum::<f32>() / advantage.len().max(1) as f32).sqrt().max(1e-4);
-        let weight = advantage.iter().map(|a| (self.config.sharpness * a / spread).clamp(-10.0, 3.0).exp()).collect();
+        // What a person had to stop is hardly cloned, whatever came of it: the outcome is the person's.
+        let (execute, positive) = (self.flow.execute.clamp(1, self.flow.chunk), self.flow.intervention_weight);
+        let said =
+            |&(track, t): &(usize, usize)| self.corpus.tracks[track].human_weight(t, execute, positive).max(OBJECTED);
+        let by_advantage = advantage.iter().map(|a| (self.config.sharpness * a / spread).clamp(-10.0, 3.0).exp());
+        let weight = by_advantage.zip(&at).map(|(weight, at)| weight * said(at)).collect();
         (at, weight)
     }
 
@@ -337,6 +342,9 @@ impl<'a> ImproveLearner<'a> {
         value.iter().zip(doubt).map(|(v, d)| v / spread - self.config.penalty * d / unit - beyond(d)).collect()
     }
 }
+
+/// Weight of cloning a recorded chunk just before a person took over, against 1.
+const OBJECTED: f32 = 0.1;
 
 /// Taken off the score of a chunk that leads beyond what held-out data look like, in spreads: such a chunk is learned from
 /// only where every other one does too.

@@ -137,8 +137,9 @@ mod tests {
     use world_model::corpus::ReturnRule;
     use world_model::noise::{generator, normal};
 
-    const FLOW: FlowConfig =
-        FlowConfig { chunk: 1, execute: 1, width: 32, flow_steps: 4, updates: 0, batch: 64, learning_rate: 0.0 };
+    fn flow() -> FlowConfig {
+        FlowConfig { chunk: 1, execute: 1, width: 32, flow_steps: 4, updates: 0, batch: 64, ..FlowConfig::default() }
+    }
 
     #[test]
     fn weights_by_hand() {
@@ -180,7 +181,7 @@ mod tests {
         let device = Device::default().autodiff();
         device.seed(4);
         let data = (&corpus, &embeddings);
-        let clone = toys::clone(&FLOW, data, &device);
+        let clone = toys::clone(&flow(), data, &device);
         let noise = normal([300, 1], &mut generator(0, "ask", 0), &Device::default());
         let start = toys::start(300);
         let onward = |policy: &FlowPolicy| {
@@ -191,7 +192,7 @@ mod tests {
         assert!((0.05..0.45).contains(&before), "three in ten of the recorded ones, found {before}");
         let values = toys::values();
         let value = Critic::new(&values, 2, &corpus.returns, &device);
-        let sizes = (&toys::QUICK, &values, &FLOW);
+        let sizes = (&toys::QUICK, &values, &flow());
         let mut learner = IqlLearner::new((clone, value), data, &IqlConfig::default(), sizes, 2, (&device, 0));
         for update in 0..1500 {
             learner.update(update, 1500);

@@ -34,4 +34,4 @@ pub use client::Client;
 pub use error::Error;
 pub use observation::{Camera, Observation};
 pub use reply::{Reply, Timing};
-pub use server::{Options, Server};
+pub use server::{Options, Policies, Policy, Server};

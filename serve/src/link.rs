@@ -17,6 +17,7 @@ use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Message, WebSocket};
 
 use crate::door::{self, Visitor};
+use crate::server::{Policies, Policy};
 use crate::{Error, Observation, Reply, Timing};
 
 /// Longest time a read or write blocks before the stop flag is looked at.
@@ -36,11 +37,16 @@ const MAX_WAITING: usize = 2;
 /// 1920 x 1080 image has 6 MiB).
 const MAX_MESSAGE_BYTES: usize = 256 << 20;
 
-type Infer<'a> = &'a (dyn Fn(&Observation) -> Result<Reply, String> + Sync);
 type Answer = Result<(Reply, f64), Error>;
 
 /// Serves one accepted connection until either side ends it.
-pub(crate) fn serve(stream: TcpStream, metadata: &[u8], api_key: Option<&str>, stop: &AtomicBool, infer: Infer<'_>) {
+pub(crate) fn serve(
+    stream: TcpStream,
+    metadata: &[u8],
+    api_key: Option<&str>,
+    stop: &AtomicBool,
+    policies: Policies<'_>,
+) {
     let prepared = stream
         .set_nonblocking(false)
         .and_then(|()| stream.set_nodelay(true))
@@ -65,8 +71,9 @@ pub(crate) fn serve(stream: TcpStream, metadata: &[u8], api_key: Option<&str>, s
     let (answer, answered) = mpsc::channel::<Answer>();
     thread::scope(|scope| {
         scope.spawn(move || {
+            let mut infer = policies();
             for request in asked {
-                if answer.send(respond(&request, infer)).is_err() {
+                if answer.send(respond(&request, &mut infer)).is_err() {
                     break;
                 }
             }
@@ -77,7 +84,7 @@ pub(crate) fn serve(stream: TcpStream, metadata: &[u8], api_key: Option<&str>, s
 }
 
 /// Decodes a request, runs the policy and checks its answer; also returns the policy's milliseconds.
-fn respond(request: &[u8], infer: Infer<'_>) -> Answer {
+fn respond(request: &[u8], infer: &mut Policy<'_>) -> Answer {
     let observation = Observation::decode(request)?;
     let started = Instant::now();
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| infer(&observation)));

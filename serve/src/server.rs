@@ -15,6 +15,12 @@ const ACCEPT_POLL: Duration = Duration::from_millis(10);
 /// too many open files) pass by themselves.
 const MAX_ACCEPT_FAILURES: usize = 500;
 
+/// Answers the observations of one robot, one after the other.
+pub type Policy<'a> = Box<dyn FnMut(&Observation) -> Result<Reply, String> + 'a>;
+
+/// Makes a [`Policy`] for each robot.
+pub type Policies<'a> = &'a (dyn Fn() -> Policy<'a> + Sync);
+
 /// Where to listen and what to say first.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -76,6 +82,14 @@ impl Server {
         stop: &AtomicBool,
         infer: &(dyn Fn(&Observation) -> Result<Reply, String> + Sync),
     ) -> Result<(), Error> {
+        self.run_each(stop, &|| Box::new(infer))
+    }
+
+    /// [`Server::run`] for a policy that remembers: `policies` makes one for each connection, in that connection's thread.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run_each(self, stop: &AtomicBool, policies: Policies<'_>) -> Result<(), Error> {
         let mut failures = 0;
         thread::scope(|scope| {
             while !stop.load(Ordering::Relaxed) {
@@ -83,7 +97,7 @@ impl Server {
                     Ok((stream, _)) => {
                         failures = 0;
                         let (metadata, api_key) = (self.metadata.as_slice(), self.api_key.as_deref());
-                        let talk = move || link::serve(stream, metadata, api_key, stop, infer);
+                        let talk = move || link::serve(stream, metadata, api_key, stop, policies);
                         // Without a thread to spare the connection is dropped; the robot tries again.
                         _ = thread::Builder::new().name("robot".to_owned()).spawn_scoped(scope, move || {
                             // A fault in one conversation must not end the others.

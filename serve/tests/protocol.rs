@@ -230,3 +230,36 @@ fn large_images_pass_and_the_flag_stops_the_server() {
         matches!(idle.map(|mut socket| socket.read()), Some(Ok(Message::Close(Some(frame)))) if frame.code == CloseCode::Away)
     );
 }
+
+#[test]
+fn each_link_has_a_policy_of_its_own_that_remembers() -> Result<(), serve::Error> {
+    let server = Server::bind(&Options { port: 0, ..Options::default() })?;
+    let (address, stop) = (format!("ws://{}", server.local_addr()), AtomicBool::new(false));
+    let observation = Observation { vectors: [("state".to_owned(), vec![1.0])].into(), ..Observation::default() };
+    thread::scope(|scope| {
+        let running = scope.spawn(|| {
+            // Answers with how often this robot has asked.
+            server.run_each(&stop, &|| {
+                let mut asked = 0.0;
+                Box::new(move |_| {
+                    asked += 1.0;
+                    Ok(Reply { actions: vec![asked], horizon: 1, action_len: 1, ..Reply::default() })
+                })
+            })
+        });
+        let told = {
+            let _guard = StopOnDrop(&stop);
+            let connect = || serve::Client::connect(&address, None, Duration::from_secs(5));
+            let (mut one, mut other) = (connect()?, connect()?);
+            let mut told = Vec::new();
+            for client in [0, 0, 1, 0] {
+                let client = if client == 0 { &mut one } else { &mut other };
+                told.push(client.ask(&observation)?.actions[0]);
+            }
+            told.push(connect()?.ask(&observation)?.actions[0]);
+            told
+        };
+        assert_eq!(told, [1.0, 2.0, 1.0, 3.0, 1.0]);
+        running.join().expect("the server does not panic")
+    })
+}

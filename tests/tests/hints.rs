@@ -178,6 +178,7 @@ fn the_camera_tells_the_model_foresees_and_the_served_policy_acts_without_being_
         hints: corpus.hints.clone().map(|code| HintSpec { code, network }),
         pretrained: None,
         flow,
+        farthest: Vec::new(),
         policies: Default::default(),
     };
     spec.save(dir.path(), (&model.representation.encoder, None), &[("cloned", &learner.trainee.frozen())])?;

@@ -123,6 +123,7 @@ fn the_served_clone_does_what_each_text_says_and_what_a_paraphrase_means() -> Ou
         vision: VisionConfig::default(),
         hints: None,
         pretrained: None,
+        farthest: Vec::new(),
         flow,
         policies: Default::default(),
     };

@@ -1,5 +1,6 @@
 //! Episodes as the learners see them: outcome rule applied, vectors normalised, embeddings cached, sequences gathered.
 
+pub mod human;
 mod parts;
 mod sequence;
 #[cfg(test)]
@@ -11,8 +12,9 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
+use human::Human;
 pub use parts::Part;
-use parts::{normalised, padded, parts_of};
+use parts::{in_turns, normalised, padded, parts_of};
 pub use sequence::{Embeddings, Sequence};
 
 use crate::Error;
@@ -21,7 +23,7 @@ use crate::hints::HintCode;
 use crate::task::{TaskConfig, TaskEncoder, When};
 
 /// One usable episode: `T` steps of normalised vectors and what followed from each action.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Track {
     /// Position in [`Dataset::episodes`].
     pub episode: usize,
@@ -41,6 +43,8 @@ pub struct Track {
     pub success: bool,
     /// The last action led to a state without a future (success or failure).
     pub terminated: bool,
+    /// What a person said of each step by taking the controls or not `[T]`.
+    pub human: Vec<Human>,
 }
 
 /// What the value of a state means, shared by data, critics and evaluation.
@@ -116,7 +120,7 @@ pub struct Corpus {
     pub train: Vec<usize>,
     /// Those of them recorded with the robot that the policy is for: where improvement starts, and what a clone may become.
     pub train_home: Vec<usize>,
-    /// Positions in `tracks` kept out of all training, all of home.
+    /// Positions in `tracks` kept out of all training, of home and of what its robot recorded later, in turns.
     pub held_out: Vec<usize>,
     /// The datasets, home first.
     pub parts: Vec<Part>,
@@ -151,8 +155,11 @@ impl Corpus {
 
     /// The same with a rule for each companion: `rules` are home's and theirs, in order.
     ///
-    /// `split` is of home's episodes; companions are only learned from. Rewards of a companion are scaled so that a success is
-    /// worth the same everywhere.
+    /// `split` is of home's episodes and of those that its robot recorded later ([`Dataset::split`]); other companions are only
+    /// learned from. Rewards of a companion are scaled so that a success is worth the same everywhere.
+    ///
+    /// Nothing is fitted to later episodes: normalisers, the code of the tasks and the meaning of a return stay what networks were
+    /// trained with. A later reward beyond the range of the earlier ones counts as its end.
     pub fn joined(dataset: &Dataset, rules: &[OutcomeRule], split: &Split, gamma: f32, task: &TaskConfig) -> Self {
         let home = dataset.home_episodes();
         let (parts, positions, specs) = parts_of(dataset);
@@ -160,12 +167,15 @@ impl Corpus {
         let marks = if robots > 1 { robots } else { 0 };
         let longest = |of: fn(&Part) -> usize| parts.iter().map(of).max().unwrap_or(0);
         let (padded_state, action_len) = (longest(|part| part.state_len), longest(|part| part.action_len));
-        let train: Vec<usize> = split.train.iter().copied().chain(home..dataset.episodes.len()).collect();
-        let tasks = tasks(dataset, &split.train, &train, task);
+        let (own, later): (Vec<usize>, Vec<usize>) = split.train.iter().partition(|&&e| e < home);
+        let only_learned = (home..dataset.episodes.len()).filter(|&e| !parts[positions[e]].is_later);
+        let fitted: Vec<usize> = own.iter().copied().chain(only_learned).collect();
+        let train = [fitted.clone(), later].concat();
+        let tasks = tasks(dataset, &own, &fitted, task);
         let task_len = tasks.as_ref().map_or(0, TaskEncoder::code_len);
         let state_len = padded_state + marks + task_len;
         let fit = |robot: usize, of: fn(&episodes::Episode) -> &Vec<f32>, own: fn(&Part) -> usize| {
-            let rows = train.iter().filter(|&&e| parts[positions[e]].embodiment == robot);
+            let rows = fitted.iter().filter(|&&e| parts[positions[e]].embodiment == robot);
             let len = parts.iter().find(|part| part.embodiment == robot).map_or(0, own);
             Normaliser::fit(rows.flat_map(|&e| of(&dataset.episodes[e]).chunks_exact(len.max(1))), len)
         };
@@ -179,8 +189,11 @@ impl Corpus {
                 (state, padded(fit(robot, |e| &e.action, |part| part.action_len), action_len))
             })
             .collect();
-        let rules: Vec<OutcomeRule> =
+        let mut rules: Vec<OutcomeRule> =
             specs.iter().enumerate().map(|(i, spec)| rules.get(i).cloned().unwrap_or_default().resolve(spec)).collect();
+        for i in (1..rules.len()).filter(|&i| parts[i].is_later) {
+            rules[i].reward = rules[0].reward.of_later(specs[i]);
+        }
         let mut tracks: Vec<Track> = dataset
             .episodes
             .iter()
@@ -205,15 +218,16 @@ impl Corpus {
                     reward: outcome.reward,
                     success: outcome.success,
                     terminated: outcome.terminated,
+                    human: human::of_steps(episode.intervention.as_deref(), outcome.len, dataset.spec.control_rate_hz),
                 }
             })
             .collect();
         let rule_of = |part: usize, tracks: &[Track]| {
-            let of_part = train.iter().filter(|&&t| tracks[t].part == part);
+            let of_part = fitted.iter().filter(|&&t| tracks[t].part == part);
             ReturnRule::new(gamma, &rules[part], of_part.flat_map(|&t| tracks[t].reward.iter().copied()))
         };
         let mut returns = rule_of(0, &tracks);
-        for part in 1..parts.len() {
+        for part in (1..parts.len()).filter(|&part| !parts[part].is_later) {
             let theirs = rule_of(part, &tracks);
             let scale = returns.success_reward / theirs.success_reward;
             for track in tracks.iter_mut().filter(|track| track.part == part) {
@@ -222,6 +236,10 @@ impl Corpus {
             returns.low = returns.low.min(theirs.low * scale);
             returns.high = returns.high.max(theirs.high * scale);
         }
+        for track in tracks.iter_mut().filter(|track| parts[track.part].is_later) {
+            track.reward.iter_mut().for_each(|reward| *reward = reward.clamp(returns.low, returns.high));
+        }
+        let held_out = in_turns(&split.held_out, |t| tracks[t].part, parts.len());
         let train_home = train.iter().copied().filter(|&t| parts[tracks[t].part].embodiment == 0).collect();
         let mut normalisers = normalisers.into_iter();
         let (state_normaliser, action_normaliser) = normalisers.next().unwrap_or_else(|| {
@@ -232,7 +250,7 @@ impl Corpus {
             tracks,
             train,
             train_home,
-            held_out: split.held_out.clone(),
+            held_out,
             parts,
             state_len,
             task_len,
@@ -311,9 +329,10 @@ impl Corpus {
         self.hints.as_ref().map_or(0, HintCode::code_len)
     }
 
-    /// The tracks of home itself: the first so many.
-    pub fn home_tracks(&self) -> std::ops::Range<usize> {
-        0..self.tracks.iter().take_while(|track| track.part == 0).count()
+    /// The tracks of home and of what its robot recorded later.
+    pub fn own_tracks(&self) -> impl Iterator<Item = usize> + '_ {
+        let own = |&t: &usize| self.tracks[t].part == 0 || self.parts[self.tracks[t].part].is_later;
+        (0..self.tracks.len()).filter(own)
     }
 
     /// What judgement rests on: the held-out tracks, where there are none home's own training tracks; never a companion's.

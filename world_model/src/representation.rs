@@ -333,14 +333,20 @@ impl Representation {
 
 /// Embeds every step of every track with the frozen encoder, `chunk` observations at a time.
 pub fn embed_all(encoder: &Encoder, data: Data<'_>, device: &Device) -> Embeddings {
+    let rows = embed_from(0, encoder, data, device);
+    let dim = rows.iter().zip(&data.1.tracks).find(|(_, t)| t.len > 0).map_or(0, |(r, t)| r.len() / t.len);
+    Embeddings { dim, rows }
+}
+
+/// Rows of [`embed_all`] of the tracks from number `first` on.
+pub fn embed_from(first: usize, encoder: &Encoder, data: Data<'_>, device: &Device) -> Vec<Vec<f32>> {
     use rayon::prelude::*;
     const CHUNK: usize = 256;
     let (dataset, corpus, _) = data;
-    let rows: Vec<Vec<f32>> = corpus
-        .tracks
-        .par_iter()
-        .enumerate()
-        .map(|(i, track)| {
+    (first..corpus.tracks.len())
+        .into_par_iter()
+        .map(|i| {
+            let track = &corpus.tracks[i];
             let mut out = Vec::new();
             for start in (0..track.len).step_by(CHUNK) {
                 let steps = start..(start + CHUNK).min(track.len);
@@ -353,9 +359,7 @@ pub fn embed_all(encoder: &Encoder, data: Data<'_>, device: &Device) -> Embeddin
             }
             out
         })
-        .collect();
-    let dim = rows.iter().zip(&corpus.tracks).find(|(_, t)| t.len > 0).map_or(0, |(r, t)| r.len() / t.len);
-    Embeddings { dim, rows }
+        .collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use world_model::quality::Likeness;
 
 use super::{
     Calibration, CounterfactualCheck, Decision, Difference, HintError, HorizonError, PolicyReport, Report,
-    WholeEpisodes,
+    WholeEpisodes, more,
 };
 use crate::clock::span;
 
@@ -25,18 +25,16 @@ pub(super) fn write(report: &Report) -> String {
 
 fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "# Rehearsal report: {}\n", report.command)?;
-    let decision = match report.verdict.decision {
-        Decision::Go => "GO",
-        Decision::NoGo => "NO-GO",
-        Decision::Abstain => "ABSTAIN",
-    };
-    writeln!(out, "**{decision}**: {}\n", report.verdict.why)?;
+    writeln!(out, "**{}**: {}\n", decision(report.verdict.decision), report.verdict.why)?;
     if !report.warnings.is_empty() {
         writeln!(out, "## Warnings\n")?;
         report.warnings.iter().try_for_each(|warning| writeln!(out, "- {warning}"))?;
         writeln!(out)?;
     }
     policies(report, out)?;
+    if let Some(more) = &report.more {
+        more::write(more, out)?;
+    }
     world_model(&report.world_model.error_by_horizon, out)?;
     hints(&report.world_model.hints, out)?;
     foresight(report.world_model.foresight.as_ref(), out)?;
@@ -57,6 +55,14 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
          view` on this directory.",
         report.seed, report.device, report.rehearsal_version
     )
+}
+
+pub(super) fn decision(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Go => "GO",
+        Decision::NoGo => "NO-GO",
+        Decision::Abstain => "ABSTAIN",
+    }
 }
 
 fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
@@ -407,7 +413,7 @@ pub fn share(value: f64, ci95: [f64; 2]) -> String {
     format!("{:.0} % [{:.0}, {:.0}]", 100.0 * value, 100.0 * ci95[0], 100.0 * ci95[1])
 }
 
-fn number_in(value: f64, ci95: [f64; 2]) -> String {
+pub(super) fn number_in(value: f64, ci95: [f64; 2]) -> String {
     format!("{value:.2} [{:.2}, {:.2}]", ci95[0], ci95[1])
 }
 
@@ -417,7 +423,7 @@ pub fn points(d: &Difference) -> String {
 }
 
 /// Three digits that matter.
-fn small(value: f64) -> String {
+pub(super) fn small(value: f64) -> String {
     match value.abs() {
         a if a == 0.0 || !a.is_finite() => format!("{value}"),
         a if a >= 1.0 => format!("{value:.2}"),

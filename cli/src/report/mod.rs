@@ -2,6 +2,7 @@
 
 mod html;
 mod markdown;
+mod more;
 mod svg;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ use std::path::Path;
 
 pub use html::Pictures;
 pub use markdown::{points, share};
+pub use more::{ForeseenChange, MoreReport, RecordedReport};
 
 use anyhow::Result;
 use episodes::Skipped;
@@ -48,6 +50,9 @@ pub struct Report {
     /// Forks of recorded moments against the simulator; `None` where there is none.
     #[serde(default)]
     pub counterfactuals: Option<CounterfactualCheck>,
+    /// What newly recorded episodes changed; `None` where the run does not go on from another one.
+    #[serde(default)]
+    pub more: Option<MoreReport>,
     /// What was learned from.
     pub dataset: DatasetReport,
     /// How rewards and success were read, one sentence.

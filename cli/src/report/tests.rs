@@ -125,6 +125,7 @@ fn demo() -> Report {
                 error("observation.images.top", 20, 0.00042, 0.03, 0.02),
             ],
         },
+        more: None,
         counterfactuals: Some(CounterfactualCheck {
             moments: 100,
             arms: ["logged", "hold", "improved"].map(str::to_owned).to_vec(),

@@ -108,6 +108,14 @@ impl RunDir {
         checkpoints::last(&self.stage_dir(stage))
     }
 
+    /// [`Self::last_checkpoint`] of the run in `root`, which is not opened for work.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn checkpoint_in(root: &Path, stage: &str) -> Result<Option<Checkpoint>> {
+        checkpoints::last(&root.join("checkpoints").join(stage))
+    }
+
     /// Begins a stage, or continues it from the checkpoint that is returned; `metrics.jsonl` is cut to match.
     ///
     /// # Errors

@@ -157,7 +157,7 @@ pub fn where_it_went_wrong(
         Some(episode) => vec![track_of(&w, episode)?],
         None => {
             let failed = |&t: &usize| !w.corpus.tracks[t].success && w.corpus.tracks[t].len > 0;
-            w.corpus.home_tracks().filter(failed).collect()
+            w.corpus.own_tracks().filter(failed).collect()
         }
     };
     if tracks.is_empty() {
@@ -281,16 +281,16 @@ fn moments_in_words(
     text
 }
 
-/// The track of an episode of the dataset; companions number theirs anew.
+/// The track of an episode of the dataset, or of those recorded later, which are numbered on; companions number theirs anew.
 fn track_of(w: &Workshop, episode: usize) -> Result<usize> {
-    let home = &w.dataset.episodes[..w.dataset.home_episodes()];
-    let position = w.corpus.home_tracks().find(|&t| home[w.corpus.tracks[t].episode].index == episode);
+    let index = |t: usize| w.dataset.episodes[w.corpus.tracks[t].episode].index;
+    let position = w.corpus.own_tracks().find(|&t| index(t) == episode);
     position.ok_or_else(|| {
-        let index = |e: Option<&episodes::Episode>| e.map_or(0, |e| e.index);
-        let (first, last) = (index(home.first()), index(home.last()));
+        let own: Vec<usize> = w.corpus.own_tracks().map(index).collect();
+        let (first, last) = (own.first().unwrap_or(&0), own.last().unwrap_or(&0));
         UsageError(format!(
             "no episode {episode} among the {} that were read; expected one between {first} and {last} (holes excepted)",
-            home.len()
+            own.len()
         ))
         .into()
     })

@@ -1,9 +1,11 @@
 //! The test of the product, where there is a simulator to ask: does imagination rank what could have been done at a recorded
 //! moment as the truth does?
 
+use std::time::Instant;
+
 use anyhow::Result;
 use burn::tensor::Tensor;
-use policy::Bundle;
+use policy::{Bundle, Memory};
 use rand::RngExt;
 use rayon::prelude::*;
 use rollouts::branch::ForkOptions;
@@ -103,6 +105,7 @@ impl Workshop {
         });
         let mut rng = noise::generator(seed, "counterfactual-drive", (step as u64) << 8 | drive);
         let mut queue = std::collections::VecDeque::new();
+        let (mut memory, mut now) = (Memory::default(), Instant::now());
         let mut rewards = Vec::with_capacity(HORIZON);
         for k in 0..HORIZON {
             let action = match (arm, &bundle) {
@@ -114,7 +117,10 @@ impl Workshop {
                 (_, Some(bundle)) => {
                     if queue.is_empty() {
                         // The simulator's observations always fit the spec they were recorded with.
-                        let chunk = bundle.act(&[&sim.image()], &sim.state(), None, &mut rng).unwrap_or_default();
+                        let (image, state) = (sim.image(), sim.state());
+                        let seen: (&[&[u8]], &[f32], _) = (&[&image], &state, None);
+                        let chunk = bundle.act_after(&mut memory, seen, &mut rng, now).unwrap_or_default();
+                        now += self.chunk_time();
                         queue.extend(chunk.chunks_exact(2).map(|a| [a[0], a[1]]));
                     }
                     queue.pop_front().unwrap_or_else(|| sim.state())

@@ -100,6 +100,26 @@ impl<'a> Improver<'a> {
         }
     }
 
+    /// Goes on with the values that a learner of the same method wrote into `dir`; its policy begins anew.
+    ///
+    /// # Errors
+    /// As [`restore_module`].
+    pub fn inherit_values(&mut self, dir: &Path) -> Result<()> {
+        match self {
+            Self::Imagination(l) => {
+                restore_trainee(&mut l.critic, dir, "critic")?;
+                l.slow = restore_module(l.slow.clone(), dir, "slow")?;
+                Ok(())
+            }
+            Self::Iql(l) => {
+                restore_trainee(&mut l.value, dir, "value")?;
+                restore_chunks(&mut l.q, dir)
+            }
+            Self::Rebrac(l) => restore_chunks(&mut l.q, dir),
+            Self::Fql(l) => restore_chunks(&mut l.q, dir),
+        }
+    }
+
     /// Writes the learner into a directory.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! Judgement: policies in imagination, beside the truth where there is a simulator.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use burn::tensor::Tensor;
-use policy::Bundle;
+use policy::{Bundle, Memory};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
@@ -74,9 +76,8 @@ impl Workshop {
                     (None, Base::Random) => self.random_actions(e.dims()[0], rng, &device),
                     (None, _) => Tensor::zeros([e.dims()[0], self.corpus.action_len], &device),
                 };
-                let chunk = &self.config.policy;
-                let execute = if policy.is_some() { chunk.execute.clamp(1, chunk.chunk) } else { 1 };
-                evaluate::imagine_policy(model, data, (&act, execute), (&config, limits), &starts, random)
+                let receding = if policy.is_some() { self.config.policy.receding() } else { 1.into() };
+                evaluate::imagine_policy(model, data, (&act, receding), (&config, limits), &starts, random)
             };
             out.push(Judged { name: name.clone(), imagined, truth: None });
             progress.set(out.len() as u64, name);
@@ -159,9 +160,13 @@ impl Workshop {
                                     &self.inner(),
                                 )
                                 .seeing(self.vit.clone());
+                                let (mut memory, mut now) = (Memory::default(), Instant::now());
                                 let result = sim::run_policy(sim_config, seed, &mut |state, image| {
+                                    let seen: (&[&[u8]], &[f32], _) = (&[image], state, None);
                                     // The simulator's observations always fit the spec they were recorded with.
-                                    let actions = bundle.act(&[image], state, None, &mut rng).unwrap_or_default();
+                                    let actions =
+                                        bundle.act_after(&mut memory, seen, &mut rng, now).unwrap_or_default();
+                                    now += self.chunk_time();
                                     let actions = self.changed(&variant, actions, &mut rng);
                                     actions.chunks_exact(2).map(|a| [a[0], a[1]]).collect()
                                 });

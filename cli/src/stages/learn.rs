@@ -97,7 +97,7 @@ impl Workshop {
     /// # Errors
     /// As [`train`].
     pub fn train_dynamics(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
-        let (config, seed) = (self.config.world_model, self.config.seed);
+        let (config, seed) = (self.config.training().world_model, self.config.seed);
         let dynamics = self.fresh_model(&self.device)?.dynamics;
         let stage = Stage {
             name: "dynamics",
@@ -107,6 +107,9 @@ impl Workshop {
         };
         let mut learner = DynamicsLearner::new(dynamics, &config, (&self.corpus, embeddings), &self.device, seed)
             .with_dropout(self.camera_dropout()?);
+        if let Some(dir) = self.inherited("dynamics") {
+            restore_trainee(&mut learner.trainee, &dir, "dynamics")?;
+        }
         train(
             &mut self.run,
             &stage,
@@ -134,7 +137,7 @@ impl Workshop {
     /// # Errors
     /// As [`train`].
     pub fn train_policy(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
-        let (config, seed, shards) = (self.config.policy, self.config.seed, self.config.world_model.shards);
+        let (config, seed, shards) = (self.config.training().policy, self.config.seed, self.config.world_model.shards);
         let policy = self.fresh_policy(&self.device);
         let stage = Stage {
             name: "policy",
@@ -144,6 +147,9 @@ impl Workshop {
         };
         let mut learner = CloneLearner::new(policy, &config, (&self.corpus, embeddings), shards, &self.device, seed)
             .with_dropout(self.camera_dropout()?);
+        if let Some(dir) = self.inherited("policy") {
+            restore_trainee(&mut learner.trainee, &dir, "policy")?;
+        }
         train(
             &mut self.run,
             &stage,
@@ -152,7 +158,7 @@ impl Workshop {
                 update: &mut |l, i, n| l.update(i, n),
                 judge: &mut |l, i| {
                     let held_out: Metrics = l.held_out(i).map(|v| ("held_out_loss", v)).into_iter().collect();
-                    held_out.into()
+                    Judgement { metrics: held_out, warnings: l.warning().into_iter().collect() }
                 },
                 judge_every: 1000,
                 pace: &|l, pace| l.trainee.pace = pace,
@@ -167,7 +173,7 @@ impl Workshop {
     /// # Errors
     /// As [`train`].
     pub fn train_value(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
-        let (config, seed, shards) = (self.config.value, self.config.seed, self.config.world_model.shards);
+        let (config, seed, shards) = (self.config.training().value, self.config.seed, self.config.world_model.shards);
         let critic = self.fresh_critic(&self.device);
         let stage = Stage {
             name: "value",
@@ -176,6 +182,10 @@ impl Workshop {
             learning_rate_key: "value.learning_rate",
         };
         let mut learner = CriticLearner::new(critic, &config, (&self.corpus, embeddings), shards, &self.device, seed);
+        if let Some(dir) = self.inherited("value") {
+            restore_trainee(&mut learner.trainee, &dir, "critic")?;
+            learner.slow = restore_module(learner.slow, &dir, "slow")?;
+        }
         train(
             &mut self.run,
             &stage,
@@ -220,10 +230,10 @@ impl Workshop {
         }
     }
 
-    /// Steps to imagine when judging: configured, or the longest episode of home, at most 300.
+    /// Steps to imagine when judging: configured, or the longest episode of home's robot, at most 300.
     pub fn judge_horizon(&self) -> usize {
         match self.config.evaluate.horizon {
-            0 => self.corpus.home_tracks().map(|t| self.corpus.tracks[t].len).max().unwrap_or(1).min(300),
+            0 => self.corpus.own_tracks().map(|t| self.corpus.tracks[t].len).max().unwrap_or(1).min(300),
             horizon => horizon,
         }
     }
@@ -233,7 +243,7 @@ impl Workshop {
     /// # Errors
     /// As [`train`].
     pub fn improve(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
-        let config = self.config.clone();
+        let config = self.config.training();
         let inner = self.inner();
         let model = self.model()?;
         let clone = self.policy("cloned")?;
@@ -247,6 +257,15 @@ impl Workshop {
             actor = restore_module(actor, policy, "policy")?;
             critic = restore_module(critic, value, "critic")?;
         }
+        // In a run that goes on from another one what goes in is the policy improved there, with its values.
+        let inherited = self.inherited("improve");
+        let incoming = match &inherited {
+            Some(dir) => {
+                actor = restore_policy(actor, dir, "best", &self.corpus)?;
+                self.policy("previous")?
+            }
+            None => clone.clone(),
+        };
         let stage = Stage {
             name: "improve",
             updates: config.improve.planned(),
@@ -255,12 +274,15 @@ impl Workshop {
         };
         let judging =
             Judging { starts: evaluate::starts(&self.corpus, config.evaluate.starts), horizon: self.judge_horizon() };
-        let base = judging.judge(self, &model, embeddings, &clone, limits);
+        let base = judging.judge(self, &model, embeddings, &incoming, limits);
         let Workshop { run, corpus, device, .. } = self;
         let corpus = &*corpus;
         let prior = Prior { model: &model, clone: &clone, limits };
-        let learner = Improver::new((actor, critic), prior, (corpus, embeddings), &config, device);
-        let mut state = Best { learner, best: clone.clone(), gain: 0.0 };
+        let mut learner = Improver::new((actor, critic), prior, (corpus, embeddings), &config, device);
+        if let Some(dir) = &inherited {
+            learner.inherit_values(dir)?;
+        }
+        let mut state = Best { learner, best: incoming, gain: 0.0 };
         train(
             run,
             &stage,
@@ -305,7 +327,7 @@ impl Workshop {
     }
 }
 
-/// The learner and the best copy so far; without evidence that is the clone itself.
+/// The learner and the best copy so far; without evidence that is what went in: the clone itself, or the policy improved before.
 struct Best<'a> {
     learner: Improver<'a>,
     best: FlowPolicy,
@@ -336,7 +358,7 @@ impl Judging {
         evaluate::imagine_policy(
             model,
             data,
-            (&act, config.policy.execute.clamp(1, config.policy.chunk)),
+            (&act, config.policy.receding()),
             (&judge, limits),
             &self.starts,
             (config.seed, device),

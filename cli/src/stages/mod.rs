@@ -5,6 +5,7 @@ mod counterfactual;
 mod improver;
 mod judge;
 mod learn;
+mod more;
 mod outsider;
 mod planning;
 mod record;
@@ -29,6 +30,7 @@ use crate::source::{self, Source};
 use crate::{config_file, interrupt, output};
 
 pub use branching::{branch, where_it_went_wrong};
+pub use more::improve_more;
 use outsider::Outsider;
 use reporting::Found;
 pub use serving::serve;
@@ -132,14 +134,14 @@ fn loop_through(
     w.train_policy(&embeddings, &ALL)?;
     w.train_value(&embeddings, &ALL)?;
     w.improve(&embeddings, &ALL)?;
-    let names = with_planned(w, names);
+    let names = with_planned(w, names.iter().map(|&name| name.to_owned()).collect());
     judge_and_report(w, &embeddings, (command, device), &names, truth, common)
 }
 
 /// The named policies, and the planned one where the run asks for it.
-fn with_planned(w: &Workshop, names: &[&str]) -> Vec<String> {
-    let planned = w.config.plan.report.then_some(planning::PLANNED);
-    names.iter().copied().chain(planned).map(str::to_owned).collect()
+fn with_planned(w: &Workshop, names: Vec<String>) -> Vec<String> {
+    let planned = w.config.plan.report.then(|| planning::PLANNED.to_owned());
+    names.into_iter().chain(planned).collect()
 }
 
 fn judge_and_report(
@@ -165,7 +167,8 @@ fn judge_and_report(
     w.run.begin("report")?;
     w.write_bundle(&minds.model, embeddings)?;
     w.write_outcomes(&judged)?;
-    let found = Found { quality, counterfactuals };
+    let more = w.more_report(&minds.model, embeddings, &judged, &quality)?;
+    let found = Found { quality, counterfactuals, more };
     let report = w.report(command, device, &judged, found.clone())?;
     w.record(&minds, embeddings, &report.to_markdown())?;
     w.run.complete()?;
@@ -250,7 +253,7 @@ pub fn improve(dir: &Path, common: &Common) -> Result<()> {
     let embeddings = w.embeddings()?;
     w.improve(&embeddings, &["improve"])?;
     let device = w.run.manifest().device.clone();
-    let names = with_planned(&w, &["random", "behaviour", "cloned", "improved"]);
+    let names = with_planned(&w, w.own_policies());
     judge_and_report(&mut w, &embeddings, ("improve", &device), &names, false, common)
 }
 
@@ -264,8 +267,8 @@ pub fn evaluate(dir: &Path, policies: &[String], outsiders: &[String], common: &
     let outsiders: Vec<Outsider> = outsiders.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let w = reopen(dir, common)?;
     let names: Vec<String> = if policies.is_empty() {
-        let known = ["random", "behaviour", "cloned", "improved"];
-        known.iter().filter(|n| **n != "improved" || w.run.is_complete("improve")).map(|&n| n.to_owned()).collect()
+        let known = w.own_policies();
+        known.into_iter().filter(|n| n != "improved" || w.run.is_complete("improve")).collect()
     } else {
         policies.iter().map(ToString::to_string).collect()
     };
@@ -273,7 +276,8 @@ pub fn evaluate(dir: &Path, policies: &[String], outsiders: &[String], common: &
     let model = w.model()?;
     let judged = w.imagine_all(&model, &embeddings, &names, &outsiders)?;
     let quality = w.quality(&model, &embeddings);
-    let report = w.report("evaluate", &w.run.manifest().device, &judged, Found { quality, counterfactuals: None })?;
+    let report =
+        w.report("evaluate", &w.run.manifest().device, &judged, Found { quality, counterfactuals: None, more: None })?;
     if common.json {
         return output::answer_json(&report);
     }

@@ -6,11 +6,11 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use burn::tensor::{Tensor, TensorData};
-use policy::Bundle;
+use policy::{Bundle, Memory};
 use rand::rngs::StdRng;
 use rl::evaluate::{self, EvaluateConfig, PerStart};
 use serve::{Camera, Client, Observation, Reply};
@@ -73,17 +73,29 @@ impl FromStr for Outsider {
 /// Somebody who answers observations.
 enum Asked {
     Server(Vec<Client>),
-    Bundle(Box<(Bundle, Mutex<StdRng>)>),
+    Bundle(Box<Own>),
+}
+
+/// A bundle in this process, with what it last said to each imagined robot.
+struct Own {
+    bundle: Bundle,
+    memories: Vec<Memory>,
+    rng: Mutex<StdRng>,
 }
 
 impl Asked {
-    /// Answers in the order of the observations.
-    fn ask(&mut self, observations: &[Observation]) -> Result<Vec<Reply>> {
+    /// Answers in the order of the observations, which are of the same robots each time and made at `now`.
+    fn ask(&mut self, observations: &[Observation], now: Instant) -> Result<Vec<Reply>> {
         match self {
-            Self::Bundle(asked) => observations
-                .iter()
-                .map(|observation| infer(&asked.0, observation, &asked.1).map_err(|why| UsageError(why).into()))
-                .collect(),
+            Self::Bundle(own) => {
+                let Own { bundle, memories, rng } = own.as_mut();
+                memories.resize_with(observations.len(), Memory::default);
+                let both = observations.iter().zip(memories);
+                both.map(|(observation, memory)| {
+                    infer((&*bundle, memory), observation, rng, now).map_err(|why| UsageError(why).into())
+                })
+                .collect()
+            }
             Self::Server(clients) => {
                 let share = observations.len().div_ceil(clients.len()).max(1);
                 let parts: Vec<Result<Vec<Reply>, serve::Error>> = std::thread::scope(|scope| {
@@ -115,7 +127,8 @@ impl Workshop {
                 let has_improved = dir.join("improved.safetensors").is_file();
                 let policy = policy.as_deref().unwrap_or(if has_improved { "improved" } else { "cloned" });
                 let bundle = Bundle::load(&dir, policy, &self.inner())?;
-                Asked::Bundle(Box::new((bundle, Mutex::new(noise::generator(self.config.seed, "outsider", 0)))))
+                let rng = Mutex::new(noise::generator(self.config.seed, "outsider", 0));
+                Asked::Bundle(Box::new(Own { bundle, memories: Vec::new(), rng }))
             }
         })
     }
@@ -136,11 +149,14 @@ impl Workshop {
         let (device, config) = (self.inner(), EvaluateConfig { samples: 1, ..*config });
         let mut progress = Progress::stage(&outsider.name, config.horizon as u64, "steps");
         let mut failed = None;
+        // Imagined robots live by imagined time.
+        let (began, rate_hz) = (Instant::now(), self.dataset.spec.control_rate_hz.max(1e-3));
         let actor = &mut |e: &Tensor<2>, step: usize| {
             progress.set(step as u64, "");
             let mut ask = || {
                 crate::interrupt::check()?;
-                let replies = asked.ask(&self.observations(model, embeddings, e, starts))?;
+                let now = began + Duration::from_secs_f64(step as f64 / rate_hz);
+                let replies = asked.ask(&self.observations(model, embeddings, e, starts), now)?;
                 self.chunk(&outsider.name, &replies)
             };
             match ask() {

@@ -1,5 +1,6 @@
 //! The recording: real against imagined video, branches, values, disagreement, training curves; and a contact sheet.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
@@ -97,7 +98,7 @@ impl Workshop {
         arm: &args::Arm,
         options: &ForkOptions,
     ) -> Result<Branch> {
-        let (a, execute) = (self.corpus.action_len, self.config.policy.execute.clamp(1, self.config.policy.chunk));
+        let (a, receding) = (self.corpus.action_len, self.config.policy.receding());
         let value = |e: &Tensor<2>| minds.critic.cautious(e);
         let device = self.inner();
         let go = |arm: &Arm<'_>| fork(&minds.model, (&self.corpus, embeddings), arm, options, &value, &device);
@@ -115,9 +116,11 @@ impl Workshop {
                     ))
                     .into());
                 };
+                let last = RefCell::new(None);
                 let act = |e: &Tensor<2>, rng: &mut rand::rngs::StdRng| {
                     let noise = noise::normal([e.dims()[0], policy.noise_len()], rng, &e.device());
-                    split_chunk(&policy.act(e.clone(), noise), a, execute)
+                    let chunk = receding.go_on(&mut last.borrow_mut(), policy.act(e.clone(), noise), a);
+                    split_chunk(&chunk, a, receding.execute)
                 };
                 go(&Arm::Policy(&act))
             }

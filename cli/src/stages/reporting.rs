@@ -1,10 +1,12 @@
 //! The report: verdict, scores, what the model is worth, and what a reader should know before believing it.
 
 use anyhow::Result;
+use policy::flow::LearnFrom;
 use rl::TrackRecord;
 use rl::evaluate::{self, PerStart};
 use rl::scorecard::{Decisions, Entry, Scorecard};
 use world_model::agreement::mean;
+use world_model::corpus::human::{BEFORE_S, Said};
 
 use super::judge::Judged;
 use super::variant::Variant;
@@ -12,7 +14,7 @@ use super::workshop::Workshop;
 use crate::pool::Outcomes;
 use crate::report::{
     Calibration, CompanionReport, Comparison, CounterfactualCheck, DatasetReport, Decision, Difference, HorizonError,
-    ImaginedScore, JudgeReport, PolicyReport, Report, TrueScore, Verdict, WorldModelReport,
+    ImaginedScore, JudgeReport, MoreReport, PolicyReport, Report, TrueScore, Verdict, WorldModelReport,
 };
 
 /// Held-out successes imagined beyond those recorded, as a share, from which on no policy is judged.
@@ -32,6 +34,8 @@ pub struct Found {
     pub quality: WorldModelReport,
     /// Against the simulator, where there is one.
     pub counterfactuals: Option<CounterfactualCheck>,
+    /// What newly recorded episodes changed, where the run goes on from another one.
+    pub more: Option<MoreReport>,
 }
 
 /// Imagined against true scores, where there is a truth for all.
@@ -66,7 +70,7 @@ fn scorecard(
 impl Workshop {
     /// Puts the report together.
     pub fn report(&self, command: &str, device: &str, judged: &[Judged], found: Found) -> Result<Report> {
-        let Found { quality, counterfactuals } = found;
+        let Found { quality, counterfactuals, more } = found;
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
         let record = quality.whole_episodes.as_ref().map(|whole| [&whole.value, &whole.success]);
         let policies: Vec<PolicyReport> = judged
@@ -200,10 +204,11 @@ impl Workshop {
             scorecard,
             world_model: WorldModelReport { calibration, ..quality },
             counterfactuals,
+            more,
             dataset: DatasetReport {
                 source: self.dataset.spec.source.clone(),
                 episodes: self.dataset.home_episodes(),
-                held_out_episodes: self.corpus.held_out.len(),
+                held_out_episodes: self.corpus.held_out.iter().filter(|&&t| self.corpus.tracks[t].part == 0).count(),
                 frames: self.dataset.episodes[..self.dataset.home_episodes()].iter().map(|e| e.len).sum(),
                 learned_with: self.learned_with(),
                 skipped: self.dataset.skipped.clone(),
@@ -226,7 +231,7 @@ impl Workshop {
     fn learned_with(&self) -> Vec<CompanionReport> {
         let total: f64 = self.corpus.parts.iter().map(|part| part.weight).sum();
         let rules = self.config.data.rules();
-        let companions = self.dataset.companions.iter().zip(rules.iter().skip(1));
+        let companions = self.dataset.companions.iter().zip(rules.iter().skip(1)).filter(|(c, _)| !c.is_later);
         companions
             .map(|(companion, rule)| CompanionReport {
                 source: companion.spec.source.clone(),
@@ -308,6 +313,22 @@ impl Workshop {
                     100.0 * better, 100.0 * worse
                 ),
             });
+        }
+        let Said { positives, negatives } = self.corpus.said();
+        if positives + negatives > 0 {
+            notes.push(format!(
+                "A person had the controls at {positives} of {} training steps, which count {} times in cloning; the {negatives} steps of the \
+                 {BEFORE_S} s before a person took over are not cloned.",
+                self.corpus.train.iter().map(|&t| self.corpus.tracks[t].len).sum::<usize>(),
+                self.config.policy.intervention_weight
+            ));
+        }
+        if self.config.policy.learn_from == LearnFrom::Successes {
+            let successes = self.corpus.train.iter().filter(|&&t| self.corpus.tracks[t].success).count();
+            notes.push(format!(
+                "Cloned from successes: {successes} of {} training episodes are.",
+                self.corpus.train.len()
+            ));
         }
         if self.corpus.held_out.is_empty() {
             notes.push("There is no held-out episode: everything above was measured on training episodes.".into());

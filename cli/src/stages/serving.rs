@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use episodes::video::resize_rgb;
-use policy::Bundle;
 use policy::bundle::{BundleError, BundleSpec, FORMAT_VERSION, HintSpec};
+use policy::{Bundle, Memory};
 use rand::rngs::StdRng;
 use serve::{Observation, Options, Reply, Server};
 use world_model::task::TaskEncoder;
 use world_model::{Embeddings, WorldModel, noise};
 
-use super::planning::{Memory, PLANNED, Robot};
+use super::planning::{self, PLANNED, Robot};
 use super::workshop::Workshop;
 use crate::args::Common;
 use crate::run_dir::write_dir_atomic;
@@ -39,9 +39,31 @@ impl Workshop {
                 .clone()
                 .map(|code| HintSpec { code, network: self.config.world_model.representation.hints }),
             pretrained: self.vit.as_ref().map(|vit| *vit.spec()),
+            farthest: self.farthest(),
             flow: self.config.policy,
             policies: BTreeMap::new(),
         }
+    }
+
+    /// What the executed actions of a chunk take.
+    pub fn chunk_time(&self) -> Duration {
+        let rate_hz = self.dataset.spec.control_rate_hz;
+        let steps = self.config.policy.receding().execute as f64;
+        if rate_hz > 0.0 { Duration::from_secs_f64(steps / rate_hz) } else { Duration::ZERO }
+    }
+
+    /// Per element of the raw state, twice the farthest that it was recorded to move while the actions of a chunk were executed.
+    fn farthest(&self) -> Vec<f32> {
+        let (len, steps) = (self.dataset.spec.state_len(), self.config.policy.receding().execute);
+        let mut farthest = vec![0.0f32; len];
+        for track in self.corpus.own_tracks() {
+            let episode = &self.dataset.episodes[self.corpus.tracks[track].episode];
+            for t in steps..episode.len {
+                let moved = episode.state_at(t, len).iter().zip(episode.state_at(t - steps, len));
+                farthest.iter_mut().zip(moved).for_each(|(most, (x, was))| *most = most.max(2.0 * (x - was).abs()));
+            }
+        }
+        farthest
     }
 
     /// Writes `bundle/` with the policies that are trained.
@@ -82,7 +104,7 @@ pub fn serve(
     let (device, _) = common.device()?.open()?;
     let directory: PathBuf = if from.join("bundle").is_dir() { from.join("bundle") } else { from.to_owned() };
     let served = match policy {
-        PLANNED => Served::Planned(Box::new((Robot::load(&directory, &common.sets, &device)?, Mutex::new(None)))),
+        PLANNED => Served::Planned(Box::new(Robot::load(&directory, &common.sets, &device)?)),
         _ => Served::Policy(Box::new(Bundle::load(&directory, policy, &device)?)),
     };
     let bundle = served.bundle();
@@ -115,11 +137,19 @@ pub fn serve(
             }
             stop.store(true, Ordering::Relaxed);
         });
-        let result = server.run(&stop, &|observation| {
-            if let Some(words) = doubt(bundle, observation.prompt.as_deref(), &told) {
-                output::tell(&words);
-            }
-            served.infer(observation, &rng)
+        // A robot is a connection: what it was last told is its own.
+        let (served, told, rng) = (&served, &told, &rng);
+        let result = server.run_each(&stop, &|| {
+            let (mut memory, mut plan) = (Memory::default(), None);
+            Box::new(move |observation| {
+                if let Some(words) = doubt(served.bundle(), observation.prompt.as_deref(), told) {
+                    output::tell(&words);
+                }
+                match served {
+                    Served::Policy(bundle) => infer((bundle, &mut memory), observation, rng, Instant::now()),
+                    Served::Planned(robot) => plan_on((robot, &mut plan), observation, rng),
+                }
+            })
         });
         stop.store(true, Ordering::Relaxed);
         result
@@ -147,48 +177,49 @@ fn doubt(bundle: &Bundle, prompt: Option<&str>, told: &Mutex<BTreeSet<String>>) 
 /// Who answers.
 enum Served {
     Policy(Box<Bundle>),
-    /// A robot has one past; whoever else asks is noticed by being elsewhere.
-    Planned(Box<(Robot, Mutex<Option<Memory>>)>),
+    Planned(Box<Robot>),
 }
 
 impl Served {
     fn bundle(&self) -> &Bundle {
         match self {
             Self::Policy(bundle) => bundle,
-            Self::Planned(planned) => planned.0.bundle(),
+            Self::Planned(robot) => robot.bundle(),
         }
     }
 
     fn execute(&self) -> usize {
         match self {
             Self::Policy(bundle) => bundle.spec.flow.execute,
-            Self::Planned(planned) => planned.0.execute(),
-        }
-    }
-
-    fn infer(&self, observation: &Observation, rng: &Mutex<StdRng>) -> Result<Reply, String> {
-        match self {
-            Self::Policy(bundle) => infer(bundle, observation, rng),
-            Self::Planned(planned) => {
-                let (robot, memory) = &**planned;
-                let (pictures, state) = seen(robot.bundle(), observation)?;
-                let views: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
-                let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
-                let seen = (views.as_slice(), state.as_slice(), observation.prompt.as_deref());
-                reply(robot.bundle(), robot.act(&mut memory, seen, &mut rng))
-            }
+            Self::Planned(robot) => robot.execute(),
         }
     }
 }
 
-/// Answers as the policy of a bundle.
-pub(super) fn infer(bundle: &Bundle, observation: &Observation, rng: &Mutex<StdRng>) -> Result<Reply, String> {
+/// Answers as a robot that plans, going on from its last plan.
+fn plan_on(
+    (robot, memory): (&Robot, &mut Option<planning::Memory>),
+    observation: &Observation,
+    rng: &Mutex<StdRng>,
+) -> Result<Reply, String> {
+    let (pictures, state) = seen(robot.bundle(), observation)?;
+    let views: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
+    let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
+    reply(robot.bundle(), robot.act(memory, (&views, &state, observation.prompt.as_deref()), &mut rng))
+}
+
+/// Answers at `now` as the policy of a bundle, going on from its last answer in `memory`.
+pub(super) fn infer(
+    (bundle, memory): (&Bundle, &mut Memory),
+    observation: &Observation,
+    rng: &Mutex<StdRng>,
+    now: Instant,
+) -> Result<Reply, String> {
     let (pictures, state) = seen(bundle, observation)?;
     let views: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
     // One generator for all clients: draws must differ between calls; a poisoned lock still holds a sound generator.
     let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
-    reply(bundle, bundle.act(&views, &state, observation.prompt.as_deref(), &mut rng))
+    reply(bundle, bundle.act_after(memory, (&views, &state, observation.prompt.as_deref()), &mut rng, now))
 }
 
 fn reply(bundle: &Bundle, actions: Result<Vec<f32>, BundleError>) -> Result<Reply, String> {
@@ -279,6 +310,7 @@ mod tests {
             vision: VisionConfig::default(),
             hints: None,
             pretrained: None,
+            farthest: Vec::new(),
             flow: FlowConfig::default(),
             policies: BTreeMap::new(),
         };

@@ -27,6 +27,8 @@ pub enum Base {
     Improved,
     /// A plan made anew every few steps.
     Planned,
+    /// The improved policy of the run that this one goes on from.
+    Previous,
 }
 
 /// What is done to normalised actions: 1 is a standard deviation of the recorded ones.
@@ -49,7 +51,7 @@ pub struct Variant {
     pub changes: Vec<Change>,
 }
 
-const EXPECTED: &str = "random, mean, behaviour, planned, cloned or improved, the last two also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
+const EXPECTED: &str = "random, mean, behaviour, planned, cloned, improved or (after --more) previous, the last three also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
 
 impl Variant {
     /// The policy network it needs, if any.
@@ -57,6 +59,7 @@ impl Variant {
         match self.base {
             Base::Cloned => Some("cloned"),
             Base::Improved => Some("improved"),
+            Base::Previous => Some("previous"),
             _ => None,
         }
     }
@@ -87,6 +90,7 @@ impl FromStr for Variant {
             Some("cloned") => Base::Cloned,
             Some("improved") => Base::Improved,
             Some("planned") => Base::Planned,
+            Some("previous") => Base::Previous,
             _ => return Err(wrong()),
         };
         let change = |part: &str| {
@@ -117,6 +121,7 @@ impl fmt::Display for Variant {
             Base::Cloned => "cloned",
             Base::Improved => "improved",
             Base::Planned => "planned",
+            Base::Previous => "previous",
         })?;
         self.changes.iter().try_for_each(|change| match change {
             Change::Noise(x) => write!(f, "+noise:{x}"),

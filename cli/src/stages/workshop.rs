@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use burn::module::Module;
 use burn::tensor::Device;
-use episodes::{Dataset, OpenOptions};
+use episodes::{Dataset, OpenOptions, RewardRule};
 use policy::FlowPolicy;
 use rl::Critic;
 use world_model::model::Inputs;
@@ -13,7 +13,8 @@ use world_model::representation::Representation;
 use world_model::vit::{Features, Vit};
 use world_model::{Corpus, Embeddings, WorldModel};
 
-use crate::config::{CompanionConfig, RunConfig};
+use crate::config::{CompanionConfig, DataConfig, LaterConfig, RunConfig};
+use crate::errors::UsageError;
 use crate::interrupt;
 use crate::progress::Progress;
 use crate::run_dir::{RunDir, write_atomic};
@@ -40,15 +41,16 @@ pub struct Workshop {
     pub budget_s: Option<f64>,
 }
 
-/// Finds the datasets to learn from beside that at `home`, and refuses what metadata say cannot join it.
+/// Finds the datasets to learn from beside that at `home`, those recorded later among them, and refuses what metadata say cannot join it.
 ///
 /// # Errors
 /// As [`Source::find`], [`Source::probe`] and [`Joining::check`](episodes::Joining::check).
 pub fn find_companions(config: &RunConfig, home: &Source) -> Result<Vec<Source>> {
-    if config.data.with.is_empty() {
-        return Ok(Vec::new());
-    }
     config.data.check()?;
+    let later = config.data.more.iter().map(|later| Source::find(&later.path, None));
+    if config.data.with.is_empty() {
+        return later.collect();
+    }
     let mut spec = home.probe(config.data.control_rate())?;
     if let Some(chosen) = config.data.options().cameras {
         let camera = |key: &String| spec.cameras.iter().find(|camera| camera.key == *key).cloned();
@@ -60,7 +62,7 @@ pub fn find_companions(config: &RunConfig, home: &Source) -> Result<Vec<Source>>
         source.named(with.joining().check(&spec, &theirs))?;
         Ok(source)
     };
-    config.data.with.iter().map(find).collect()
+    config.data.with.iter().map(find).chain(later).collect()
 }
 
 /// Reads the dataset of a configuration and, at `companions`, those beside it.
@@ -77,7 +79,27 @@ pub fn open_data(config: &RunConfig, source: &Source, companions: &[Source]) -> 
         let options = OpenOptions { cameras: Some(cameras), ..source.complete(options)? };
         dataset.join(source.open(options)?, &how)?;
     }
+    for (later, source) in config.data.more.iter().zip(companions.iter().skip(config.data.with.len())) {
+        go_on(&mut dataset, &config.data, later, source)?;
+    }
     Ok(dataset)
+}
+
+/// Takes in episodes that the robot of `dataset` recorded later.
+///
+/// # Errors
+/// As [`Source::open`] and [`Dataset::go_on`]; no reward where the earlier episodes have one.
+pub fn go_on(dataset: &mut Dataset, data: &DataConfig, later: &LaterConfig, source: &Source) -> Result<()> {
+    let theirs = source.open(later.options(data, &dataset.spec))?;
+    let reads_column = data.rule().resolve(&dataset.spec).reward == RewardRule::Column;
+    if reads_column && !theirs.spec.has_reward {
+        return Err(UsageError(format!(
+            "{}: no reward was recorded; expected a reward column, as {} has: without it every step would count as worth nothing",
+            theirs.spec.source, dataset.spec.source
+        ))
+        .into());
+    }
+    Ok(dataset.go_on(theirs, later.weight)?)
 }
 
 impl Workshop {
@@ -93,7 +115,7 @@ impl Workshop {
         minutes: Option<f64>,
     ) -> Result<Self> {
         run.set_dataset(&dataset.content_id)?;
-        let split = episodes::split::split(dataset.home_episodes(), config.data.held_out, config.seed);
+        let split = dataset.split(config.data.held_out, config.seed);
         let corpus = {
             let (data, model) = (&config.data, &config.world_model);
             Corpus::joined(&dataset, &data.rules(), &split, config.value.gamma, &model.task)
@@ -167,7 +189,7 @@ impl Workshop {
 
     fn finished(&self, stage: &str, verb: &str) -> Result<PathBuf> {
         if !self.run.is_complete(stage) {
-            return Err(crate::errors::UsageError(format!(
+            return Err(UsageError(format!(
                 "{}: stage '{stage}' has not been trained; run `rehearsal {verb}` with --out {} first",
                 self.run.root().display(),
                 self.run.root().display()
@@ -199,14 +221,16 @@ impl Workshop {
         Ok(model)
     }
 
-    /// The trained `cloned` or `improved` policy, for inference.
+    /// The trained `cloned` or `improved` policy, or the `previous` one that went into the run, for inference.
     ///
     /// # Errors
     /// It is not trained, or its checkpoint does not fit.
     pub fn policy(&self, name: &str) -> Result<FlowPolicy> {
         let fresh = self.fresh_policy(&self.inner());
-        match name {
-            "improved" => restore_policy(fresh, &self.finished("improve", "improve")?, "best", &self.corpus),
+        match (name, self.inherited("improve")) {
+            ("previous", Some(dir)) => restore_policy(fresh, &dir, "best", &self.corpus),
+            ("previous", None) => Err(self.no_previous().into()),
+            ("improved", _) => restore_policy(fresh, &self.finished("improve", "improve")?, "best", &self.corpus),
             _ => restore_module(fresh, &self.finished("policy", "train policy")?, "policy"),
         }
     }
@@ -244,9 +268,9 @@ impl Workshop {
         }
         let steps: usize = self.corpus.tracks.iter().map(|track| track.len).sum();
         let mut progress = Progress::stage("pretrained", steps as u64, "steps");
-        let mut rows = Vec::with_capacity(lens.len());
+        let mut rows = self.inherited_rows("features.bin", &lens);
         let mut done = 0;
-        for track in &self.corpus.tracks {
+        for track in self.corpus.tracks.iter().skip(rows.len()) {
             interrupt::check()?;
             rows.push(vit.see_track(&self.dataset, track, &self.inner()));
             done += track.len;
@@ -268,11 +292,15 @@ impl Workshop {
         if let Some(rows) = read_rows(&path, &lens) {
             return Ok(Embeddings { dim, rows });
         }
-        let mut embeddings = world_model::representation::embed_all(
+        // What was embedded before is as it was: the encoder is the same.
+        let mut rows = self.inherited_rows("embeddings.bin", &lens);
+        rows.extend(world_model::representation::embed_from(
+            rows.len(),
             &self.representation()?.encoder.valid(),
             (&self.dataset, &self.corpus, self.features()?.as_ref()),
             &self.inner(),
-        );
+        ));
+        let mut embeddings = Embeddings { dim, rows };
         if self.config.world_model.learn_from_hints {
             world_model::hints::learn_from_recorded(&self.corpus, &mut embeddings);
         }
@@ -282,7 +310,7 @@ impl Workshop {
 }
 
 /// Rows of so many values each, one after the other; `None` where the file does not hold just these.
-fn read_rows(path: &Path, lens: &[usize]) -> Option<Vec<Vec<f32>>> {
+pub(super) fn read_rows(path: &Path, lens: &[usize]) -> Option<Vec<Vec<f32>>> {
     let bytes = std::fs::read(path).ok().filter(|bytes| bytes.len() == 4 * lens.iter().sum::<usize>())?;
     let mut values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     Some(lens.iter().map(|&len| values.by_ref().take(len).collect()).collect())

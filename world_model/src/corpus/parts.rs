@@ -9,6 +9,8 @@ pub struct Part {
     pub weight: f64,
     /// Which robot: 0 is home's.
     pub embodiment: usize,
+    /// Recorded by home's robot after home was learned from: partly held out, and what is fitted to data is not fitted anew.
+    pub is_later: bool,
     /// Elements of its own state; the rest of a row is padding, 0, and the mark of the embodiment.
     pub state_len: usize,
     /// Elements of its own action; the rest of a row is padding, 0.
@@ -22,6 +24,7 @@ pub(super) fn parts_of(dataset: &Dataset) -> (Vec<Part>, Vec<usize>, Vec<&Datase
     let part = |spec: &DatasetSpec, weight, embodiment, sees| Part {
         weight,
         embodiment,
+        is_later: false,
         state_len: spec.state_len(),
         action_len: spec.action_len(),
         sees,
@@ -35,10 +38,24 @@ pub(super) fn parts_of(dataset: &Dataset) -> (Vec<Part>, Vec<usize>, Vec<&Datase
         robots += usize::from(!companion.is_same_robot);
         let sees = (0..cameras).map(|camera| companion.sees(camera)).collect();
         positions.extend(std::iter::repeat_n(parts.len(), companion.episodes));
-        parts.push(part(&companion.spec, companion.weight, embodiment, sees));
+        let is_later = companion.is_later;
+        parts.push(Part { is_later, ..part(&companion.spec, companion.weight, embodiment, sees) });
     }
     let specs = std::iter::once(&dataset.spec).chain(dataset.companions.iter().map(|c| &c.spec)).collect();
     (parts, positions, specs)
+}
+
+/// Positions of each of `parts` parts in turn, so that the first few are of all of them.
+pub(super) fn in_turns(positions: &[usize], part_of: impl Fn(usize) -> usize, parts: usize) -> Vec<usize> {
+    let mut turns = vec![0; parts];
+    let mut order: Vec<(usize, usize)> = Vec::with_capacity(positions.len());
+    for &position in positions {
+        let turn = &mut turns[part_of(position)];
+        order.push((*turn, position));
+        *turn += 1;
+    }
+    order.sort_unstable();
+    order.into_iter().map(|(_, position)| position).collect()
 }
 
 /// A normaliser for rows of `len` elements, which leaves those beyond its own as they are.

@@ -238,10 +238,80 @@ fn judgement_rests_on_home_even_where_nothing_is_held_out() -> Result<(), Error>
     record(&dir.path().join("sim"), (2, 3), None, (4, 2.0, 0.5))?;
     let mut dataset = open(&dir.path().join("real"), dir.path())?;
     let alone = corpus(&dataset);
-    assert_eq!((alone.judged_on(), alone.home_tracks()), (&[0][..], 0..1));
+    assert_eq!((alone.judged_on(), alone.own_tracks().collect()), (&[0][..], vec![0]));
     dataset.join(open(&dir.path().join("sim"), dir.path())?, &Joining::default())?;
     let corpus = corpus(&dataset);
     // The same robot's episodes may be improved from; they judge nothing.
-    assert_eq!((corpus.train_home.len(), corpus.judged_on(), corpus.home_tracks()), (5, &[0][..], 0..1));
+    let own: Vec<usize> = corpus.own_tracks().collect();
+    assert_eq!((corpus.train_home.len(), corpus.judged_on(), own), (5, &[0][..], vec![0]));
+    Ok(())
+}
+
+#[test]
+fn later_episodes_change_nothing_that_was_fitted_and_are_partly_held_out() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    record(&dir.path().join("home"), (2, 3), Some(CAMERA), (8, 1.0, 0.5))?;
+    record(&dir.path().join("new"), (2, 3), Some(CAMERA), (4, 6.0, 0.75))?;
+    let of = |dataset: &Dataset| Corpus::new(dataset, RewardRule::Auto, &dataset.split(0.25, 0), 0.9);
+    let mut dataset = open(&dir.path().join("home"), dir.path())?;
+    let (before, id) = (of(&dataset), dataset.content_id.clone());
+    dataset.go_on(open(&dir.path().join("new"), dir.path())?, 1.0)?;
+    let after = of(&dataset);
+    assert_ne!(id, dataset.content_id);
+    assert_eq!(dataset.episodes[8..].iter().map(|e| e.index).collect::<Vec<_>>(), [8, 9, 10, 11]);
+    assert_eq!(before.state_normaliser, after.state_normaliser);
+    assert_eq!(before.action_normaliser, after.action_normaliser);
+    // Rewards: 0.5 before, so 0.75 is more than the old critics can say.
+    assert_eq!((before.returns, after.tracks[8].reward[0]), (after.returns, 0.5));
+    assert_eq!((before.state_len, before.tracks[0].state.clone()), (after.state_len, after.tracks[0].state.clone()));
+    // Home's states are 1 + t with a mean of 3.5; the first of the new ones is 6.
+    let (mean, std) = (after.state_normaliser.mean[0], after.state_normaliser.std[0]);
+    assert!((after.tracks[8].state[0] - (6.0 - mean) / std).abs() < 1e-6);
+    // The old split stays; a quarter of the new ones is held out too, and comes in turns with the old ones.
+    assert_eq!(after.train[..6], before.train);
+    assert_eq!((after.train.len(), after.train_home.len(), after.own_tracks().count()), (9, 9, 12));
+    let new = after.held_out[1];
+    assert_eq!([after.held_out[0], after.held_out[2]], before.held_out[..]);
+    assert!((8..12).contains(&new) && !after.train.contains(&new));
+    assert!(!after.has_gaps());
+    // Half of what is drawn is new.
+    let mut rng = StdRng::seed_from_u64(0);
+    let drawn = after.draw_steps(&after.train, 2000, &mut rng).into_iter().filter(|(track, _)| *track >= 8).count();
+    assert!((900..1100).contains(&drawn), "{drawn} of 2000");
+    Ok(())
+}
+
+#[test]
+fn later_episodes_of_another_robot_are_refused_in_one_sentence() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    record(&dir.path().join("home"), (2, 3), Some(CAMERA), (2, 1.0, 0.5))?;
+    for (name, sizes, camera) in [("arm", (2, 2), Some(CAMERA)), ("blind", (2, 3), None)] {
+        record(&dir.path().join(name), sizes, camera, (2, 1.0, 0.5))?;
+    }
+    let refused = |name: &str| -> Result<String, Error> {
+        let mut home = open(&dir.path().join("home"), dir.path())?;
+        Ok(home.go_on(open(&dir.path().join(name), dir.path())?, 1.0).expect_err("another robot").to_string())
+    };
+    let arm = refused("arm")?;
+    assert!(
+        arm.contains("its state and action are observation.state [observation.state0, observation.state1], action [action0, action1]; expected"),
+        "{arm}"
+    );
+    let blind = refused("blind")?;
+    assert!(blind.contains(&format!("its cameras are none; expected {CAMERA}, as")), "{blind}");
+    Ok(())
+}
+
+#[test]
+fn later_episodes_with_recorded_success_are_read_by_it_whatever_demonstrations_were() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    record(&dir.path().join("home"), (2, 3), None, (4, 1.0, 0.5))?;
+    record(&dir.path().join("new"), (2, 3), None, (4, 6.0, 9.0))?;
+    let mut dataset = open(&dir.path().join("home"), dir.path())?;
+    dataset.go_on(open(&dir.path().join("new"), dir.path())?, 1.0)?;
+    let corpus = Corpus::new(&dataset, RewardRule::EndOfDemonstration, &dataset.split(0.25, 0), 0.9);
+    let (old, new) = (&corpus.tracks[0], &corpus.tracks[4]);
+    assert!(old.success && !new.success && !new.terminated);
+    assert_eq!((old.reward[0], new.reward[0]), (0.0, 0.0));
     Ok(())
 }

@@ -27,17 +27,7 @@ fn toy(next: fn([f32; 2], f32, f32) -> [f32; 2]) -> (Corpus, Embeddings) {
                 x = next(x, a, draw());
             }
             let (part, reward) = (0, vec![0.0; STEPS]);
-            Track {
-                episode,
-                part,
-                len: STEPS,
-                state,
-                hint: Vec::new(),
-                action,
-                reward,
-                success: false,
-                terminated: false,
-            }
+            Track { episode, part, len: STEPS, state, action, reward, ..Track::default() }
         })
         .collect();
     let returns = ReturnRule { gamma: 0.9, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 };
@@ -47,7 +37,14 @@ fn toy(next: fn([f32; 2], f32, f32) -> [f32; 2]) -> (Corpus, Embeddings) {
         train: (0..6).collect(),
         train_home: (0..6).collect(),
         held_out: vec![6, 7],
-        parts: vec![Part { embodiment: 0, state_len: 2, action_len: 1, sees: Vec::new(), weight: 1.0 }],
+        parts: vec![Part {
+            embodiment: 0,
+            is_later: false,
+            state_len: 2,
+            action_len: 1,
+            sees: Vec::new(),
+            weight: 1.0,
+        }],
         state_len: 2,
         action_len: 1,
         state_angles: crate::angles::Angles::none(2),
