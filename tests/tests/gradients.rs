@@ -6,7 +6,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use policy::{FlowConfig, FlowPolicy};
-use rl::{Critic, CriticConfig};
+use rl::{ChunkCritic, Critic, CriticConfig, FqeConfig};
 use world_model::corpus::ReturnRule;
 use world_model::ensemble::{Ensemble, EnsembleConfig};
 use world_model::noise::{generator, gumbel, normal, uniform};
@@ -180,6 +180,19 @@ fn critic_loss() {
     let mut rng = generator(0, "critic", 0);
     let (e, g, w) = (normal([5, 3], &mut rng, &inner), uniform([5], &mut rng, &inner), uniform([5], &mut rng, &inner));
     agrees("critic", module, |m| m.loss(e.clone(), g.clone(), w.clone()));
+}
+
+#[test]
+fn fqe_loss() {
+    let device = Device::default().autodiff();
+    device.seed(6);
+    let rule = ReturnRule { gamma: 0.9, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 };
+    let config = FqeConfig { members: 2, width: 10, bins: 7, ..FqeConfig::default() };
+    let module = ChunkCritic::new(&config, (3, 2), &rule, &device);
+    let (inner, mut rng) = (Device::default(), generator(0, "fqe", 0));
+    let x = normal([5, 5], &mut rng, &inner);
+    let (g, w) = (uniform([2, 5], &mut rng, &inner), uniform([2, 5], &mut rng, &inner));
+    agrees("fqe", module, |m| m.loss(x.clone(), g.clone(), w.clone()));
 }
 
 /// A frozen model lets gradients through to the actions and receives none itself.

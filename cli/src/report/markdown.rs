@@ -9,6 +9,7 @@ use world_model::quality::Likeness;
 
 use super::{
     Calibration, CounterfactualCheck, Decision, Difference, HorizonError, PolicyReport, Report, WholeEpisodes,
+    improvement,
 };
 use crate::clock::span;
 
@@ -35,7 +36,9 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
         report.warnings.iter().try_for_each(|warning| writeln!(out, "- {warning}"))?;
         writeln!(out)?;
     }
+    improvement::write(report, out)?;
     policies(report, out)?;
+    improvement::estimators(report, out)?;
     world_model(&report.world_model.error_by_horizon, out)?;
     foresight(report.world_model.foresight.as_ref(), out)?;
     trust(report, out)?;
@@ -380,7 +383,7 @@ pub fn share(value: f64, ci95: [f64; 2]) -> String {
     format!("{:.0} % [{:.0}, {:.0}]", 100.0 * value, 100.0 * ci95[0], 100.0 * ci95[1])
 }
 
-fn number_in(value: f64, ci95: [f64; 2]) -> String {
+pub(super) fn number_in(value: f64, ci95: [f64; 2]) -> String {
     format!("{value:.2} [{:.2}, {:.2}]", ci95[0], ci95[1])
 }
 

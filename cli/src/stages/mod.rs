@@ -2,11 +2,13 @@
 
 mod branching;
 mod counterfactual;
+mod fitting;
 mod judge;
 mod learn;
 mod outsider;
 mod record;
 mod reporting;
+mod selecting;
 mod serving;
 mod training;
 mod variant;
@@ -142,11 +144,18 @@ fn judge_and_report(
     truth: bool,
     common: &Common,
 ) -> Result<()> {
-    let minds = w.minds()?;
     w.run.begin("evaluate")?;
-    let mut judged = w.imagine_all(&minds.model, embeddings, names, &[])?;
-    let quality = w.quality(&minds.model, embeddings);
+    let model = w.model()?;
+    let quality = w.quality(&model, embeddings);
+    // Before anybody asks for the improved policy: which one that is.
+    w.select(&model, embeddings, &quality)?;
+    let mut names = names.to_vec();
+    names.extend(w.refused());
+    let mut judged = w.imagine_all(&model, embeddings, &names, &[])?;
+    w.fit_all(embeddings, &mut judged)?;
+    w.save_selected()?;
     w.run.complete()?;
+    let minds = w.minds()?;
     let mut counterfactuals = None;
     if truth {
         w.run.begin("truth")?;
@@ -254,7 +263,7 @@ pub fn evaluate(dir: &Path, policies: &[String], outsiders: &[String], common: &
     // Before anything is read: a misspelt name is told at once.
     let policies: Vec<Variant> = policies.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
     let outsiders: Vec<Outsider> = outsiders.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
-    let w = reopen(dir, common)?;
+    let mut w = reopen(dir, common)?;
     let names: Vec<String> = if policies.is_empty() {
         let known = ["random", "behaviour", "cloned", "improved"];
         known.iter().filter(|n| **n != "improved" || w.run.is_complete("improve")).map(|&n| n.to_owned()).collect()
@@ -263,8 +272,10 @@ pub fn evaluate(dir: &Path, policies: &[String], outsiders: &[String], common: &
     };
     let embeddings = w.embeddings()?;
     let model = w.model()?;
-    let judged = w.imagine_all(&model, &embeddings, &names, &outsiders)?;
     let quality = w.quality(&model, &embeddings);
+    w.select(&model, &embeddings, &quality)?;
+    let mut judged = w.imagine_all(&model, &embeddings, &names, &outsiders)?;
+    w.fit_all(&embeddings, &mut judged)?;
     let report = w.report("evaluate", &w.run.manifest().device, &judged, Found { quality, counterfactuals: None })?;
     if common.json {
         return output::answer_json(&report);

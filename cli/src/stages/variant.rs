@@ -23,8 +23,10 @@ pub enum Base {
     Behaviour,
     /// The cloned policy.
     Cloned,
-    /// The improved policy.
+    /// The improved policy: what `improve` returns.
     Improved,
+    /// The best copy that improvement came to, whether or not it was returned.
+    Candidate,
 }
 
 /// What is done to normalised actions: 1 is a standard deviation of the recorded ones.
@@ -47,7 +49,7 @@ pub struct Variant {
     pub changes: Vec<Change>,
 }
 
-const EXPECTED: &str = "random, mean, behaviour, cloned or improved, the last two also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
+const EXPECTED: &str = "random, mean, behaviour, cloned, improved or candidate, the last three also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
 
 impl Variant {
     /// The policy network it needs, if any.
@@ -55,6 +57,7 @@ impl Variant {
         match self.base {
             Base::Cloned => Some("cloned"),
             Base::Improved => Some("improved"),
+            Base::Candidate => Some("candidate"),
             _ => None,
         }
     }
@@ -84,6 +87,7 @@ impl FromStr for Variant {
             Some("behaviour") => Base::Behaviour,
             Some("cloned") => Base::Cloned,
             Some("improved") => Base::Improved,
+            Some("candidate") => Base::Candidate,
             _ => return Err(wrong()),
         };
         let change = |part: &str| {
@@ -113,6 +117,7 @@ impl fmt::Display for Variant {
             Base::Behaviour => "behaviour",
             Base::Cloned => "cloned",
             Base::Improved => "improved",
+            Base::Candidate => "candidate",
         })?;
         self.changes.iter().try_for_each(|change| match change {
             Change::Noise(x) => write!(f, "+noise:{x}"),

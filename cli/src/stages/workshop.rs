@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use episodes::{Dataset, OpenOptions};
 use policy::FlowPolicy;
 use rl::Critic;
+use rl::selection::Kept;
 use world_model::model::Inputs;
 use world_model::representation::Representation;
 use world_model::vit::{Features, Vit};
@@ -19,6 +20,7 @@ use crate::progress::Progress;
 use crate::run_dir::{RunDir, write_atomic};
 use crate::source::Source;
 
+use super::selecting::Selected;
 use super::training::restore_module;
 
 /// The open run with its data.
@@ -37,6 +39,8 @@ pub struct Workshop {
     pub device: Device,
     /// Seconds to spend on all training; `None` for the configured updates.
     pub budget_s: Option<f64>,
+    /// What `improve` returns and why, once that is decided.
+    pub selected: Option<Selected>,
 }
 
 /// Finds the datasets to learn from beside that at `home`, and refuses what metadata say cannot join it.
@@ -103,6 +107,7 @@ impl Workshop {
             Some(size) => Some(Vit::load(pretrained, size, device)?),
             None => None,
         };
+        let selected = if run.is_complete("improve") { Selected::load(&run) } else { None };
         // Parameter initialisation is the one user of the device's own generator.
         device.seed(config.seed);
         Ok(Self {
@@ -113,6 +118,7 @@ impl Workshop {
             vit,
             device: device.clone().autodiff(),
             budget_s: minutes.map(|m| m * 60.0),
+            selected,
         })
     }
 
@@ -195,16 +201,22 @@ impl Workshop {
         Ok(model)
     }
 
-    /// The trained `cloned` or `improved` policy, for inference.
+    /// The trained `cloned` policy, what `improve` returned as `improved`, or its `candidate` for that, for inference.
     ///
     /// # Errors
     /// It is not trained, or its checkpoint does not fit.
     pub fn policy(&self, name: &str) -> Result<FlowPolicy> {
+        let returned_clone = self.returned_clone();
         let (stage, verb, file) = match name {
-            "improved" => ("improve", "improve", "best"),
+            "improved" if returned_clone => ("policy", "train policy", "policy"),
+            "improved" | "candidate" => ("improve", "improve", "best"),
             _ => ("policy", "train policy", "policy"),
         };
         restore_module(self.fresh_policy(&self.inner()), &self.finished(stage, verb)?, file)
+    }
+
+    fn returned_clone(&self) -> bool {
+        self.selected.as_ref().is_some_and(|s| s.improvement.kept == Kept::Cloned)
     }
 
     /// The values: after improvement those of the improved policy, before it those of the recorded behaviour.
@@ -212,8 +224,8 @@ impl Workshop {
     /// # Errors
     /// They are not trained, or their checkpoint does not fit.
     pub fn critic(&self) -> Result<Critic> {
-        let (stage, file) = if self.run.is_complete("improve") { ("improve", "slow") } else { ("value", "slow") };
-        restore_module(self.fresh_critic(&self.inner()), &self.finished(stage, "train value")?, file)
+        let stage = if self.run.is_complete("improve") && !self.returned_clone() { "improve" } else { "value" };
+        restore_module(self.fresh_critic(&self.inner()), &self.finished(stage, "train value")?, "slow")
     }
 
     /// What the pretrained transformer, where there is one, sees in every recorded frame: computed once per run and kept in
