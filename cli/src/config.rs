@@ -233,6 +233,7 @@ impl RunConfig {
         self.demo.episodes = self.demo.episodes.min(150);
         self.demo.truth_episodes = self.demo.truth_episodes.min(30);
         self.evaluate.samples = self.evaluate.samples.min(2);
+        self.evaluate.fqe.updates = self.evaluate.fqe.updates.min(600);
         self
     }
 }

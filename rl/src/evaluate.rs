@@ -17,6 +17,7 @@ use world_model::trust::Limits;
 use world_model::vision::floats;
 use world_model::{Corpus, Embeddings, Latent, WorldModel, noise};
 
+use crate::fqe::FqeConfig;
 use crate::plan::Planner;
 use crate::track_record::{self, TrackRecord};
 
@@ -36,11 +37,21 @@ pub struct EvaluateConfig {
     pub resamples: usize,
     /// Parts into which the starts are split over threads; part of the result, so not taken from the machine.
     pub shards: usize,
+    /// The estimator that asks no world model, and what corrects it.
+    pub fqe: FqeConfig,
 }
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { horizon: 100, samples: 4, starts: 64, anchor_every: 10, resamples: 2000, shards: 2 }
+        Self {
+            horizon: 100,
+            samples: 4,
+            starts: 64,
+            anchor_every: 10,
+            resamples: 2000,
+            shards: 2,
+            fqe: FqeConfig::default(),
+        }
     }
 }
 
@@ -77,6 +88,12 @@ pub type Act<'a> = &'a (dyn Fn(&Tensor<2>, &mut StdRng) -> Tensor<2> + Sync);
 pub fn starts(corpus: &Corpus, most: usize) -> Vec<(usize, usize)> {
     let tracks = corpus.judged_on();
     tracks.iter().take(most).map(|&t| (t, 0)).collect()
+}
+
+/// Starts by which an optimiser chooses among its own copies: first steps of home's training episodes. What it chose is judged from
+/// [`starts`], which had no say in the choice.
+pub fn choosing_starts(corpus: &Corpus, most: usize) -> Vec<(usize, usize)> {
+    corpus.train.iter().filter(|&&t| corpus.tracks[t].part == 0).take(most).map(|&t| (t, 0)).collect()
 }
 
 /// Imagines `act` from each start, `samples` times; every policy judged with the same `seed` meets the same noise.

@@ -3,20 +3,24 @@
 //! [`critic`] says what a state is worth; [`improve`] rehearses: it compares what the cloned policy and its copy could do
 //! from recorded states, under shared noise, and lets the copy learn from the better futures. [`iql`], [`rebrac`] and [`fql`]
 //! do without a model, over one [`chunk_critic`]: the floors that tell what a model buys. [`plan`] searches for the best future each
-//! time the robot asks; [`evaluate`] judges
-//! policies in imagination and decides GO, NO-GO or ABSTAIN; [`scorecard`] says how far that judge is to be believed where
+//! time the robot asks; [`evaluate`] judges policies in imagination and decides GO, NO-GO or ABSTAIN, beside [`doubly_robust`], which
+//! corrects them by what was recorded, and [`fqe`], which asks recorded steps alone; [`selection`] says which policy leaves `improve`;
+//! [`scorecard`] says how far that judge is to be believed where
 //! outcomes are known, and [`track_record`] makes intervals as wide as the model has been wrong.
 
 pub mod chunk_critic;
 pub mod climb;
 pub mod critic;
+pub mod doubly_robust;
 pub mod evaluate;
+pub mod fqe;
 pub mod fql;
 pub mod improve;
 pub mod iql;
 pub mod plan;
 pub mod rebrac;
 pub mod scorecard;
+pub mod selection;
 #[cfg(test)]
 mod toys;
 pub mod track_record;
@@ -24,6 +28,7 @@ pub mod track_record;
 pub use chunk_critic::ChunkCritic;
 pub use critic::{Critic, CriticConfig, CriticLearner};
 pub use evaluate::{Estimate, Verdict};
+pub use fqe::{ChunkValues, FqeConfig, FqeLearner};
 pub use fql::FqlLearner;
 pub use improve::{ImproveConfig, ImproveLearner, Method};
 pub use iql::IqlLearner;

@@ -76,12 +76,13 @@ pub(crate) fn widened(
     (centre, [(at(0.025) + common.min(0.0)).min(centre), (at(0.975) + common.max(0.0)).max(centre)])
 }
 
-/// For each value of a policy, the errors (recorded less imagined) of the episodes whose imagined outcomes were nearest; none
+/// For each value of a policy, the episodes whose imagined outcomes were nearest and their errors (recorded less imagined); none
 /// where the record is too short.
-struct Near(Vec<Vec<f64>>);
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Near(Vec<Vec<(usize, f64)>>);
 
 impl Near {
-    fn new(values: &[f32], TrackRecord { imagined, recorded }: &TrackRecord) -> Self {
+    pub(crate) fn new(values: &[f32], TrackRecord { imagined, recorded }: &TrackRecord) -> Self {
         if imagined.len() < FEWEST_STARTS {
             return Self(Vec::new());
         }
@@ -91,18 +92,39 @@ impl Near {
             let mut order: Vec<usize> = (0..errors.len()).collect();
             let away = |i: usize| (imagined[i] - value).abs();
             order.sort_by(|&a, &b| away(a).total_cmp(&away(b)));
-            order[..share].iter().map(|&i| errors[i]).collect()
+            order[..share].iter().map(|&i| (i, errors[i])).collect()
         });
         Self(near.collect())
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The mean error near each value.
+    pub(crate) fn means(&self) -> impl ExactSizeIterator<Item = f64> {
+        self.0.iter().map(|near| near.iter().map(|(_, error)| error).sum::<f64>() / near.len() as f64)
+    }
+
+    /// How often each of the record's `episodes` is near a value.
+    pub(crate) fn weights(&self, episodes: usize) -> Vec<f64> {
+        let mut weights = vec![0.0; episodes];
+        self.0.iter().flatten().for_each(|&(episode, _)| weights[episode] += 1.0);
+        weights
+    }
+
     /// How wrong the model may be about the policy.
-    fn draw(&self, rng: &mut StdRng) -> f64 {
+    pub(crate) fn draw(&self, rng: &mut StdRng) -> f64 {
         let drawn = (0..if self.0.is_empty() { 0 } else { DRAWN }).map(|_| {
             let errors = &self.0[rng.random_range(0..self.0.len())];
-            errors[rng.random_range(0..errors.len())]
+            errors[rng.random_range(0..errors.len())].1
         });
         mean(drawn)
+    }
+
+    /// The same less what is expected of it.
+    pub(crate) fn draw_about_mean(&self, rng: &mut StdRng) -> f64 {
+        self.draw(rng) - mean(self.means())
     }
 }
 

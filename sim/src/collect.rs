@@ -5,9 +5,9 @@ use std::sync::mpsc;
 use episodes::{CameraFeature, DatasetSpec, Episode, RecordedEpisode, VectorFeature};
 use rayon::prelude::*;
 
-use crate::config::SimConfig;
+use crate::config::{Recording, SimConfig};
 use crate::demonstrator::Demonstrator;
-use crate::random::episode_seed;
+use crate::random::{SplitMix64, episode_seed};
 use crate::scene::CONTROL_RATE_HZ;
 use crate::world::Sim;
 
@@ -42,8 +42,8 @@ pub fn spec(config: &SimConfig) -> DatasetSpec {
     }
 }
 
-/// Records `episodes` demonstrations of mixed quality, in parallel; the result depends on `config`, `episodes` and
-/// `seed` only. Episode `i` runs with [`episode_seed`]`(seed, i)`.
+/// Records `episodes` demonstrations, of mixed quality unless `config` asks for poor ones, in parallel; the result depends on
+/// `config`, `episodes` and `seed` only. Episode `i` runs with [`episode_seed`]`(seed, i)`.
 ///
 /// `progress` is called with the number of episodes done so far.
 pub fn collect(
@@ -53,13 +53,14 @@ pub fn collect(
     progress: &mut dyn FnMut(usize),
 ) -> Vec<RecordedEpisode> {
     let (done, finished) = mpsc::channel();
-    std::thread::scope(|scope| {
+    let mut recorded: Vec<RecordedEpisode> = std::thread::scope(|scope| {
         let work = scope.spawn(move || {
             (0..episodes)
                 .into_par_iter()
                 .map_with(done, |done, i| {
                     let seed = episode_seed(seed, i as u64);
-                    let mut recorded = record(config, seed, &mut Demonstrator::new(seed ^ DEMONSTRATOR_STREAM));
+                    let mut recorded =
+                        record(config, seed, &mut Demonstrator::of(config.recording, seed ^ DEMONSTRATOR_STREAM));
                     recorded.episode.index = i;
                     // Nobody is left to count when the receiver is gone; the episode is still good.
                     let _ = done.send(());
@@ -74,7 +75,33 @@ pub fn collect(
             Ok(recorded) => recorded,
             Err(panic) => std::panic::resume_unwind(panic),
         }
-    })
+    });
+    if config.recording == Recording::ShuffledOutcomes {
+        shuffle_outcomes(&mut recorded, seed);
+    }
+    recorded
+}
+
+/// Gives every episode the rewards and the outcome of another one; where that one was shorter, its last reward goes on.
+fn shuffle_outcomes(recorded: &mut [RecordedEpisode], seed: u64) {
+    let mut rng = SplitMix64::new(seed);
+    let mut from: Vec<usize> = (0..recorded.len()).collect();
+    // Sattolo's shuffle: one cycle, nobody keeps what is theirs.
+    for i in (1..from.len()).rev() {
+        from.swap(i, rng.integer(0, i));
+    }
+    let outcomes: Vec<(Vec<f32>, bool)> = recorded
+        .iter()
+        .map(|r| (r.episode.reward.clone().unwrap_or_default(), r.episode.succeeded().unwrap_or(false)))
+        .collect();
+    for (recorded, from) in recorded.iter_mut().zip(from) {
+        let (rewards, succeeded) = &outcomes[from];
+        let episode = &mut recorded.episode;
+        let reward = |t: usize| rewards[t.min(rewards.len() - 1)];
+        episode.reward = Some((0..episode.len).map(reward).collect());
+        episode.success = Some((0..episode.len).map(|t| *succeeded && t + 1 == episode.len).collect());
+        (episode.terminated, episode.truncated) = (*succeeded, !succeeded);
+    }
 }
 
 /// Records one episode; row `t` holds picture and state *before* action `t`, and the reward that followed it.

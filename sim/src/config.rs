@@ -23,6 +23,20 @@ impl Task {
     }
 }
 
+/// What is recorded of the robot. All but the first are deliberately poor: nothing that deserves trust can be learned from them,
+/// and whoever claims an improvement has to be caught.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recording {
+    /// A crowd of demonstrators of mixed quality.
+    #[default]
+    Mixed,
+    /// Every action uniform over the arena.
+    RandomActions,
+    /// The crowd's episodes, each with the rewards and the outcome of another one.
+    ShuffledOutcomes,
+}
+
 /// Settings of the simulated robot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -35,6 +49,8 @@ pub struct SimConfig {
     pub max_steps: usize,
     /// Discs that drift over the table under everything else and have nothing to do with the task.
     pub distractors: usize,
+    /// What is recorded: `mixed`, or one of the deliberately poor `random_actions` and `shuffled_outcomes`.
+    pub recording: Recording,
 }
 
 impl Default for SimConfig {
@@ -50,7 +66,7 @@ impl SimConfig {
             Task::Disc => 100,
             Task::Tee => 200,
         };
-        Self { task, image_size: 48, max_steps, distractors: 0 }
+        Self { task, image_size: 48, max_steps, distractors: 0, recording: Recording::Mixed }
     }
 }
 

@@ -7,7 +7,7 @@
 mod disc;
 mod tee;
 
-use crate::config::Task;
+use crate::config::{Recording, Task};
 use crate::random::SplitMix64;
 use crate::scene::{self, ARENA_HALF_M, PUSHER_RADIUS_M, distance, unit};
 use crate::world::Sim;
@@ -79,6 +79,14 @@ impl Demonstrator {
             })
         };
         Self::with(skill, rng)
+    }
+
+    /// Whoever the recordings of this configuration are made of.
+    pub fn of(recording: Recording, seed: u64) -> Self {
+        match recording {
+            Recording::Mixed | Recording::ShuffledOutcomes => Self::new(seed),
+            Recording::RandomActions => Self::random(seed),
+        }
     }
 
     /// Someone who knows how: goes around the block, pushes it home, corrects on the way.

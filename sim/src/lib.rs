@@ -18,7 +18,7 @@ mod scene;
 mod world;
 
 pub use collect::{EpisodeResult, collect, record, run_policy, spec};
-pub use config::{SimConfig, Task};
+pub use config::{Recording, SimConfig, Task};
 pub use demonstrator::Demonstrator;
 pub use random::episode_seed;
 pub use scene::{ARENA_HALF_M, BLOCK_DISC_RADIUS_M, CONTROL_RATE_HZ, PUSHER_RADIUS_M, PUSHER_SPEED_M_PER_S};

@@ -133,3 +133,34 @@ fn to_disk_and_back() -> Result<(), Box<dyn std::error::Error>> {
     }
     Ok(())
 }
+
+#[test]
+fn shuffled_outcomes_are_another_episodes_and_pictures_and_actions_stay() {
+    let config = SimConfig { image_size: 16, max_steps: 30, ..SimConfig::default() };
+    let poor = SimConfig { recording: sim::Recording::ShuffledOutcomes, ..config.clone() };
+    let (own, shuffled) = (sim::collect(&config, 12, 3, &mut |_| {}), sim::collect(&poor, 12, 3, &mut |_| {}));
+    let last = |r: &episodes::RecordedEpisode| r.episode.reward.as_ref().and_then(|r| r.last().copied());
+    for (a, b) in own.iter().zip(&shuffled) {
+        assert_eq!((&a.episode.action, &a.frames), (&b.episode.action, &b.frames));
+        assert_ne!(a.episode.reward, b.episode.reward);
+        assert_eq!(b.episode.terminated, b.episode.succeeded() == Some(true));
+        assert_ne!(b.episode.terminated, b.episode.truncated);
+    }
+    let sorted = |all: &[episodes::RecordedEpisode]| {
+        let mut firsts: Vec<f32> = all.iter().filter_map(|r| Some(r.episode.reward.as_ref()?[0])).collect();
+        firsts.sort_by(f32::total_cmp);
+        firsts
+    };
+    assert_eq!(sorted(&own), sorted(&shuffled), "nothing is made up");
+    assert!(own.iter().zip(&shuffled).any(|(a, b)| last(a) != last(b)));
+}
+
+#[test]
+fn random_recordings_are_all_over_the_arena_and_do_nothing_on_purpose() {
+    let poor = SimConfig { image_size: 16, recording: sim::Recording::RandomActions, ..SimConfig::default() };
+    let recorded = sim::collect(&poor, 10, 0, &mut |_| {});
+    let actions: Vec<f32> = recorded.iter().flat_map(|r| r.episode.action.clone()).collect();
+    let far = actions.iter().filter(|a| a.abs() > 0.5 * sim::ARENA_HALF_M).count() as f32 / actions.len() as f32;
+    assert!((far - 0.5).abs() < 0.05, "{far} of a uniform draw lies in the outer half");
+    assert!(recorded.iter().filter(|r| r.episode.succeeded() == Some(true)).count() <= 1);
+}

@@ -29,6 +29,7 @@ fn drive(address: &str, config: &SimConfig, seed: u64) -> Result<RecordedEpisode
         task: config.task.text().to_owned(),
         len: 0,
         state: Vec::new(),
+        hint: Vec::new(),
         action: Vec::new(),
         reward: None,
         success: None,

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use base64::Engine;
 
 use super::svg::{Line, Whisker, escaped, lines, whiskers};
-use super::{Decision, Report};
+use super::{Decision, Difference, Report, improvement};
 
 /// What the page shows beside the report.
 #[derive(Default)]
@@ -62,6 +62,7 @@ fn sections(report: &Report, pictures: &Pictures, out: &mut String) -> std::fmt:
         report.warnings.iter().try_for_each(|warning| write!(out, "<li>{}</li>", escaped(warning)))?;
         write!(out, "</ul>")?;
     }
+    improved(report, out)?;
     policies(report, out)?;
     world_model(report, out)?;
     if let Some(sheet) = &pictures.sheet {
@@ -77,6 +78,20 @@ fn sections(report: &Report, pictures: &Pictures, out: &mut String) -> std::fmt:
     let config = serde_json::to_string_pretty(&report.config).unwrap_or_default();
     write!(out, "<details><summary>Configuration</summary><pre>{}</pre></details>", escaped(&config))?;
     write!(out, "</main></body></html>")
+}
+
+/// What left `improve`, and the gain by every estimator.
+fn improved(report: &Report, out: &mut String) -> std::fmt::Result {
+    let Some(i) = &report.improvement else { return Ok(()) };
+    let (returned, why) = (improvement::returned(i), escaped(&i.why));
+    write!(out, "<h2>What leaves improve: {returned}</h2><p>{why}</p><div class=\"row\">")?;
+    let mark = |(label, gain): (&'static str, Option<Difference>)| {
+        gain.map(|g| Whisker { label, class: "imagined", mean: g.mean, ci95: g.ci95 })
+    };
+    let drawn: Vec<Whisker<'_>> = improvement::gains(i).into_iter().filter_map(mark).collect();
+    write!(out, "{}</div><ul>", whiskers("Gain in return over the clone", &drawn, false))?;
+    improvement::lines(i).iter().try_for_each(|line| write!(out, "<li>{}</li>", escaped(line)))?;
+    write!(out, "</ul>")
 }
 
 fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
@@ -95,6 +110,15 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
             value.push(mark("truth", t.return_, t.return_ci95));
         }
     }
+    let mut estimated = Vec::new();
+    for p in report.policies.iter().filter(|p| p.estimators.fqe.is_some() || p.estimators.doubly_robust.is_some()) {
+        let e = &p.estimators;
+        for (class, by) in [("imagined", e.imagined), ("fqe", e.fqe), ("doubly-robust", e.doubly_robust)] {
+            let mark =
+                |by: super::EstimatedReturn| Whisker { label: &p.name, class, mean: by.return_, ci95: by.return_ci95 };
+            estimated.extend(by.map(mark));
+        }
+    }
     let with_truth = report.policies.iter().any(|p| p.truth.is_some());
     write!(out, "<h2>Policies</h2><p class=\"legend\"><span class=\"key imagined\"></span>imagined")?;
     if with_truth {
@@ -102,6 +126,13 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     write!(out, " &nbsp; whiskers: 95 % intervals</p><div class=\"row\">")?;
     write!(out, "{}{}</div>", whiskers("Success", &success, true), whiskers("Return", &value, false))?;
+    if !estimated.is_empty() {
+        write!(
+            out,
+            "<p class=\"legend\"><span class=\"key imagined\"></span>imagined: the world model<span class=\"key fqe\"></span>fitted Q: recorded steps alone<span class=\"key doubly-robust\"></span>doubly robust: imagined, corrected by recorded episodes that came out alike</p><div class=\"row\">{}</div>",
+            whiskers("Return by three estimators", &estimated, false)
+        )?;
+    }
     if !with_truth {
         write!(out, "<p>There is no simulator of this robot, so nothing here was checked against the truth.</p>")?;
     }

@@ -9,7 +9,7 @@ use world_model::quality::Likeness;
 
 use super::{
     Calibration, CounterfactualCheck, Decision, Difference, HintError, HorizonError, PolicyReport, Report,
-    WholeEpisodes, more,
+    WholeEpisodes, improvement, more,
 };
 use crate::clock::span;
 
@@ -31,7 +31,9 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
         report.warnings.iter().try_for_each(|warning| writeln!(out, "- {warning}"))?;
         writeln!(out)?;
     }
+    improvement::write(report, out)?;
     policies(report, out)?;
+    improvement::estimators(report, out)?;
     if let Some(more) = &report.more {
         more::write(more, out)?;
     }

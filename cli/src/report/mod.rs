@@ -1,12 +1,14 @@
 //! What a run came to: `report.json` for programs, `report.md` and `report.html` for people.
 
 mod html;
+mod improvement;
 mod markdown;
 mod more;
 mod svg;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use html::Pictures;
@@ -17,6 +19,7 @@ use anyhow::Result;
 use episodes::Skipped;
 use rl::TrackRecord;
 use rl::scorecard::{Decisions, Scorecard};
+use rl::selection::Kept;
 use serde::{Deserialize, Serialize};
 use world_model::foresight::Foresight;
 pub use world_model::hints::HintError;
@@ -42,6 +45,9 @@ pub struct Report {
     pub policies: Vec<PolicyReport>,
     /// Paired differences between policies: the same starts, the same noise.
     pub comparisons: Vec<Comparison>,
+    /// What `improve` returns, why, and from which starts it is better; `None` where nothing was improved.
+    #[serde(default)]
+    pub improvement: Option<Improvement>,
     /// How far imagination agrees with the truth over all policies; `None` where there is no truth.
     #[serde(default)]
     pub scorecard: Option<JudgeReport>,
@@ -99,8 +105,89 @@ pub struct PolicyReport {
     pub name: String,
     /// In the world model, from starts of held-out episodes.
     pub imagined: ImaginedScore,
+    /// The same return by every estimator that was asked.
+    #[serde(default)]
+    pub estimators: Estimators,
     /// In the simulator; `None` where there is none.
     pub truth: Option<TrueScore>,
+}
+
+/// The mean return of one policy, estimated in several ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Estimators {
+    /// From rollouts of the world model.
+    pub imagined: Option<EstimatedReturn>,
+    /// By fitted Q evaluation, from recorded steps.
+    pub fqe: Option<EstimatedReturn>,
+    /// Imagined, corrected by what was recorded of the held-out episodes that were imagined to come out alike; `None` where too few
+    /// of them do.
+    pub doubly_robust: Option<EstimatedReturn>,
+    /// Held-out episodes that carry the correction, as if all carried the same.
+    pub effective_episodes: Option<f64>,
+}
+
+/// A mean return with its 95 % interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EstimatedReturn {
+    /// Mean return.
+    #[serde(rename = "return")]
+    pub return_: f64,
+    /// Its 95 % interval.
+    pub return_ci95: [f64; 2],
+}
+
+impl From<(f64, [f64; 2])> for EstimatedReturn {
+    fn from((return_, return_ci95): (f64, [f64; 2])) -> Self {
+        Self { return_, return_ci95 }
+    }
+}
+
+/// What left `improve`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Improvement {
+    /// The improved policy, or the cloned one where the evidence is weak.
+    pub kept: Kept,
+    /// Why, one sentence.
+    pub why: String,
+    /// Held-out starts, which neither training nor the choice among copies has seen.
+    pub starts: usize,
+    /// Paired gain in return of the best copy over the clone, by estimator.
+    pub gains: Gains,
+    /// Paired gain in imagined success, -1 to 1.
+    pub success: Difference,
+    /// Share of the starts from which the copy is imagined better.
+    pub better: f64,
+    /// Share of the starts from which it is imagined worse.
+    pub worse: f64,
+    /// Starts with the largest imagined gain, the largest first.
+    pub largest_gains: Vec<EpisodeGain>,
+    /// Starts with the largest imagined loss, the largest first.
+    pub largest_losses: Vec<EpisodeGain>,
+    /// Share of the copy's imagined steps that disagree more than 95 % of held-out data.
+    pub unsupported_share: f64,
+    /// Steps that are imagined within the trust horizon, mean; `None` where that cannot be told.
+    pub believed_steps: Option<f64>,
+}
+
+/// A gain by every estimator that has something to say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gains {
+    /// In imagination.
+    pub imagined: Difference,
+    /// By fitted Q evaluation.
+    pub fqe: Option<Difference>,
+    /// By the doubly robust estimate.
+    pub doubly_robust: Option<Difference>,
+}
+
+/// A start, by the episode it was recorded in.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpisodeGain {
+    /// Index in the dataset.
+    pub episode: usize,
+    /// Imagined gain in return.
+    pub gain: f64,
 }
 
 /// Mean return and success with 95 % intervals, imagined.
@@ -152,7 +239,7 @@ pub struct Comparison {
 }
 
 /// A paired difference.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// Mean.
     pub mean: f64,
@@ -252,14 +339,19 @@ pub struct JudgeReport {
     pub return_: Scorecard,
     /// What the gate would have said of each pair.
     pub decisions: Decisions,
+    /// By return, the estimators beside imagination, each over the policies that it says something of.
+    #[serde(default)]
+    pub estimators: BTreeMap<String, Scorecard>,
 }
 
 impl JudgeReport {
     /// In words.
     pub fn words(&self) -> String {
         let d = self.decisions;
+        let estimators: String =
+            self.estimators.iter().map(|(name, card)| card_words(&format!("return, {name}"), card)).collect();
         format!(
-            "{}{}- Of {} pairs of policies imagination prefers one in {}; of these the truth has the other one ahead in {}, beyond doubt in {}. Of the {} pairs whose true success differs by more than {:.0} points it leaves {} undecided.\n",
+            "{}{}{estimators}- Of {} pairs of policies imagination prefers one in {}; of these the truth has the other one ahead in {}, beyond doubt in {}. Of the {} pairs whose true success differs by more than {:.0} points it leaves {} undecided.\n",
             card_words("success", &self.success),
             card_words("return", &self.return_),
             d.pairs,

@@ -19,6 +19,12 @@ fn policy(name: &str, imagined: f64, truth: Option<f64>) -> PolicyReport {
             success_ci95: [imagined - 0.06, imagined + 0.06],
             unsupported_share: 0.02,
         },
+        estimators: Estimators {
+            imagined: Some((10.0 * imagined, [10.0 * imagined - 1.0, 10.0 * imagined + 1.0]).into()),
+            fqe: (name != "random").then(|| (9.0 * imagined, [9.0 * imagined - 0.5, 9.0 * imagined + 0.5]).into()),
+            doubly_robust: (name == "cloned").then(|| (9.5 * imagined, [3.1, 4.2]).into()),
+            effective_episodes: (name != "random").then_some(if name == "cloned" { 21.4 } else { 5.2 }),
+        },
         truth: truth.map(|t| TrueScore {
             return_: 10.0 * t,
             return_ci95: [10.0 * t - 1.5, 10.0 * t + 1.5],
@@ -59,7 +65,25 @@ fn demo() -> Report {
             imagined_success: Difference { mean: 0.12, ci95: [0.031, 0.209] },
             true_success: Some(Difference { mean: 0.12, ci95: [0.01, 0.23] }),
         }],
+        improvement: Some(Improvement {
+            kept: Kept::Improved,
+            why: "The improved policy is returned: its gain is above zero.".into(),
+            starts: 30,
+            gains: Gains {
+                imagined: Difference { mean: 1.2, ci95: [0.4, 2.0] },
+                fqe: Some(Difference { mean: 0.3, ci95: [-0.1, 0.7] }),
+                doubly_robust: None,
+            },
+            success: Difference { mean: 0.12, ci95: [0.031, 0.209] },
+            better: 0.8,
+            worse: 0.2,
+            largest_gains: vec![EpisodeGain { episode: 41, gain: 3.1 }, EpisodeGain { episode: 7, gain: 2.6 }],
+            largest_losses: vec![EpisodeGain { episode: 112, gain: -0.8 }],
+            unsupported_share: 0.04,
+            believed_steps: Some(18.3),
+        }),
         scorecard: Some(JudgeReport {
+            estimators: [("fitted Q".to_owned(), Scorecard { policies: 3, ..Scorecard::default() })].into(),
             success: Scorecard {
                 policies: 4,
                 pearson: Some((0.991, [0.97, 1.0])),
@@ -221,12 +245,19 @@ fn programs_find_the_promised_fields() -> Result<()> {
         "/policies/0/imagined/success",
         "/policies/0/imagined/success_ci95/1",
         "/policies/0/truth/return",
+        "/policies/2/estimators/imagined/return",
+        "/policies/2/estimators/fqe/return_ci95/0",
+        "/policies/2/estimators/doubly_robust/return",
+        "/improvement/why",
+        "/improvement/gains/imagined/ci95/0",
+        "/improvement/gains/fqe/mean",
         "/policies/0/truth/episodes",
         "/verdict/why",
     ] {
         assert!(value.pointer(pointer).is_some(), "{pointer} is missing");
     }
     assert_eq!(value.pointer("/verdict/decision"), Some(&json!("GO")));
+    assert_eq!(value.pointer("/improvement/kept"), Some(&json!("improved")));
     assert_eq!(serde_json::to_value(Decision::NoGo)?, json!("NO-GO"));
 
     let temp = tempfile::tempdir()?;
@@ -255,7 +286,8 @@ fn the_page_stands_alone_and_shows_every_policy() {
     assert!(page.contains("<section class=\"verdict go\"><strong>GO</strong>"));
     assert!(page.contains("data:image/png;base64,AQID"));
     // Four policies, twice each, in two drawings; two modalities with three lines, two of PSNR; one training curve.
-    assert_eq!(page.matches("<circle").count(), 16);
+    // Three gains' two whiskers, and seven estimates of three policies.
+    assert_eq!(page.matches("<circle").count(), 16 + 2 + 7);
     assert_eq!(page.matches("<polyline").count(), 9);
     assert!(!page.contains("http://") && !page.contains("https://"), "a page that fetches something");
 }

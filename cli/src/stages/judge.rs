@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use anyhow::Result;
 use burn::tensor::Tensor;
-use policy::{Bundle, Memory};
+use policy::{Bundle, FlowPolicy, Memory};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
 use rl::TrackRecord;
 use rl::evaluate::{self, EvaluateConfig, PerStart};
+use rl::fqe::Evaluated;
 use rollouts::score::real_return;
 use world_model::agreement::{mean, pearson};
 use world_model::foresight::Foresight;
@@ -36,6 +37,8 @@ pub struct Judged {
     pub imagined: PerStart,
     /// Driven, per seed.
     pub truth: Option<Outcomes>,
+    /// What recorded steps alone say; `None` where nobody asked them.
+    pub fitted: Option<Evaluated>,
 }
 
 impl Workshop {
@@ -51,7 +54,6 @@ impl Workshop {
         outsiders: &[Outsider],
     ) -> Result<Vec<Judged>> {
         let limits = self.limits(model, embeddings);
-        let device = self.inner();
         let mut config = self.config.evaluate;
         config.horizon = self.judge_horizon();
         let starts = evaluate::starts(&self.corpus, config.starts);
@@ -59,35 +61,56 @@ impl Workshop {
         let mut out = Vec::new();
         for name in names {
             interrupt::check()?;
-            let variant: Variant = name.parse()?;
-            let policy = variant.network().map(|name| self.policy(name)).transpose()?;
-            let (data, random) = ((&self.corpus, embeddings), (self.config.seed, &device));
-            let imagined = if variant.base == Base::Behaviour {
-                evaluate::imagine_behaviour(model, data, &config, limits, &starts, random)
-            } else if variant.base == Base::Planned {
-                let robot = self.robot(model, self.planner_spec(model, embeddings))?;
-                evaluate::imagine_planned(model, data, &robot.planner(), (&config, limits), &starts, random)
-            } else {
-                let act = |e: &Tensor<2>, rng: &mut StdRng| match (&policy, variant.base) {
-                    (Some(policy), _) => {
-                        let noise = noise::normal([e.dims()[0], policy.noise_len()], rng, &e.device());
-                        policy.own(variant.change(policy.act(e.clone(), noise), rng))
-                    }
-                    (None, Base::Random) => self.random_actions(e.dims()[0], rng, &device),
-                    (None, _) => Tensor::zeros([e.dims()[0], self.corpus.action_len], &device),
-                };
-                let receding = if policy.is_some() { self.config.policy.receding() } else { 1.into() };
-                evaluate::imagine_policy(model, data, (&act, receding), (&config, limits), &starts, random)
-            };
-            out.push(Judged { name: name.clone(), imagined, truth: None });
+            let imagined = self.imagine_named(model, embeddings, &name.parse()?, limits)?;
+            out.push(Judged { name: name.clone(), imagined, truth: None, fitted: None });
             progress.set(out.len() as u64, name);
         }
         progress.finish();
         for outsider in outsiders {
             let imagined = self.imagine_outsider(model, embeddings, outsider, (&config, limits), &starts)?;
-            out.push(Judged { name: outsider.name.clone(), imagined, truth: None });
+            out.push(Judged { name: outsider.name.clone(), imagined, truth: None, fitted: None });
         }
         Ok(out)
+    }
+
+    /// Imagines one policy from the held-out starts.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn imagine_named(
+        &self,
+        model: &WorldModel,
+        embeddings: &Embeddings,
+        variant: &Variant,
+        limits: Limits,
+    ) -> Result<PerStart> {
+        let device = self.inner();
+        let config = EvaluateConfig { horizon: self.judge_horizon(), ..self.config.evaluate };
+        let starts = evaluate::starts(&self.corpus, config.starts);
+        let (data, random) = ((&self.corpus, embeddings), (self.config.seed, &device));
+        if variant.base == Base::Behaviour {
+            return Ok(evaluate::imagine_behaviour(model, data, &config, limits, &starts, random));
+        }
+        if variant.base == Base::Planned {
+            let robot = self.robot(model, self.planner_spec(model, embeddings))?;
+            return Ok(evaluate::imagine_planned(model, data, &robot.planner(), (&config, limits), &starts, random));
+        }
+        let policy = variant.network().map(|name| self.policy(name)).transpose()?;
+        let act = |e: &Tensor<2>, rng: &mut StdRng| self.act(variant, policy.as_ref(), e, rng);
+        let receding = if policy.is_some() { self.config.policy.receding() } else { 1.into() };
+        Ok(evaluate::imagine_policy(model, data, (&act, receding), (&config, limits), &starts, random))
+    }
+
+    /// Normalised actions at embeddings `[B, E]`: a chunk `[B, chunk*A]` of a network, else one action `[B, A]`.
+    pub fn act(&self, variant: &Variant, policy: Option<&FlowPolicy>, e: &Tensor<2>, rng: &mut StdRng) -> Tensor<2> {
+        match (policy, variant.base) {
+            (Some(policy), _) => {
+                let noise = noise::normal([e.dims()[0], policy.noise_len()], rng, &e.device());
+                policy.own(variant.change(policy.act(e.clone(), noise), rng))
+            }
+            (None, Base::Random) => self.random_actions(e.dims()[0], rng, &e.device()),
+            (None, _) => Tensor::zeros([e.dims()[0], self.corpus.action_len], &e.device()),
+        }
     }
 
     /// Uniform over the range of the recorded actions, normalised: `[rows, A]`.
@@ -147,7 +170,11 @@ impl Workshop {
                         let mut rng = noise::generator(seed, "truth", 0);
                         match (variant.base, &policy) {
                             (Base::Behaviour, _) => {
-                                let recorded = sim::record(sim_config, seed, &mut sim::Demonstrator::new(seed));
+                                let recorded = sim::record(
+                                    sim_config,
+                                    seed,
+                                    &mut sim::Demonstrator::of(sim_config.recording, seed),
+                                );
                                 let e = recorded.episode;
                                 let success = e.succeeded().unwrap_or(false);
                                 (e.reward.unwrap_or_default(), success)

@@ -243,6 +243,10 @@ impl Workshop {
     /// # Errors
     /// As [`train`].
     pub fn improve(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
+        if !self.run.is_complete("improve") {
+            // What was decided of an earlier copy says nothing of the one to come.
+            self.selected = None;
+        }
         let config = self.config.training();
         let inner = self.inner();
         let model = self.model()?;
@@ -273,7 +277,8 @@ impl Workshop {
             learning_rate_key: config.improve.learning_rate_key(),
         };
         let judging =
-            Judging { starts: evaluate::starts(&self.corpus, config.evaluate.starts), horizon: self.judge_horizon() };
+            // Not the held-out starts: by these it is judged whether what was chosen is any better.
+            Judging { starts: evaluate::choosing_starts(&self.corpus, config.evaluate.starts), horizon: self.judge_horizon() };
         let base = judging.judge(self, &model, embeddings, &incoming, limits);
         let Workshop { run, corpus, device, .. } = self;
         let corpus = &*corpus;

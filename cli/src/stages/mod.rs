@@ -2,6 +2,7 @@
 
 mod branching;
 mod counterfactual;
+mod fitting;
 mod improver;
 mod judge;
 mod learn;
@@ -10,6 +11,7 @@ mod outsider;
 mod planning;
 mod record;
 mod reporting;
+mod selecting;
 mod serving;
 mod training;
 mod variant;
@@ -152,11 +154,18 @@ fn judge_and_report(
     truth: bool,
     common: &Common,
 ) -> Result<()> {
-    let minds = w.minds()?;
     w.run.begin("evaluate")?;
-    let mut judged = w.imagine_all(&minds.model, embeddings, names, &[])?;
-    let quality = w.quality(&minds.model, embeddings);
+    let model = w.model()?;
+    let quality = w.quality(&model, embeddings);
+    // Before anybody asks for the improved policy: which one that is.
+    w.select(&model, embeddings, &quality)?;
+    let mut names = names.to_vec();
+    names.extend(w.refused());
+    let mut judged = w.imagine_all(&model, embeddings, &names, &[])?;
+    w.fit_all(embeddings, &mut judged)?;
+    w.save_selected()?;
     w.run.complete()?;
+    let minds = w.minds()?;
     let mut counterfactuals = None;
     if truth {
         w.run.begin("truth")?;
@@ -265,7 +274,7 @@ pub fn evaluate(dir: &Path, policies: &[String], outsiders: &[String], common: &
     // Before anything is read: a misspelt name is told at once.
     let policies: Vec<Variant> = policies.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
     let outsiders: Vec<Outsider> = outsiders.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
-    let w = reopen(dir, common)?;
+    let mut w = reopen(dir, common)?;
     let names: Vec<String> = if policies.is_empty() {
         let known = w.own_policies();
         known.into_iter().filter(|n| n != "improved" || w.run.is_complete("improve")).collect()
@@ -274,8 +283,10 @@ pub fn evaluate(dir: &Path, policies: &[String], outsiders: &[String], common: &
     };
     let embeddings = w.embeddings()?;
     let model = w.model()?;
-    let judged = w.imagine_all(&model, &embeddings, &names, &outsiders)?;
     let quality = w.quality(&model, &embeddings);
+    w.select(&model, &embeddings, &quality)?;
+    let mut judged = w.imagine_all(&model, &embeddings, &names, &outsiders)?;
+    w.fit_all(&embeddings, &mut judged)?;
     let report =
         w.report("evaluate", &w.run.manifest().device, &judged, Found { quality, counterfactuals: None, more: None })?;
     if common.json {

@@ -3,8 +3,10 @@
 use anyhow::Result;
 use policy::flow::LearnFrom;
 use rl::TrackRecord;
+use rl::doubly_robust::DoublyRobust;
 use rl::evaluate::{self, PerStart};
 use rl::scorecard::{Decisions, Entry, Scorecard};
+use rl::selection::{self, Kept};
 use world_model::agreement::mean;
 use world_model::corpus::human::{BEFORE_S, Said};
 
@@ -13,8 +15,9 @@ use super::variant::Variant;
 use super::workshop::Workshop;
 use crate::pool::Outcomes;
 use crate::report::{
-    Calibration, CompanionReport, Comparison, CounterfactualCheck, DatasetReport, Decision, Difference, HorizonError,
-    ImaginedScore, JudgeReport, MoreReport, PolicyReport, Report, TrueScore, Verdict, WorldModelReport,
+    Calibration, CompanionReport, Comparison, CounterfactualCheck, DatasetReport, Decision, Difference,
+    EstimatedReturn, Estimators, HorizonError, ImaginedScore, JudgeReport, MoreReport, PolicyReport, Report, TrueScore,
+    Verdict, WorldModelReport,
 };
 
 /// Held-out successes imagined beyond those recorded, as a share, from which on no policy is judged.
@@ -23,9 +26,6 @@ const TOO_KIND: f64 = 0.1;
 /// Share by which the model's error at the largest horizon must lie below that of copying. A model that hardly beats doing
 /// nothing knows what usually happens, and imagines it whatever is done (docs/LOG.md, 2026-11-25, PushT).
 const LEAST_SKILL: f64 = 0.1;
-
-/// Correlation of imagined with recorded returns of whole held-out episodes below which no policy is judged.
-const LEAST_CORRELATION: f64 = 0.5;
 
 /// What was found out about the model itself.
 #[derive(Clone)]
@@ -54,7 +54,17 @@ fn scorecard(
             policies.iter().filter_map(score).map(|[imagined, known]| Entry::new(imagined, known)).collect();
         Scorecard::of(&entries, resamples, seed)
     };
+    let estimator = |name: &str, pick: fn(&Estimators) -> Option<EstimatedReturn>| {
+        let entry = |p: &PolicyReport| {
+            let (e, t) = (pick(&p.estimators)?, p.truth?);
+            Some(Entry::new((e.return_, e.return_ci95), (t.return_, t.return_ci95)))
+        };
+        let entries: Vec<Entry> = policies.iter().filter_map(entry).collect();
+        (entries.len() > 2).then(|| (name.to_owned(), Scorecard::of(&entries, resamples, seed)))
+    };
+    let estimators = [estimator("fitted Q", |e| e.fqe), estimator("doubly robust", |e| e.doubly_robust)];
     Some(JudgeReport {
+        estimators: estimators.into_iter().flatten().collect(),
         success: by(|p| {
             let (i, t) = (p.imagined, p.truth?);
             Some([(i.success, i.success_ci95), (t.success, t.success_ci95)])
@@ -73,10 +83,14 @@ impl Workshop {
         let Found { quality, counterfactuals, more } = found;
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
         let record = quality.whole_episodes.as_ref().map(|whole| [&whole.value, &whole.success]);
+        let of_behaviour = judged.iter().find(|j| j.name == "behaviour").and_then(|j| j.fitted.as_ref());
+        let of_behaviour = of_behaviour.or_else(|| self.selected.as_ref()?.fits.get("behaviour"));
+        let of_fqe = self.fit_record(of_behaviour);
         let policies: Vec<PolicyReport> = judged
             .iter()
             .map(|j| {
                 let e = evaluate::estimate(&j.imagined, record, resamples, seed);
+                let corrected = record.and_then(|[returns, _]| DoublyRobust::of(&j.imagined.value, returns));
                 PolicyReport {
                     name: j.name.clone(),
                     imagined: ImaginedScore {
@@ -85,6 +99,12 @@ impl Workshop {
                         success: e.success,
                         success_ci95: e.success_ci95,
                         unsupported_share: evaluate::unsupported_share(&j.imagined),
+                    },
+                    estimators: Estimators {
+                        imagined: Some(EstimatedReturn { return_: e.r#return, return_ci95: e.return_ci95 }),
+                        fqe: j.fitted.as_ref().map(|f| f.estimate(&of_fqe, resamples, seed).into()),
+                        doubly_robust: corrected.as_ref().map(|c| c.estimate(resamples, seed).into()),
+                        effective_episodes: corrected.as_ref().map(|c| c.effective_episodes),
                     },
                     truth: j.truth.as_ref().map(|t| {
                         let e = evaluate::estimate(
@@ -133,60 +153,19 @@ impl Workshop {
         if let Some(cloned) = find("cloned") {
             comparisons.extend(judged.iter().filter(is_outsider).map(|outsider| against(outsider, cloned)));
         }
-        // The table goes on further than a verdict rests on.
-        let within = self.config.quality.horizon;
-        let errors: Vec<&HorizonError> = quality.error_by_horizon.iter().filter(|e| e.h <= within).collect();
-        let lost: Vec<String> = errors
-            .iter()
-            .filter(|e| e.h >= 10 && !e.beats_both_floors())
-            .map(|e| format!("{} at {} steps", e.modality, e.h))
-            .collect();
-        let weak = weakest(&errors).filter(|(_, less)| *less < LEAST_SKILL);
-        // Candidates are compared chunk by chunk: a model that is not believed for one has compared nothing.
-        let chunk = self.config.policy.chunk;
-        let short = quality.trust.filter(|t| t.steps[1] < chunk.min(t.horizon));
         let calibration = find("behaviour").map(|b| self.calibration(&b.imagined));
-        let too_kind = calibration.filter(|c| c.success_difference.ci95[0] > TOO_KIND);
-        let drifting = quality
-            .whole_episodes
-            .as_ref()
-            .filter(|w| w.episodes >= evaluate::FEWEST_STARTS)
-            .and_then(|w| w.return_r)
-            .filter(|r| *r < LEAST_CORRELATION);
-        // A model that cannot beat doing nothing has no say, whatever it imagines; nor has one that succeeds where it was seen to fail.
-        let verdict = if !lost.is_empty() {
-            let why =
-                format!("on held-out episodes the world model does not beat both floors for {}.", lost.join(", "));
-            evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
-        } else if let Some((e, less)) = weak {
-            let why = format!(
-                "the world model foresees {} hardly better than if nothing changed: {:.0} % less error at {} steps, at least {:.0} % are needed.",
-                e.modality,
-                100.0 * less,
-                e.h,
-                100.0 * LEAST_SKILL
-            );
-            evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
-        } else if let Some(t) = short {
-            let why = format!(
-                "imagination may be believed for {} steps in the median, fewer than the {chunk} actions of a chunk that improvement compares.",
-                t.steps[1]
-            );
-            evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
-        } else if let Some(c) = too_kind {
-            let why = format!(
-                "imagination is too kind: along their own actions the held-out episodes succeed in {:.0} %, and {:.0} % of them did.",
-                100.0 * c.imagined_success,
-                100.0 * c.recorded_success
-            );
-            evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
-        } else if let Some(r) = drifting {
-            let why = format!(
-                "imagination cannot be followed for whole episodes: along their own actions it does not tell good held-out episodes from bad ones (correlation of the returns {r:.2})."
-            );
-            evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict }
-        } else {
-            verdict
+        let verdict = match self.fault(&quality, calibration.as_ref()) {
+            Some(why) => evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict },
+            None => verdict,
+        };
+        let improvement = self.selected.as_ref().map(|s| s.improvement.clone());
+        // Where the clone was returned there is nothing new to let go, for the reason that it was returned for.
+        let verdict = match &improvement {
+            Some(i) if i.kept == Kept::Cloned => {
+                let decision = if i.gains.imagined.ci95[1] < 0.0 { "NO-GO" } else { "ABSTAIN" };
+                evaluate::Verdict { decision: decision.into(), why: i.why.clone(), ..verdict }
+            }
+            _ => verdict,
         };
         let decision = match verdict.decision.as_str() {
             "GO" => Decision::Go,
@@ -201,6 +180,7 @@ impl Workshop {
             verdict: Verdict { decision, why: verdict.why },
             policies,
             comparisons,
+            improvement,
             scorecard,
             world_model: WorldModelReport { calibration, ..quality },
             counterfactuals,
@@ -219,6 +199,50 @@ impl Workshop {
             notes: self.notes(judged),
             config: serde_json::to_value(&self.config)?,
         })
+    }
+
+    /// What speaks against believing the world model about any policy, in one sentence: a model that cannot beat doing nothing
+    /// has no say, whatever it imagines; nor has one that succeeds where it was seen to fail.
+    pub fn fault(&self, quality: &WorldModelReport, calibration: Option<&Calibration>) -> Option<String> {
+        // The table goes on further than a verdict rests on.
+        let within = self.config.quality.horizon;
+        let errors: Vec<&HorizonError> = quality.error_by_horizon.iter().filter(|e| e.h <= within).collect();
+        let lost: Vec<String> = errors
+            .iter()
+            .filter(|e| e.h >= 10 && !e.beats_both_floors())
+            .map(|e| format!("{} at {} steps", e.modality, e.h))
+            .collect();
+        if !lost.is_empty() {
+            return Some(format!(
+                "on held-out episodes the world model does not beat both floors for {}.",
+                lost.join(", ")
+            ));
+        }
+        if let Some((e, less)) = weakest(&errors).filter(|(_, less)| *less < LEAST_SKILL) {
+            return Some(format!(
+                "the world model foresees {} hardly better than if nothing changed: {:.0} % less error at {} steps, at least {:.0} % are needed.",
+                e.modality,
+                100.0 * less,
+                e.h,
+                100.0 * LEAST_SKILL
+            ));
+        }
+        // Candidates are compared chunk by chunk: a model that is not believed for one has compared nothing.
+        let chunk = self.config.policy.chunk;
+        if let Some(t) = quality.trust.filter(|t| t.steps[1] < chunk.min(t.horizon)) {
+            return Some(format!(
+                "imagination may be believed for {} steps in the median, fewer than the {chunk} actions of a chunk that improvement compares.",
+                t.steps[1]
+            ));
+        }
+        if let Some(c) = calibration.filter(|c| c.success_difference.ci95[0] > TOO_KIND) {
+            return Some(format!(
+                "imagination is too kind: along their own actions the held-out episodes succeed in {:.0} %, and {:.0} % of them did.",
+                100.0 * c.imagined_success,
+                100.0 * c.recorded_success
+            ));
+        }
+        quality.whole_episodes.as_ref().and_then(|whole| selection::blind(&whole.value))
     }
 
     /// What the stages had to say, each with its name.
@@ -257,7 +281,7 @@ impl Workshop {
     }
 
     /// The behaviour's imagined outcomes beside what its episodes recorded.
-    fn calibration(&self, behaviour: &PerStart) -> Calibration {
+    pub(super) fn calibration(&self, behaviour: &PerStart) -> Calibration {
         let starts = evaluate::starts(&self.corpus, behaviour.value.len());
         let Outcomes { value, success } = self.recorded_outcomes(&starts);
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);

@@ -23,12 +23,14 @@ pub enum Base {
     Behaviour,
     /// The cloned policy.
     Cloned,
-    /// The improved policy.
+    /// The improved policy: what `improve` returns.
     Improved,
     /// A plan made anew every few steps.
     Planned,
     /// The improved policy of the run that this one goes on from.
     Previous,
+    /// The best copy that improvement came to, whether or not it was returned.
+    Candidate,
 }
 
 /// What is done to normalised actions: 1 is a standard deviation of the recorded ones.
@@ -51,7 +53,7 @@ pub struct Variant {
     pub changes: Vec<Change>,
 }
 
-const EXPECTED: &str = "random, mean, behaviour, planned, cloned, improved or (after --more) previous, the last three also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
+const EXPECTED: &str = "random, mean, behaviour, planned, cloned, improved, candidate or (after --more) previous, the last four also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
 
 impl Variant {
     /// The policy network it needs, if any.
@@ -60,6 +62,7 @@ impl Variant {
             Base::Cloned => Some("cloned"),
             Base::Improved => Some("improved"),
             Base::Previous => Some("previous"),
+            Base::Candidate => Some("candidate"),
             _ => None,
         }
     }
@@ -91,6 +94,7 @@ impl FromStr for Variant {
             Some("improved") => Base::Improved,
             Some("planned") => Base::Planned,
             Some("previous") => Base::Previous,
+            Some("candidate") => Base::Candidate,
             _ => return Err(wrong()),
         };
         let change = |part: &str| {
@@ -122,6 +126,7 @@ impl fmt::Display for Variant {
             Base::Improved => "improved",
             Base::Planned => "planned",
             Base::Previous => "previous",
+            Base::Candidate => "candidate",
         })?;
         self.changes.iter().try_for_each(|change| match change {
             Change::Noise(x) => write!(f, "+noise:{x}"),

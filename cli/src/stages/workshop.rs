@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use episodes::{Dataset, OpenOptions, RewardRule};
 use policy::FlowPolicy;
 use rl::Critic;
+use rl::selection::Kept;
 use world_model::model::Inputs;
 use world_model::representation::Representation;
 use world_model::vit::{Features, Vit};
@@ -21,6 +22,7 @@ use crate::run_dir::{RunDir, write_atomic};
 use crate::source::Source;
 
 use super::improver::{restore_policy, values_of};
+use super::selecting::Selected;
 use super::training::restore_module;
 
 /// The open run with its data.
@@ -39,6 +41,8 @@ pub struct Workshop {
     pub device: Device,
     /// Seconds to spend on all training; `None` for the configured updates.
     pub budget_s: Option<f64>,
+    /// What `improve` returns and why, once that is decided.
+    pub selected: Option<Selected>,
 }
 
 /// Finds the datasets to learn from beside that at `home`, those recorded later among them, and refuses what metadata say cannot join it.
@@ -128,6 +132,7 @@ impl Workshop {
             Some(size) => Some(Vit::load(pretrained, size, device)?),
             None => None,
         };
+        let selected = if run.is_complete("improve") { Selected::load(&run) } else { None };
         // Parameter initialisation is the one user of the device's own generator.
         device.seed(config.seed);
         Ok(Self {
@@ -138,6 +143,7 @@ impl Workshop {
             vit,
             device: device.clone().autodiff(),
             budget_s: minutes.map(|m| m * 60.0),
+            selected,
         })
     }
 
@@ -221,18 +227,34 @@ impl Workshop {
         Ok(model)
     }
 
-    /// The trained `cloned` or `improved` policy, or the `previous` one that went into the run, for inference.
+    /// The trained `cloned` policy, what `improve` returned as `improved`, its `candidate` for that, or the `previous` one that went into
+    /// the run, for inference.
     ///
     /// # Errors
     /// It is not trained, or its checkpoint does not fit.
     pub fn policy(&self, name: &str) -> Result<FlowPolicy> {
         let fresh = self.fresh_policy(&self.inner());
+        let name = match name {
+            "improved" if self.returned_what_went_in() => self.went_in(),
+            name => name,
+        };
         match (name, self.inherited("improve")) {
             ("previous", Some(dir)) => restore_policy(fresh, &dir, "best", &self.corpus),
             ("previous", None) => Err(self.no_previous().into()),
-            ("improved", _) => restore_policy(fresh, &self.finished("improve", "improve")?, "best", &self.corpus),
+            ("improved" | "candidate", _) => {
+                restore_policy(fresh, &self.finished("improve", "improve")?, "best", &self.corpus)
+            }
             _ => restore_module(fresh, &self.finished("policy", "train policy")?, "policy"),
         }
+    }
+
+    /// The policy that improvement begins with and has to beat: the clone, in a run that goes on the `previous` one.
+    pub fn went_in(&self) -> &'static str {
+        if self.inherited("improve").is_some() { "previous" } else { "cloned" }
+    }
+
+    fn returned_what_went_in(&self) -> bool {
+        self.selected.as_ref().is_some_and(|s| s.improvement.kept == Kept::Cloned)
     }
 
     /// The values of the recorded behaviour.
@@ -248,8 +270,8 @@ impl Workshop {
     /// # Errors
     /// They are not trained, or their checkpoint does not fit.
     pub fn critic(&self) -> Result<Critic> {
-        let improved = self.run.is_complete("improve").then(|| values_of(self.config.improve.method));
-        let (stage, file) = improved.unwrap_or(("value", "slow"));
+        let has_own = self.run.is_complete("improve") && !self.returned_what_went_in();
+        let (stage, file) = if has_own { values_of(self.config.improve.method) } else { ("value", "slow") };
         restore_module(self.fresh_critic(&self.inner()), &self.finished(stage, "train value")?, file)
     }
 

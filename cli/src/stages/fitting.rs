@@ -1,0 +1,92 @@
+//! What recorded steps alone say of the policies: fitted Q evaluation.
+
+use anyhow::Result;
+use burn::tensor::{Tensor, TensorData};
+use rand::rngs::StdRng;
+use rl::TrackRecord;
+use rl::evaluate;
+use rl::fqe::{ChunkValues, Evaluated, FqeLearner};
+use world_model::Embeddings;
+
+use super::judge::Judged;
+use super::variant::{Base, Variant};
+use super::workshop::Workshop;
+use crate::interrupt;
+use crate::progress::Progress;
+
+impl Workshop {
+    /// Evaluates one policy from recorded steps, or takes what is known already; `None` where that is switched off.
+    ///
+    /// # Errors
+    /// The policy is not there; Ctrl-C.
+    pub fn fit(&mut self, embeddings: &Embeddings, variant: &Variant) -> Result<Option<Evaluated>> {
+        let name = variant.to_string();
+        if let Some(known) = self.selected.as_ref().and_then(|s| s.fits.get(&s.stands_for(&name))) {
+            return Ok(Some(known.clone()));
+        }
+        let config = self.config.evaluate.fqe;
+        if config.updates == 0 || self.corpus.train_home.is_empty() {
+            return Ok(None);
+        }
+        let fitted = self.fit_fresh(embeddings, variant)?;
+        if let Some(selected) = &mut self.selected {
+            let name = selected.stands_for(&name);
+            selected.fits.insert(name, fitted.clone());
+        }
+        Ok(Some(fitted))
+    }
+
+    fn fit_fresh(&self, embeddings: &Embeddings, variant: &Variant) -> Result<Evaluated> {
+        let (config, seed, device) = (self.config.evaluate.fqe, self.config.seed, &self.device);
+        let policy = variant.network().map(|name| self.policy(name)).transpose()?;
+        let (execute, a) = (self.config.policy.execute.clamp(1, self.config.policy.chunk), self.corpus.action_len);
+        let executes = |at: &[(usize, usize)], e: &Tensor<2>, rng: &mut StdRng| match (&policy, variant.base) {
+            (Some(policy), _) => self.act(variant, Some(policy), e, rng).narrow(1, 0, execute * a),
+            (None, Base::Behaviour) => {
+                let mut actions = Vec::new();
+                at.iter().for_each(|&(track, t)| self.corpus.action_chunk(track, t, execute, &mut actions));
+                Tensor::from_data(TensorData::new(actions, [at.len(), execute * a]), &e.device())
+            }
+            (None, _) => Tensor::cat((0..execute).map(|_| self.act(variant, None, e, rng)).collect(), 1),
+        };
+        device.seed(seed.wrapping_add(3));
+        let critic = ChunkValues::new(&config, (embeddings.dim, execute * a), &self.corpus.returns, device);
+        let (data, shards) = ((&self.corpus, embeddings), self.config.world_model.shards);
+        let mut learner = FqeLearner::new(critic, &config, data, (&executes, execute), shards, (device, seed));
+        let mut progress = Progress::stage("fqe", config.updates as u64, "updates");
+        for update in 0..config.updates {
+            interrupt::check()?;
+            learner.update(update, config.updates);
+            progress.set(update as u64 + 1, &variant.to_string());
+        }
+        progress.finish();
+        let starts = evaluate::starts(&self.corpus, self.config.evaluate.starts);
+        Ok(learner.evaluate(&starts))
+    }
+
+    /// How wrong fitted Q evaluation was about the held-out episodes as they were recorded; nothing where it was not asked.
+    pub fn fit_record(&self, behaviour: Option<&Evaluated>) -> TrackRecord {
+        let starts = evaluate::starts(&self.corpus, self.config.evaluate.starts);
+        let of = |behaviour: &Evaluated| TrackRecord {
+            imagined: behaviour.per_start(),
+            recorded: self.recorded_outcomes(&starts).value,
+        };
+        behaviour.map(of).unwrap_or_default()
+    }
+
+    /// The same for all policies that were judged: those whose actions are changed only if the run file says so, and those from
+    /// elsewhere not, because asking them at every recorded step takes too long.
+    ///
+    /// # Errors
+    /// As [`Self::fit`].
+    pub fn fit_all(&mut self, embeddings: &Embeddings, judged: &mut [Judged]) -> Result<()> {
+        for judged in judged {
+            let Ok(variant) = judged.name.parse::<Variant>() else { continue };
+            let is_plain = variant.changes.is_empty() && variant.base != Base::Mean;
+            if is_plain || self.config.evaluate.fqe.changed {
+                judged.fitted = self.fit(embeddings, &variant)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! Which policy leaves `improve`, decided from held-out starts, and what a reader should know of that decision.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use rl::doubly_robust::DoublyRobust;
+use rl::evaluate::{self, PerStart};
+use rl::fqe::Evaluated;
+use rl::selection::{self, Kept};
+use serde::{Deserialize, Serialize};
+use world_model::agreement::mean;
+use world_model::{Embeddings, WorldModel};
+
+use super::variant::{Base, Variant};
+use super::workshop::Workshop;
+use crate::report::{Difference, EpisodeGain, Gains, Improvement, WorldModelReport};
+use crate::run_dir::{RunDir, write_json_atomic};
+
+/// File in a run directory.
+const FILE: &str = "improvement.json";
+
+/// Episodes that are named on either side.
+const NAMED: usize = 3;
+
+/// The decision, and what recorded steps say of the policies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Selected {
+    /// For the report.
+    pub improvement: Improvement,
+    /// By policy; `improved` goes by the name of the one that it is.
+    pub fits: BTreeMap<String, Evaluated>,
+}
+
+impl Selected {
+    /// What an earlier command decided, if it can be read.
+    pub fn load(run: &RunDir) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(run.path(FILE)).ok()?).ok()
+    }
+
+    /// The policy behind a name.
+    pub fn stands_for(&self, name: &str) -> String {
+        let own = match self.improvement.kept {
+            Kept::Improved => "candidate",
+            Kept::Cloned if self.fits.contains_key("previous") => "previous",
+            Kept::Cloned => "cloned",
+        };
+        match name.strip_prefix("improved") {
+            Some(changes) => format!("{own}{changes}"),
+            None => name.to_owned(),
+        }
+    }
+}
+
+const fn plain(base: Base) -> Variant {
+    Variant { base, changes: Vec::new() }
+}
+
+impl Workshop {
+    /// Decides what `improve` returns, unless that is decided or nothing has been improved.
+    ///
+    /// # Errors
+    /// A policy that cannot be read; Ctrl-C.
+    pub fn select(&mut self, model: &WorldModel, embeddings: &Embeddings, quality: &WorldModelReport) -> Result<()> {
+        if self.selected.is_some() || !self.run.is_complete("improve") {
+            return Ok(());
+        }
+        let limits = self.limits(model, embeddings);
+        let imagine = |base| self.imagine_named(model, embeddings, &plain(base), limits);
+        let went_in = if self.went_in() == "previous" { Base::Previous } else { Base::Cloned };
+        let (cloned, candidate) = (imagine(went_in)?, imagine(Base::Candidate)?);
+        let calibration = self.calibration(&imagine(Base::Behaviour)?);
+        let mut fits = BTreeMap::new();
+        for base in [Base::Behaviour, went_in, Base::Candidate] {
+            let fit = self.fit(embeddings, &plain(base))?;
+            fits.extend(fit.map(|fit| (plain(base).to_string(), fit)));
+        }
+        let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
+        let record = quality.whole_episodes.as_ref().map(|whole| &whole.value);
+        let gate = evaluate::gate(&candidate, &cloned, record, resamples, seed);
+        let of_fqe = self.fit_record(fits.get("behaviour"));
+        let both = fits.get(self.went_in()).zip(fits.get("candidate"));
+        let fqe = both.map(|(cloned, candidate)| candidate.gain(cloned, &of_fqe, resamples, seed));
+        let correct = |imagined: &PerStart| DoublyRobust::of(&imagined.value, record?);
+        let corrected = correct(&candidate).zip(correct(&cloned));
+        let doubly_robust = corrected.map(|(candidate, cloned)| candidate.gain(&cloned, resamples, seed));
+        let fault = if candidate.value == cloned.value {
+            Some("no copy of it was imagined better beyond doubt while improving.".to_owned())
+        } else {
+            self.fault(quality, Some(&calibration))
+        };
+        let others = [("fitted Q evaluation", fqe), ("the doubly robust estimate", doubly_robust)];
+        let (kept, why) = selection::choose(fault.as_deref(), &gate, &others);
+        let why = why.replace("cloned policy", &format!("{} policy", self.went_in()));
+        let difference = |(mean, ci95)| Difference { mean, ci95 };
+        let improvement = Improvement {
+            kept,
+            why,
+            starts: cloned.value.len(),
+            gains: Gains {
+                imagined: difference((gate.gain, gate.gain_ci95)),
+                fqe: fqe.map(difference),
+                doubly_robust: doubly_robust.map(difference),
+            },
+            ..self.whereabouts(&candidate, &cloned)
+        };
+        self.selected = Some(Selected { improvement, fits });
+        Ok(())
+    }
+
+    /// The name of the copy that was not returned, for whoever wants to see what it would have been.
+    pub fn refused(&self) -> Option<String> {
+        let is_refused = |s: &&Selected| s.improvement.kept == Kept::Cloned && s.improvement.gains.imagined.mean != 0.0;
+        self.selected.as_ref().filter(is_refused).map(|_| Base::Candidate).map(|base| plain(base).to_string())
+    }
+
+    /// From which starts the candidate is imagined better than the clone, and from which worse.
+    fn whereabouts(&self, candidate: &PerStart, cloned: &PerStart) -> Improvement {
+        let starts = evaluate::starts(&self.corpus, self.config.evaluate.starts);
+        let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
+        let mut gains: Vec<EpisodeGain> = starts
+            .iter()
+            .zip(candidate.value.iter().zip(&cloned.value))
+            .map(|(&(track, _), (a, b))| EpisodeGain {
+                episode: self.dataset.episodes[self.corpus.tracks[track].episode].index,
+                gain: f64::from(a - b),
+            })
+            .collect();
+        let share =
+            |is: fn(f64) -> bool| gains.iter().filter(|g| is(g.gain)).count() as f64 / gains.len().max(1) as f64;
+        let (better, worse) = (share(|gain| gain > 0.0), share(|gain| gain < 0.0));
+        gains.sort_by(|a, b| b.gain.total_cmp(&a.gain));
+        let losses = gains.iter().rev().take(NAMED).filter(|g| g.gain < 0.0).copied().collect();
+        Improvement {
+            kept: Kept::Cloned,
+            why: String::new(),
+            starts: 0,
+            gains: Gains::default(),
+            success: Difference::paired(&candidate.success, &cloned.success, resamples, seed),
+            better,
+            worse,
+            largest_gains: gains.iter().take(NAMED).filter(|g| g.gain > 0.0).copied().collect(),
+            largest_losses: losses,
+            unsupported_share: evaluate::unsupported_share(candidate),
+            believed_steps: (!candidate.believed.is_empty()).then(|| mean(candidate.believed.iter().copied())),
+        }
+    }
+
+    /// Writes down what was decided, for later commands.
+    ///
+    /// # Errors
+    /// The run directory cannot be written.
+    pub fn save_selected(&self) -> Result<()> {
+        self.selected.as_ref().map_or(Ok(()), |selected| write_json_atomic(&self.run.path(FILE), selected))
+    }
+}
