@@ -21,6 +21,8 @@ pub struct FlowConfig {
     pub width: usize,
     /// Euler steps from noise to chunk.
     pub flow_steps: usize,
+    /// Size of the noise that acting begins from: 1 draws among all that was recorded, 0 always answers with the same chunk.
+    pub noise: f32,
     /// Updates of behaviour cloning.
     pub updates: usize,
     /// Chunks in a batch.
@@ -31,7 +33,16 @@ pub struct FlowConfig {
 
 impl Default for FlowConfig {
     fn default() -> Self {
-        Self { chunk: 8, execute: 4, width: 256, flow_steps: 6, updates: 4000, batch: 256, learning_rate: 1e-3 }
+        Self {
+            chunk: 8,
+            execute: 4,
+            width: 256,
+            flow_steps: 6,
+            noise: 1.0,
+            updates: 4000,
+            batch: 256,
+            learning_rate: 1e-3,
+        }
     }
 }
 
@@ -46,6 +57,7 @@ pub struct FlowPolicy {
     action_len: usize,
     own_action_len: usize,
     flow_steps: usize,
+    noise: f64,
 }
 
 impl FlowPolicy {
@@ -66,7 +78,13 @@ impl FlowPolicy {
             action_len,
             own_action_len: own,
             flow_steps: config.flow_steps,
+            noise: f64::from(config.noise),
         }
+    }
+
+    /// The same policy acting from noise of another size.
+    pub fn with_noise(self, noise: f64) -> Self {
+        Self { noise, ..self }
     }
 
     /// Elements of a flattened chunk, which is also the length of the noise.
@@ -124,12 +142,13 @@ impl FlowPolicy {
         Tensor::cat(vec![kept, rest], 2).reshape([batch, width])
     }
 
-    /// Acts: `e [B, E]` and standard normal noise `[B, chunk*A]` to normalised actions `[B, chunk*A]`.
+    /// Acts: `e [B, E]` and standard normal noise `[B, chunk*A]`, which is scaled as configured, to normalised actions
+    /// `[B, chunk*A]`.
     pub fn act(&self, e: Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
         let [batch, width] = noise.dims();
         assert_eq!(width, self.noise_len(), "noise is [B, chunk*A]");
         let step = 1.0 / self.flow_steps as f64;
-        (0..self.flow_steps).fold(self.own(noise), |x, i| {
+        (0..self.flow_steps).fold(self.own(noise * self.noise), |x, i| {
             let tau = Tensor::full([batch, 1], i as f64 * step, &x.device());
             let v = self.own(self.velocity(x.clone(), tau, e.clone()));
             x + v * step
@@ -230,6 +249,23 @@ mod tests {
         let one: f32 =
             policy.loss(first(e), (first(a), first(noise), first(tau)), Tensor::ones([1], &device), None).into_scalar();
         assert!((both - one).abs() < 1e-5);
+    }
+
+    #[test]
+    fn noise_is_scaled_as_configured_and_without_it_the_answer_is_always_the_same() {
+        let device = Device::default();
+        device.seed(7);
+        let policy = FlowPolicy::new(&FlowConfig { width: 8, ..FlowConfig::default() }, 3, 2, &device);
+        let mut rng = generator(0, "acting", 0);
+        let e = normal([5, 3], &mut rng, &device);
+        let [one, other] = [(); 2].map(|()| normal([5, policy.noise_len()], &mut rng, &device));
+        let acts = |noise: f64, drawn: &Tensor<2>| -> Vec<f32> {
+            let actions = policy.clone().with_noise(noise).act(e.clone(), drawn.clone());
+            actions.try_into_vec_as::<f32>().expect("floats")
+        };
+        assert_eq!(acts(0.0, &one), acts(0.0, &other));
+        assert_ne!(acts(0.5, &one), acts(0.5, &other));
+        assert_eq!(acts(0.5, &one), acts(1.0, &(one.clone() * 0.5)));
     }
 
     #[test]
