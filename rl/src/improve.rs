@@ -38,6 +38,8 @@ pub struct ImproveConfig {
     pub starts: usize,
     /// Recorded steps per update that values and leash learn from.
     pub recorded: usize,
+    /// Recorded steps after which it shows how good a recorded chunk was; at least the chunk itself.
+    pub n_step: usize,
     /// Chunks compared from each state, `N`.
     pub candidates: usize,
     /// Chunks imagined one after the other from each recorded state.
@@ -64,6 +66,7 @@ impl Default for ImproveConfig {
             updates: 1500,
             starts: 32,
             recorded: 64,
+            n_step: 1,
             candidates: 12,
             segments: 3,
             sharpness: 3.0,
@@ -236,8 +239,7 @@ impl<'a> ImproveLearner<'a> {
     fn recorded(&self, rng: &mut StdRng) -> (Vec<(usize, usize)>, Vec<f32>) {
         let inner = self.device.clone().inner();
         let at = self.corpus.draw_steps(&self.corpus.train_home, self.config.recorded, rng);
-        // What the recording went on to reach tells good behaviour from bad better than the next few steps do.
-        let n = self.critic_config.n_step.max(self.flow.chunk);
+        let n = self.config.n_step.max(self.flow.chunk);
         let parts: Vec<_> = at.iter().map(|&(track, t)| n_step_target(self.corpus, track, t, n)).collect();
         let ends: Vec<_> = at.iter().zip(&parts).map(|(&(track, _), p)| (track, p.2)).collect();
         let end = floats(self.slow.mean(&self.embeddings.gather(&ends, &inner)));
