@@ -22,7 +22,7 @@ export OMP_NUM_THREADS=1
 lines="$data/control.jsonl"
 updates="${UPDATES:-20000}"
 # The last lines that are JSON: some peers talk while they work.
-ask() { "$python" -W ignore "tests/interop/$1.py" "${@:2}" | grep '^{"algorithm"' | tee -a "$lines" | cut -c1-160; }
+ask() { "$python" -W ignore "tests/interop/$1.py" "${@:2}" | grep --line-buffered '^{"algorithm"' | tee -a "$lines" | cut -c1-160; }
 for task in "${tasks[@]}"; do
   file="$data/$task.hdf5"
   [ -e "$file" ] || "$python" -W ignore tests/interop/make_mujoco.py "$data" "$task"
