@@ -34,6 +34,8 @@ pub struct FlowConfig {
     pub width: usize,
     /// Euler steps from noise to chunk.
     pub flow_steps: usize,
+    /// Size of the noise that acting begins from: 1 draws among all that was recorded, 0 always answers with the same chunk.
+    pub noise: f32,
     /// Updates of behaviour cloning.
     pub updates: usize,
     /// Chunks in a batch.
@@ -65,6 +67,7 @@ impl Default for FlowConfig {
             execute: 4,
             width: 256,
             flow_steps: 6,
+            noise: 1.0,
             updates: 4000,
             batch: 256,
             learning_rate: 1e-3,
@@ -101,6 +104,7 @@ pub struct FlowPolicy {
     chunk: usize,
     action_len: usize,
     own_action_len: usize,
+    noise: f64,
     #[module(skip)]
     acting: Acting,
     #[module(skip)]
@@ -124,9 +128,15 @@ impl FlowPolicy {
             chunk: config.chunk,
             action_len,
             own_action_len: own,
+            noise: f64::from(config.noise),
             acting: Acting::Flow { steps: config.flow_steps },
             range: Vec::new(),
         }
+    }
+
+    /// The same policy acting from noise of another size.
+    pub fn with_noise(self, noise: f64) -> Self {
+        Self { noise, ..self }
     }
 
     /// The same network, asked otherwise.
@@ -201,8 +211,8 @@ impl FlowPolicy {
         Tensor::cat(vec![kept, rest], 2).reshape([batch, width])
     }
 
-    /// Acts: `e [B, E]` and standard normal noise `[B, chunk*A]` to normalised actions `[B, chunk*A]`, inside the range of
-    /// [`Self::within`].
+    /// Acts: `e [B, E]` and standard normal noise `[B, chunk*A]`, which is scaled as configured, to normalised actions
+    /// `[B, chunk*A]`, inside the range of [`Self::within`].
     pub fn act(&self, e: Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
         self.kept(self.propose(e, noise))
     }
@@ -212,8 +222,8 @@ impl FlowPolicy {
         let [batch, width] = noise.dims();
         assert_eq!(width, self.noise_len(), "noise is [B, chunk*A]");
         let (start, steps) = match self.acting {
-            Acting::Flow { steps } => (noise, steps),
-            Acting::OneStep => (noise, 1),
+            Acting::Flow { steps } => (noise * self.noise, steps),
+            Acting::OneStep => (noise * self.noise, 1),
             Acting::Deterministic => (noise.zeros_like(), 1),
         };
         let step = 1.0 / steps as f64;
@@ -351,6 +361,23 @@ mod tests {
         for (row, (free, kept)) in free.chunks(2).zip(kept.chunks(2)).enumerate() {
             assert_eq!(kept, [free[0].clamp(-0.1, 0.2), free[1].clamp(0.3, 9.0)], "{row}");
         }
+    }
+
+    #[test]
+    fn noise_is_scaled_as_configured_and_without_it_the_answer_is_always_the_same() {
+        let device = Device::default();
+        device.seed(7);
+        let policy = FlowPolicy::new(&FlowConfig { width: 8, ..FlowConfig::default() }, 3, 2, &device);
+        let mut rng = generator(0, "acting", 0);
+        let e = normal([5, 3], &mut rng, &device);
+        let [one, other] = [(); 2].map(|()| normal([5, policy.noise_len()], &mut rng, &device));
+        let acts = |noise: f64, drawn: &Tensor<2>| -> Vec<f32> {
+            let actions = policy.clone().with_noise(noise).act(e.clone(), drawn.clone());
+            actions.try_into_vec_as::<f32>().expect("floats")
+        };
+        assert_eq!(acts(0.0, &one), acts(0.0, &other));
+        assert_ne!(acts(0.5, &one), acts(0.5, &other));
+        assert_eq!(acts(0.5, &one), acts(1.0, &(one.clone() * 0.5)));
     }
 
     #[test]

@@ -189,9 +189,9 @@ impl<'a> ImproveLearner<'a> {
     /// Recorded steps and the weight `exp(A / spread)` of cloning them, `A` from n-step returns.
     fn recorded(&self, rng: &mut StdRng) -> (Vec<(usize, usize)>, Vec<f32>) {
         let inner = self.device.clone().inner();
-        let at = self.corpus.draw_steps(&self.corpus.train_home, 2 * self.config.starts, rng);
-        let parts: Vec<_> =
-            at.iter().map(|&(track, t)| n_step_target(self.corpus, track, t, self.flow.chunk)).collect();
+        let at = self.corpus.draw_steps(&self.corpus.train_home, self.config.recorded, rng);
+        let n = self.config.n_step.max(self.flow.chunk);
+        let parts: Vec<_> = at.iter().map(|&(track, t)| n_step_target(self.corpus, track, t, n)).collect();
         let ends: Vec<_> = at.iter().zip(&parts).map(|(&(track, _), p)| (track, p.2)).collect();
         let end = floats(self.slow.mean(&self.embeddings.gather(&ends, &inner)));
         let begin = floats(self.slow.mean(&self.embeddings.gather(&at, &inner)));
@@ -249,8 +249,8 @@ impl<'a> ImproveLearner<'a> {
                 let row = s * n + chosen;
                 out.e.extend_from_slice(&e[s * width..(s + 1) * width]);
                 out.chunk.extend_from_slice(&flat_actions[row * chunk * a..(row + 1) * chunk * a]);
-                // Candidates half.. are the copy's own, the last quarter nudged: their plain mean is its value here.
-                let own = &value[s * n + half..s * n + half + (n - half).div_ceil(2)];
+                // Candidates half.. are the copy's own as it will act, those behind them nudged: their plain mean is its value here.
+                let own = &value[s * n + half..s * n + half + self.kept()];
                 let own_mean = own.iter().sum::<f32>() / own.len() as f32;
                 out.value_e.extend_from_slice(&e[s * width..(s + 1) * width]);
                 out.value.push(own_mean);
@@ -259,8 +259,7 @@ impl<'a> ImproveLearner<'a> {
                 out.gain += (own_mean - clones) / (starts * segments) as f32;
                 out.disagreement += doubt[row] / (starts * segments) as f32;
                 // Go on where the copy itself leads, half the time where the chosen chunk does.
-                let next =
-                    if rng.random_bool(0.5) { half + rng.random_range(0..(n - half).div_ceil(2)) } else { chosen };
+                let next = if rng.random_bool(0.5) { half + rng.random_range(0..self.kept()) } else { chosen };
                 onward.push((s * n + next) as i64);
             }
             // Where the model is guessing, imagination stops being believed: nothing later on that branch is learned from.
@@ -281,6 +280,12 @@ impl<'a> ImproveLearner<'a> {
             latent = imagined.latents[step - 1].select(index);
         }
         out
+    }
+
+    /// How many candidates are the copy's own, not nudged: half of its share, or one where it always answers the same.
+    fn kept(&self) -> usize {
+        let n = self.config.candidates;
+        if self.flow.noise == 0.0 { 1 } else { (n - n / 2).div_ceil(2) }
     }
 
     /// What chunks from embeddings `start [B, E]` lead to, up to the trust horizon; `spent [B]` is the doubt of getting to `start`.
@@ -312,20 +317,24 @@ impl<'a> ImproveLearner<'a> {
         device: &Device,
     ) -> Tensor<2> {
         let (starts, width) = (latent.len(), actor.noise_len());
-        let half = n / 2;
-        let nudged = (n - half) / 2;
-        let act = |policy: &FlowPolicy, times: usize, rng: &mut StdRng| {
+        let (half, kept) = (n / 2, self.kept());
+        let nudged = n - half - kept;
+        // Choice needs variety: only the copy's kept chunks are drawn as it will act.
+        let act = |policy: &FlowPolicy, times: usize, noise: Tensor<2>| {
             let e = latent.repeat_rows(times).e;
-            policy.act(e, noise::normal([starts * times, width], rng, device)).reshape([starts, times, width])
+            policy.clone().with_noise(1.0).act(e, noise).reshape([starts, times, width])
         };
-        let from_clone = act(self.prior.clone, half, rng);
-        let own = act(actor, n - half, rng);
+        let from_clone = act(self.prior.clone, half, noise::normal([starts * half, width], rng, device));
+        let drawn = noise::normal([starts * (n - half), width], rng, device).reshape([starts, n - half, width]);
+        let as_acting = drawn.clone().narrow(1, 0, kept) * f64::from(self.flow.noise);
+        let drawn = Tensor::cat(vec![as_acting, drawn.narrow(1, kept, nudged)], 1);
+        let own = act(actor, n - half, drawn.reshape([starts * (n - half), width]));
         let a = self.corpus.action_len;
         let offset = noise::normal([starts, nudged, 1, a], rng, device)
             .expand([starts, nudged, width / a, a])
             .reshape([starts, nudged, width]);
-        let kept = own.clone().narrow(1, 0, n - half - nudged);
-        let moved = own.narrow(1, n - half - nudged, nudged) + offset * self.config.nudge;
+        let moved = own.clone().narrow(1, kept, nudged) + offset * self.config.nudge;
+        let kept = own.narrow(1, 0, kept);
         actor.own(Tensor::cat(vec![from_clone, kept, moved], 1).reshape([starts * n, width]))
     }
 

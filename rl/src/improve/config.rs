@@ -42,8 +42,12 @@ pub struct ImproveConfig {
     pub method: Method,
     /// Updates.
     pub updates: usize,
-    /// Recorded states per update.
+    /// Recorded states that are imagined onward per update.
     pub starts: usize,
+    /// Recorded steps per update that values and leash learn from.
+    pub recorded: usize,
+    /// Recorded steps after which it shows how good a recorded chunk was; at least the chunk itself.
+    pub n_step: usize,
     /// Chunks compared from each state, `N`.
     pub candidates: usize,
     /// Chunks imagined one after the other from each recorded state.
@@ -98,6 +102,8 @@ impl Default for ImproveConfig {
             method: Method::default(),
             updates: 1500,
             starts: 32,
+            recorded: 64,
+            n_step: 1,
             candidates: 12,
             segments: 3,
             sharpness: 3.0,
