@@ -46,7 +46,7 @@ pub fn corpus(episodes: &[(f32, Ending)]) -> (Corpus, Embeddings) {
         len: 4,
         state: vec![0.0, a, a, a],
         hint: Vec::new(),
-        human: Vec::new(),
+        human: vec![world_model::corpus::human::Human::Silent; 4],
         action: vec![a, 0.0, 0.0, 0.0],
         reward: vec![0.0, 1.0, 1.0, 1.0],
         success: ending == Ending::Success,

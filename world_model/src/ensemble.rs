@@ -49,7 +49,7 @@ pub struct EnsembleConfig {
     /// Share of the learned deviation that imagination adds as noise: 1 for robots that are noisy themselves; 0 where what is left
     /// over is the model's own error, which noise would only double. Doubt counts all of it either way.
     pub noise: f32,
-    /// 0: every element and every step ahead is pressed to be better than it is, whatever is left of it ([`Ensemble::typical`]).
+    /// 0: every element and every step ahead is pressed to be better than it is, whatever is left of it.
     /// Above: errors count in standard deviations of a step's change, those beyond so many by their size and not their square
     /// (pseudo-Huber). For things that mostly rest and now and then are pushed: what moves surely must not outweigh them, nor the pushes
     /// blur the rest.

@@ -13,6 +13,7 @@ pub mod corpus;
 pub mod dropout;
 pub mod ensemble;
 mod error;
+mod events;
 pub mod foresight;
 pub mod health;
 pub mod hints;

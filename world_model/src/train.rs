@@ -1,10 +1,11 @@
 //! Training of the two parts of a world model, one update at a time. The command line owns the loop.
 
 use burn::tensor::{Device, Tensor};
-use episodes::{Dataset, WindowSampler};
+use episodes::{Dataset, Window, WindowSampler};
 
 use crate::corpus::{Corpus, Embeddings, Sequence};
 use crate::dropout::CameraDropout;
+use crate::events::Events;
 use crate::health::{Reactions, Spread};
 use crate::hints;
 use crate::model::{Dynamics, WorldModel, WorldModelConfig};
@@ -147,9 +148,10 @@ impl<'a> DynamicsLearner<'a> {
             Dynamics::Rssm(m) => (m.noise_len(), m.member_count()),
             Dynamics::Ensemble(m) => (1, m.member_count()),
         };
+        let events = (config.eventful > 0.0).then(|| Events::of(embeddings, &learned));
         Self {
             trainee: Trainee::new(dynamics, config.weight_decay),
-            draw: Draw { config: *config, corpus, embeddings, noise_len, members, seed, dropout: None },
+            draw: Draw { config: *config, corpus, embeddings, noise_len, members, seed, dropout: None, events },
             learning_rate: config.learning_rate,
             sampler: corpus.sampler(&learned, entry),
             apart: corpus.sampler(&apart, entry),
@@ -171,7 +173,7 @@ impl<'a> DynamicsLearner<'a> {
         let schedule = Schedule { learning_rate: *learning_rate, updates };
         ahead.learn(
             update,
-            |update| draw.shards("dynamics", update, sampler, draw.config.shards, device),
+            |update| draw.shards(LEARNING, update, sampler, draw.config.shards, device),
             |shards| trainee.update(schedule.at(update), shards, device, loss),
         )
     }
@@ -239,6 +241,7 @@ struct Draw<'a> {
     members: usize,
     seed: u64,
     dropout: Option<CameraDropout>,
+    events: Option<Events>,
 }
 
 impl Draw<'_> {
@@ -250,9 +253,17 @@ impl Draw<'_> {
         shards: usize,
         device: &Device,
     ) -> Vec<Shard> {
-        let WorldModelConfig { batch, horizon, bootstrap, .. } = self.config;
+        let WorldModelConfig { batch, horizon, bootstrap, eventful, .. } = self.config;
         let mut rng = noise::generator(self.seed, stage, update as u64);
-        Sequence::sample((self.corpus, self.embeddings), sampler, (batch, horizon, shards), &mut rng, device)
+        let windows = match &self.events {
+            Some(events) if stage == LEARNING => {
+                events.sample(self.embeddings, sampler, (batch, horizon), eventful, &mut rng)
+            }
+            _ => sampler.sample(&mut rng, batch),
+        };
+        let gather = |part: &[Window]| Sequence::gather(self.corpus, self.embeddings, part, horizon, device);
+        let sequences: Vec<Sequence> = windows.chunks(batch.div_ceil(shards.max(1))).map(gather).collect();
+        sequences
             .into_iter()
             .map(|mut sequence| {
                 if let Some(dropout) = &self.dropout {
@@ -269,6 +280,9 @@ impl Draw<'_> {
             .collect()
     }
 }
+
+/// The stage whose batches are learned from.
+const LEARNING: &str = "dynamics";
 
 /// One in so many training tracks is set apart to choose elites on.
 const APART: usize = 20;
