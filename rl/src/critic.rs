@@ -114,6 +114,17 @@ impl Critic {
     }
 }
 
+impl Critic {
+    /// The same where every member has a `target [M, B]` and a `weight [M, B]` of its own.
+    pub fn loss_each(&self, e: Tensor<2>, target: Tensor<2>, weight: Tensor<2>) -> Tensor<1> {
+        let [members, rows] = target.dims();
+        assert_eq!(weight.dims(), target.dims(), "a weight for every target [M, B]");
+        let logits = self.members.forward(e).reshape([1, members * rows, self.bins]);
+        let each = self.code().cross_entropy(logits, target.reshape([members * rows])).reshape([members, rows]);
+        (each * weight.clone()).sum() / weight.sum().clamp_min(1e-6)
+    }
+}
+
 struct Blend {
     towards: std::collections::VecDeque<Vec<f32>>,
     rate: f32,
@@ -146,13 +157,11 @@ pub fn blend<M: Module>(slow: M, fast: &M, rate: f32) -> M {
     slow.map(&mut Blend { towards: collect.0, rate })
 }
 
-/// Weights `[B]` under which a regression on `target [B]` tends to the given expectile, 1 on average.
-pub fn expectile_weight(slow: &Critic, e: &Tensor<2>, target: &Tensor<1>, expectile: f32) -> Tensor<1> {
-    if expectile == 0.5 {
-        return target.ones_like();
-    }
-    let above = target.clone().inner().greater(slow.mean(&e.clone().inner())).float();
-    Tensor::from_inner(above * f64::from(4.0 * expectile - 2.0) + f64::from(2.0 - 2.0 * expectile))
+/// Weights `|τ - 1(u < 0)|` under which a regression tends to the expectile τ, for differences `u [B]` of target and value
+/// (Kostrikov et al. 2022, IQL, eq. 5).
+pub fn expectile_weight(difference: Tensor<1>, expectile: f32) -> Tensor<1> {
+    let below = difference.lower_elem(0.0).float();
+    (below - expectile).abs()
 }
 
 /// n-step targets of recorded steps: (target without bootstrap, discount of the bootstrap, step to bootstrap from).
@@ -240,7 +249,14 @@ impl<'a> CriticLearner<'a> {
         let schedule = Schedule { learning_rate: self.config.learning_rate, updates };
         let (slow, expectile) = (&self.slow, self.config.expectile);
         let metrics = self.trainee.update(schedule.at(update), shards, &self.device, |critic, (e, target)| {
-            let weight = expectile_weight(slow, &e, &target, expectile);
+            let weight = match expectile {
+                // The mean: all rows alike.
+                0.5 => target.ones_like(),
+                _ => {
+                    let value = slow.mean(&e.clone().inner());
+                    Tensor::from_inner(expectile_weight(target.clone().inner() - value, expectile))
+                }
+            };
             (critic.loss(e, target, weight), Vec::new())
         });
         self.slow = blend(self.slow.clone(), &self.trainee.network, self.config.target_rate);

@@ -10,6 +10,9 @@
 //! targets: the spread of the members is a Bayesian bootstrap over training episodes (Rubin 1981; for this estimator Hao et al.
 //! 2021, [arXiv:2102.03607](https://arxiv.org/abs/2102.03607)).
 
+#[cfg(test)]
+mod tests;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
@@ -17,14 +20,12 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use world_model::agreement::mean;
 use world_model::corpus::ReturnRule;
-use world_model::layers::EnsembleMlp;
 use world_model::optimise::{Metrics, Schedule, Trainee};
 use world_model::shards::side_by_side;
-use world_model::two_hot::TwoHot;
 use world_model::vision::floats;
 use world_model::{Corpus, Embeddings, noise};
 
-use crate::critic::{blend, n_step_target};
+use crate::critic::{Critic, CriticConfig, blend, n_step_target};
 use crate::track_record::{Near, TrackRecord, widened};
 
 /// Sizes and training of the evaluation.
@@ -71,39 +72,12 @@ impl Default for FqeConfig {
     }
 }
 
-/// `Q_m(e, c)` of executed actions `c`.
-#[derive(Module, Debug)]
-pub struct ChunkValues {
-    members: EnsembleMlp,
-    low: f64,
-    high: f64,
-    bins: usize,
-}
-
-impl ChunkValues {
-    /// A fresh ensemble for embeddings of `embedding` elements and `actions` elements executed, between the rule's `low` and `high`.
-    pub fn new(config: &FqeConfig, (embedding, actions): (usize, usize), rule: &ReturnRule, device: &Device) -> Self {
-        let sizes = [embedding + actions, config.width, config.width, config.bins];
-        let members = EnsembleMlp::new(config.members, &sizes, device);
-        Self { members, low: f64::from(rule.low), high: f64::from(rule.high), bins: config.bins }.materialize()
-    }
-
-    fn code(&self) -> TwoHot {
-        TwoHot { low: self.low as f32, high: self.high as f32, count: self.bins }
-    }
-
-    /// Every member's value of `(e, c) [B, E + C*A]`: `[M, B]`.
-    pub fn values(&self, x: Tensor<2>) -> Tensor<2> {
-        self.code().mean(self.members.forward(x))
-    }
-
-    /// Cross-entropy of each member's values of `x [B, E + C*A]` to its own `target [M, B]`, weighted by `weight [M, B]`.
-    pub fn loss(&self, x: Tensor<2>, target: Tensor<2>, weight: Tensor<2>) -> Tensor<1> {
-        let [members, rows] = target.dims();
-        assert_eq!(weight.dims(), target.dims(), "a weight for every target [M, B]");
-        let logits = self.members.forward(x).reshape([1, members * rows, self.bins]);
-        let each = self.code().cross_entropy(logits, target.reshape([members * rows])).reshape([members, rows]);
-        (each * weight.clone()).sum() / weight.sum().clamp_min(1e-6)
+impl FqeConfig {
+    /// A fresh `Q_m(e, c)` for embeddings of `embedding` elements and `actions` elements executed: a [`Critic`] of both side by side.
+    pub fn critic(&self, (embedding, actions): (usize, usize), rule: &ReturnRule, device: &Device) -> Critic {
+        let sizes =
+            CriticConfig { members: self.members, width: self.width, bins: self.bins, ..CriticConfig::default() };
+        Critic::new(&sizes, embedding + actions, rule, device)
     }
 }
 
@@ -159,9 +133,9 @@ const TRACKS_AT_A_TIME: usize = 16;
 /// Evaluates one policy.
 pub struct FqeLearner<'a> {
     /// Network and optimiser.
-    pub trainee: Trainee<ChunkValues>,
+    pub trainee: Trainee<Critic>,
     /// Slow copy, without gradients.
-    pub slow: ChunkValues,
+    pub slow: Critic,
     config: FqeConfig,
     corpus: &'a Corpus,
     embeddings: &'a Embeddings,
@@ -179,7 +153,7 @@ pub struct FqeLearner<'a> {
 impl<'a> FqeLearner<'a> {
     /// `critic` must live on `device`, an autodiff device; the policy executes `execute` actions of a chunk before it looks again.
     pub fn new(
-        critic: ChunkValues,
+        critic: Critic,
         config: &FqeConfig,
         (corpus, embeddings): (&'a Corpus, &'a Embeddings),
         (executes, execute): (Executes<'a>, usize),
@@ -260,7 +234,7 @@ impl<'a> FqeLearner<'a> {
         let at = self.corpus.draw_steps(&self.corpus.train_home, self.config.batch, &mut rng);
         let parts: Vec<(f32, f32, usize)> = at.iter().map(|at| self.followed(at)).collect();
         let ends: Vec<(usize, usize)> = at.iter().zip(&parts).map(|(&(track, _), p)| (track, p.2)).collect();
-        let rest = floats(self.slow.values(self.remembered(&ends, &mut rng)));
+        let rest = floats(self.slow.values(&self.remembered(&ends, &mut rng)));
         let (members, rows) = (self.config.members, at.len());
         let part = rows.div_ceil(self.shards.max(1)).max(1);
         let shards = (0..rows)
@@ -281,7 +255,7 @@ impl<'a> FqeLearner<'a> {
             .collect();
         let schedule = Schedule { learning_rate: self.config.learning_rate, updates };
         let metrics = self.trainee.update(schedule.at(update), shards, &self.device, |critic, (x, target, weight)| {
-            (critic.loss(x, target, weight), Vec::new())
+            (critic.loss_each(x, target, weight), Vec::new())
         });
         self.slow = blend(self.slow.clone(), &self.trainee.network, self.config.target_rate);
         metrics
@@ -291,120 +265,8 @@ impl<'a> FqeLearner<'a> {
     pub fn evaluate(&self, starts: &[(usize, usize)]) -> Evaluated {
         let (samples, mut rng) = (self.config.samples.max(1), noise::generator(self.seed, "fqe-starts", 0));
         let rows: Vec<(usize, usize)> = starts.iter().flat_map(|&s| std::iter::repeat_n(s, samples)).collect();
-        let values = floats(self.slow.values(self.proposed(&rows, &mut rng)));
+        let values = floats(self.slow.values(&self.proposed(&rows, &mut rng)));
         let per_start = |member: &[f32]| member.chunks_exact(samples).map(|c| mean(c.iter().copied()) as f32).collect();
         Evaluated { members: values.chunks_exact(rows.len().max(1)).map(per_start).collect() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use episodes::{Normaliser, OutcomeRule};
-    use world_model::corpus::{Part, Track};
-
-    const GAMMA: f32 = 0.8;
-
-    /// A corridor of five places; right leads on, left back, success behind the last. Episodes of random steps, cut off after 12.
-    fn corridor(episodes: usize) -> (Corpus, Embeddings) {
-        let mut rng = noise::generator(5, "corridor", 0);
-        let (mut tracks, mut rows) = (Vec::new(), Vec::new());
-        for episode in 0..episodes {
-            let (mut place, mut action, mut row) = (rng.random_range(0..5usize), Vec::new(), Vec::new());
-            let mut success = false;
-            while !success && action.len() < 12 {
-                let right = rng.random_bool(0.5);
-                row.extend((0..5).map(|i| f32::from(u8::from(i == place))));
-                action.push(if right { 1.0 } else { -1.0 });
-                success = right && place == 4;
-                place = if right { (place + 1).min(4) } else { place.saturating_sub(1) };
-            }
-            let (part, len, state, reward) = (0, action.len(), row.clone(), vec![0.0; action.len()]);
-            tracks.push(Track {
-                episode,
-                part,
-                len,
-                state,
-                action,
-                reward,
-                success,
-                terminated: success,
-                ..Track::default()
-            });
-            rows.push(row);
-        }
-        let part = Part { weight: 1.0, embodiment: 0, is_later: false, state_len: 5, action_len: 1, sees: Vec::new() };
-        let (train, held_out): (Vec<usize>, Vec<usize>) = (0..episodes).partition(|i| i % 5 != 0);
-        let corpus = Corpus {
-            tracks,
-            train_home: train.clone(),
-            train,
-            held_out,
-            parts: vec![part],
-            hints: None,
-            state_angles: world_model::angles::Angles::none(5),
-            state_len: 5,
-            task_len: 0,
-            action_len: 1,
-            state_normaliser: Normaliser::identity(5),
-            action_normaliser: Normaliser::identity(1),
-            tasks: None,
-            returns: ReturnRule { gamma: GAMMA, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 },
-            rule: OutcomeRule::default(),
-        };
-        (corpus, Embeddings { dim: 5, rows })
-    }
-
-    fn fit<'a>(data: (&'a Corpus, &'a Embeddings), executes: Executes<'a>, execute: usize) -> FqeLearner<'a> {
-        let device = Device::default().autodiff();
-        device.seed(0);
-        let config = FqeConfig { updates: 1200, batch: 64, members: 2, width: 32, bins: 21, ..FqeConfig::default() };
-        let config = FqeConfig { learning_rate: 4e-3, target_rate: 0.1, ..config };
-        let critic = ChunkValues::new(&config, (5, execute), &data.0.returns, &device);
-        let mut learner = FqeLearner::new(critic, &config, data, (executes, execute), 1, (&device, 0));
-        for update in 0..config.updates {
-            learner.update(update, config.updates);
-        }
-        learner
-    }
-
-    #[test]
-    fn a_policy_that_nobody_drove_is_worth_what_it_is_worth() {
-        let (corpus, embeddings) = corridor(200);
-        let starts: Vec<(usize, usize)> = corpus.held_out.iter().map(|&track| (track, 0)).collect();
-        let place = |&(track, t): &(usize, usize)| {
-            embeddings.at(track, t).iter().position(|&x| x == 1.0).expect("it is somewhere")
-        };
-        // Two steps a chunk, always to the right: success after 5 - place steps, held for ever.
-        let right = |_: &[(usize, usize)], e: &Tensor<2>, _: &mut StdRng| Tensor::ones([e.dims()[0], 2], &e.device());
-        let values = fit((&corpus, &embeddings), &right, 2).evaluate(&starts).per_start();
-        for (start, value) in starts.iter().zip(values) {
-            let truth = GAMMA.powi(5 - place(start) as i32);
-            assert!((value - truth).abs() < 0.08, "{value} instead of {truth} from place {}", place(start));
-        }
-        // Always to the left: never.
-        let left =
-            |_: &[(usize, usize)], e: &Tensor<2>, _: &mut StdRng| Tensor::ones([e.dims()[0], 2], &e.device()).neg();
-        let (value, [low, high]) =
-            fit((&corpus, &embeddings), &left, 2).evaluate(&starts).estimate(&TrackRecord::default(), 500, 0);
-        assert!(value < 0.1 && low <= value && value <= high, "{value} [{low}, {high}]");
-    }
-
-    #[test]
-    fn a_gain_is_paired_by_start_and_by_member() {
-        // Members and starts differ widely, the gain is 0.1 everywhere: there is nothing to doubt.
-        let of = |gain: f32| Evaluated {
-            members: (0..3).map(|m| (0..20).map(|i| 0.2 * m as f32 + 0.01 * i as f32 + gain).collect()).collect(),
-        };
-        let (gain, [low, high]) = of(0.1).gain(&of(0.0), &TrackRecord::default(), 500, 0);
-        assert!((gain - 0.1).abs() < 1e-5 && high - low < 1e-5, "{gain} [{low}, {high}]");
-        // The value itself is as doubtful as its members: 0, 0.2 and 0.4 about their mean.
-        let (value, [low, high]) = of(0.0).estimate(&TrackRecord::default(), 2000, 0);
-        assert!((value - 0.295).abs() < 1e-5 && low < 0.11 && high > 0.48, "{value} [{low}, {high}]");
-        // An estimator that was off by half a unit here and there about the behaviour has no say about a tenth.
-        let imagined: Vec<f32> = (0..40).map(|i| 0.01 * i as f32).collect();
-        let recorded = imagined.iter().enumerate().map(|(i, x)| x + [0.5, -0.5][i % 2]).collect();
-        let (_, [low, _]) = of(0.1).gain(&of(0.0), &TrackRecord { imagined, recorded }, 500, 0);
-        assert!(low < 0.0, "{low}");
     }
 }

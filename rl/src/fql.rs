@@ -92,18 +92,14 @@ mod tests {
     use world_model::noise::{generator, normal};
     use world_model::vision::floats;
 
-    fn flow() -> FlowConfig {
-        FlowConfig { chunk: 1, execute: 1, width: 48, flow_steps: 6, updates: 0, batch: 64, ..FlowConfig::default() }
-    }
-
     /// The clone of some episodes; what has become of its copy after some updates; and noise to ask both with.
     fn learned((corpus, embeddings): (Corpus, Embeddings), cloning: f32) -> (FlowPolicy, FlowPolicy, Tensor<2>) {
         let device = Device::default().autodiff();
         device.seed(4);
         let data = (&corpus, &embeddings);
-        let actor = toys::clone(&flow(), data, &device);
+        let actor = toys::clone(&toys::flow(48, 6), data, &device);
         let clone = actor.valid();
-        let sizes = (&toys::QUICK, &toys::values(), &flow());
+        let sizes = (&toys::QUICK, &toys::values(), &toys::flow(48, 6));
         let mut learner = FqlLearner::new((actor, &clone), data, &FqlConfig { cloning }, sizes, 2, (&device, 0));
         for update in 0..1500 {
             learner.update(update, 1500);

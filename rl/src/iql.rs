@@ -18,7 +18,7 @@ use world_model::vision::floats;
 use world_model::{Corpus, Embeddings};
 
 use crate::chunk_critic::{ChunkCritic, ModelFreeConfig, Moments, beside, joined};
-use crate::critic::{Critic, CriticConfig};
+use crate::critic::{Critic, CriticConfig, expectile_weight};
 
 /// IQL.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,12 +117,6 @@ impl<'a> IqlLearner<'a> {
     }
 }
 
-/// `|τ - 1(u < 0)|` for differences `u [B]`.
-fn expectile_weight(difference: Tensor<1>, expectile: f32) -> Tensor<1> {
-    let below = difference.lower_elem(0.0).float();
-    (below - expectile).abs()
-}
-
 /// `exp(β A / rms A)`, at most [`MOST_WEIGHT`].
 fn preference(advantage: &[f32], sharpness: f32, least: f32) -> Vec<f32> {
     let square = advantage.iter().map(|a| a * a).sum::<f32>() / advantage.len().max(1) as f32;
@@ -136,10 +130,6 @@ mod tests {
     use crate::toys;
     use world_model::corpus::ReturnRule;
     use world_model::noise::{generator, normal};
-
-    fn flow() -> FlowConfig {
-        FlowConfig { chunk: 1, execute: 1, width: 32, flow_steps: 4, updates: 0, batch: 64, ..FlowConfig::default() }
-    }
 
     #[test]
     fn weights_by_hand() {
@@ -181,7 +171,7 @@ mod tests {
         let device = Device::default().autodiff();
         device.seed(4);
         let data = (&corpus, &embeddings);
-        let clone = toys::clone(&flow(), data, &device);
+        let clone = toys::clone(&toys::flow(32, 4), data, &device);
         let noise = normal([300, 1], &mut generator(0, "ask", 0), &Device::default());
         let start = toys::start(300);
         let onward = |policy: &FlowPolicy| {
@@ -192,7 +182,7 @@ mod tests {
         assert!((0.05..0.45).contains(&before), "three in ten of the recorded ones, found {before}");
         let values = toys::values();
         let value = Critic::new(&values, 2, &corpus.returns, &device);
-        let sizes = (&toys::QUICK, &values, &flow());
+        let sizes = (&toys::QUICK, &values, &toys::flow(32, 4));
         let mut learner = IqlLearner::new((clone, value), data, &IqlConfig::default(), sizes, 2, (&device, 0));
         for update in 0..1500 {
             learner.update(update, 1500);

@@ -28,7 +28,7 @@ pub mod track_record;
 pub use chunk_critic::ChunkCritic;
 pub use critic::{Critic, CriticConfig, CriticLearner};
 pub use evaluate::{Estimate, Verdict};
-pub use fqe::{ChunkValues, FqeConfig, FqeLearner};
+pub use fqe::{FqeConfig, FqeLearner};
 pub use fql::FqlLearner;
 pub use improve::{ImproveConfig, ImproveLearner, Method};
 pub use iql::IqlLearner;

@@ -112,18 +112,15 @@ mod tests {
     use world_model::noise::{generator, normal};
     use world_model::vision::floats;
 
-    fn flow() -> FlowConfig {
-        FlowConfig { chunk: 1, execute: 1, width: 32, flow_steps: 4, updates: 0, batch: 64, ..FlowConfig::default() }
-    }
-
     #[test]
     fn the_value_after_a_chunk_is_charged_for_straying_by_hand() {
         let device = Device::default();
         device.seed(2);
         let (corpus, _) = toys::mixture();
         let critic = Critic::new(&CriticConfig { width: 8, ..CriticConfig::default() }, 2, &corpus.returns, &device);
-        let actor =
-            FlowPolicy::new(&flow(), 1, 1, &device).with_acting(Acting::Deterministic).within(vec![[-1.0, 1.0]]);
+        let actor = FlowPolicy::new(&toys::flow(32, 4), 1, 1, &device)
+            .with_acting(Acting::Deterministic)
+            .within(vec![[-1.0, 1.0]]);
         let rows = |values: [f32; 3]| Tensor::<2>::from_data(TensorData::new(values.to_vec(), [3, 1]), &device);
         let line = |values: [f32; 3]| rows(values).squeeze_dim::<1>(1);
         let (e, next) = ([0.0, 0.7, -0.7], [0.2, -0.4, 1.0]);
@@ -157,12 +154,12 @@ mod tests {
         let (corpus, embeddings) = toys::slope();
         let device = Device::default().autodiff();
         device.seed(4);
-        let clone = toys::clone(&flow(), (&corpus, &embeddings), &device);
+        let clone = toys::clone(&toys::flow(32, 4), (&corpus, &embeddings), &device);
         let noise = normal([200, 1], &mut generator(0, "ask", 0), &Device::default());
         let mean = |policy: &FlowPolicy| policy.act(toys::start(200), noise.clone()).mean().into_scalar::<f32>();
         let before = mean(&clone.valid().with_acting(Acting::Deterministic));
         assert!(before.abs() < 0.25, "the mean of the recorded actions is 0, found {before}");
-        let sizes = (&toys::QUICK, &toys::values(), &flow());
+        let sizes = (&toys::QUICK, &toys::values(), &toys::flow(32, 4));
         let data = (&corpus, &embeddings);
         let mut learner = RebracLearner::new(clone, data, &RebracConfig::default(), sizes, 2, (&device, 0));
         for update in 0..1500 {

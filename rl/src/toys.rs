@@ -37,6 +37,11 @@ pub enum Ending {
     Success,
 }
 
+/// Single actions, executed one by one.
+pub fn flow(width: usize, flow_steps: usize) -> FlowConfig {
+    FlowConfig { chunk: 1, execute: 1, width, flow_steps, batch: 64, ..FlowConfig::default() }
+}
+
 /// Episodes of 4 steps: from the state 0 the action `a` leads to the state `a`, where every step pays 1 whatever is done.
 /// γ is 0.9, embeddings are the state and a 1.
 pub fn corpus(episodes: &[(f32, Ending)]) -> (Corpus, Embeddings) {

@@ -7,7 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use policy::{Acting, FlowConfig, FlowPolicy};
 use rl::climb::Climb;
-use rl::{ChunkValues, Critic, CriticConfig, FqeConfig};
+use rl::{Critic, CriticConfig, FqeConfig};
 use world_model::corpus::ReturnRule;
 use world_model::ensemble::{Ensemble, EnsembleConfig};
 use world_model::noise::{generator, gumbel, normal, uniform};
@@ -227,11 +227,11 @@ fn fqe_loss() {
     device.seed(6);
     let rule = ReturnRule { gamma: 0.9, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 };
     let config = FqeConfig { members: 2, width: 10, bins: 7, ..FqeConfig::default() };
-    let module = ChunkValues::new(&config, (3, 2), &rule, &device);
+    let module = config.critic((3, 2), &rule, &device);
     let (inner, mut rng) = (Device::default(), generator(0, "fqe", 0));
     let x = normal([5, 5], &mut rng, &inner);
     let (g, w) = (uniform([2, 5], &mut rng, &inner), uniform([2, 5], &mut rng, &inner));
-    agrees("fqe", module, |m| m.loss(x.clone(), g.clone(), w.clone()));
+    agrees("fqe", module, |m| m.loss_each(x.clone(), g.clone(), w.clone()));
 }
 
 /// A frozen model lets gradients through to the actions and receives none itself.

@@ -10,7 +10,7 @@ use policy::{CloneLearner, FlowConfig, FlowPolicy};
 use rand::rngs::StdRng;
 use rl::doubly_robust::DoublyRobust;
 use rl::evaluate::{self, EvaluateConfig, PerStart};
-use rl::fqe::{ChunkValues, Evaluated, FqeConfig, FqeLearner};
+use rl::fqe::{Evaluated, FqeConfig, FqeLearner};
 use rl::improve::Prior;
 use rl::selection::{self, Kept};
 use rl::{Critic, CriticConfig, ImproveConfig, ImproveLearner, TrackRecord};
@@ -109,7 +109,7 @@ fn decide(recording: Recording, episodes: usize) -> Decided {
         };
         let fqe = FqeConfig { updates: 60, width: 32, members: 2, ..FqeConfig::default() };
         device.seed(1);
-        let critic = ChunkValues::new(&fqe, (4, 2 * flow.execute), &corpus.returns, &device);
+        let critic = fqe.critic((4, 2 * flow.execute), &corpus.returns, &device);
         let mut learner = FqeLearner::new(critic, &fqe, data, (&executes, flow.execute), 2, (&device, 0));
         (0..fqe.updates).for_each(|update| drop(learner.update(update, fqe.updates)));
         learner.evaluate(&starts)

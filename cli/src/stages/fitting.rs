@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, TensorData};
 use rand::rngs::StdRng;
 use rl::TrackRecord;
 use rl::evaluate;
-use rl::fqe::{ChunkValues, Evaluated, FqeLearner};
+use rl::fqe::{Evaluated, FqeLearner};
 use world_model::Embeddings;
 
 use super::judge::Judged;
@@ -15,7 +15,8 @@ use crate::interrupt;
 use crate::progress::Progress;
 
 impl Workshop {
-    /// Evaluates one policy from recorded steps, or takes what is known already; `None` where that is switched off.
+    /// Evaluates one policy from recorded steps, or takes what is known already; `None` where that is switched off, and for the planned
+    /// policy, which asks the world model for every action: asking it at every recorded step would take hours.
     ///
     /// # Errors
     /// The policy is not there; Ctrl-C.
@@ -25,7 +26,7 @@ impl Workshop {
             return Ok(Some(known.clone()));
         }
         let config = self.config.evaluate.fqe;
-        if config.updates == 0 || self.corpus.train_home.is_empty() {
+        if config.updates == 0 || self.corpus.train_home.is_empty() || variant.base == Base::Planned {
             return Ok(None);
         }
         let fitted = self.fit_fresh(embeddings, variant)?;
@@ -50,7 +51,7 @@ impl Workshop {
             (None, _) => Tensor::cat((0..execute).map(|_| self.act(variant, None, e, rng)).collect(), 1),
         };
         device.seed(seed.wrapping_add(3));
-        let critic = ChunkValues::new(&config, (embeddings.dim, execute * a), &self.corpus.returns, device);
+        let critic = config.critic((embeddings.dim, execute * a), &self.corpus.returns, device);
         let (data, shards) = ((&self.corpus, embeddings), self.config.world_model.shards);
         let mut learner = FqeLearner::new(critic, &config, data, (&executes, execute), shards, (device, seed));
         let mut progress = Progress::stage("fqe", config.updates as u64, "updates");
