@@ -203,6 +203,7 @@ fn latency(size: Option<usize>) -> Built {
         kind: "flow".into(),
         dataset,
         state_angles: world_model::angles::Angles::none(state),
+        differences: world_model::differences::Differences::NONE,
         state_normaliser: episodes::Normaliser::identity(state),
         tasks: None,
         action_normaliser: episodes::Normaliser::identity(data::ACTION),

@@ -42,6 +42,9 @@ pub struct DataConfig {
     pub hints: Vec<String>,
     /// Elements of the hints, by name, that are angles in radians: they wrap.
     pub hint_angles: Vec<String>,
+    /// Elements of state and hints, by name, that are measured along one axis from one origin in one unit: a list for each axis. How far
+    /// they are from one another is learned from, too.
+    pub same_axis: Vec<Vec<String>>,
     /// The action column.
     pub action_key: String,
     /// Cameras to use; `["all"]` for every colour camera, an empty list for none.
@@ -121,6 +124,10 @@ impl DataConfig {
             let words = "data.state_angles beside data.with; expected one of them: other robots have other angles";
             return Err(UsageError(words.into()));
         }
+        if !self.same_axis.is_empty() && !self.with.is_empty() {
+            let words = "data.same_axis beside data.with; expected one of them: other robots have other axes";
+            return Err(UsageError(words.into()));
+        }
         if !self.hints.is_empty() && !self.with.is_empty() {
             let words = "data.hints beside data.with; expected one of them: what a camera is taught to tell must be recorded in every dataset";
             return Err(UsageError(words.into()));
@@ -149,6 +156,7 @@ impl Default for DataConfig {
             state_angles: Vec::new(),
             hints: Vec::new(),
             hint_angles: Vec::new(),
+            same_axis: Vec::new(),
             action_key: "action".into(),
             cameras: vec!["all".into()],
             strict: false,

@@ -13,6 +13,7 @@ use episodes::{DatasetSpec, Normaliser};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use world_model::angles::Angles;
+use world_model::differences::Differences;
 use world_model::hints::{HintCode, HintConfig};
 use world_model::noise;
 use world_model::representation::{Encoder, Seen};
@@ -24,7 +25,7 @@ use crate::blend::{Continuation, Memory};
 use crate::flow::{Acting, FlowConfig, FlowPolicy};
 
 /// Version of the layout on disk; a new field bumps it.
-pub const FORMAT_VERSION: u32 = 4;
+pub const FORMAT_VERSION: u32 = 5;
 
 /// Everything about a bundle but the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub struct BundleSpec {
     pub dataset: DatasetSpec,
     /// Which elements of the state are angles: each is told as its cosine and, behind the state, its sine. The robot gives angles.
     pub state_angles: Angles,
+    /// What stands in the padded state before the task: differences of elements, worked out from them.
+    pub differences: Differences,
     /// State normalisation, of the state so told. Where other robots were learned from too, its rows are longer than the state: it then takes the
     /// state padded with 0, and turns the padding into the mark of this robot.
     pub state_normaliser: Normaliser,
@@ -218,7 +221,8 @@ impl Bundle {
             Some(hints) => Encoder::telling(&hints.network, &sizes, (hints.code.code_len(), feature), device),
             None => Encoder::with_features(&spec.vision, &sizes, feature, device),
         };
-        let mut encoder = encoder.map_err(|e| unusable(e.to_string(), "sound picture sizes"))?;
+        let mut encoder =
+            encoder.map_err(|e| unusable(e.to_string(), "sound picture sizes"))?.beside(spec.differences.clone());
         load_weights(&mut encoder, &directory.join("encoder.safetensors"), "this bundle's encoder")?;
         let mut vit = spec.pretrained.as_ref().map(|spec| Vit::new(spec, device));
         if let Some(vit) = &mut vit {
@@ -226,7 +230,8 @@ impl Bundle {
         }
         let (state, action) = (spec.state_normaliser.dim(), spec.action_normaliser.dim());
         let task = spec.tasks.as_ref().map_or(0, TaskEncoder::code_len);
-        let (own_state, own_action) = (spec.state_angles.spread_len() + task, spec.dataset.action_len());
+        let own_state = spec.state_angles.spread_len() + spec.differences.len() + task;
+        let own_action = spec.dataset.action_len();
         if own_state > state || own_action > action {
             let found = format!("normalisers of {state} and {action} elements");
             return Err(unusable(found, &format!("at least {own_state} and {own_action}")));

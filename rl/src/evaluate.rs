@@ -84,6 +84,9 @@ pub struct PerStart {
 /// Acts in imagination: `(embedding [B, E], generator)` to chunk `[B, chunk*A]`, executed as [`Receding`] says.
 pub type Act<'a> = &'a (dyn Fn(&Tensor<2>, &mut StdRng) -> Tensor<2> + Sync);
 
+/// What becomes of normalised actions `[B, C*A]` before they are executed.
+pub type Change<'a> = &'a (dyn Fn(Tensor<2>, &mut StdRng) -> Tensor<2> + Sync);
+
 /// First steps of the episodes used as starts: held-out ones; training ones where there are none.
 pub fn starts(corpus: &Corpus, most: usize) -> Vec<(usize, usize)> {
     let tracks = corpus.judged_on();
@@ -136,7 +139,7 @@ pub fn imagine_actor(
 pub fn imagine_planned(
     model: &WorldModel,
     data: (&Corpus, &Embeddings),
-    planner: &Planner<'_>,
+    (planner, change): (&Planner<'_>, Change<'_>),
     (config, limits): (&EvaluateConfig, Limits),
     starts: &[(usize, usize)],
     (seed, device): (u64, &Device),
@@ -148,7 +151,7 @@ pub fn imagine_planned(
         let actor = &mut |latent: &Latent, _: usize| {
             let plan = planner.plan(latent, knots.as_deref(), &mut rng, device);
             knots = Some(planner.moved_on(&plan.knots, planner.execute()));
-            split_chunk(&plan.actions, data.0.action_len, planner.execute())
+            split_chunk(&change(plan.actions, &mut rng), data.0.action_len, planner.execute())
         };
         imagine_part(model, data, actor, (config, limits), starts, (seed, part as u64), device)
     });

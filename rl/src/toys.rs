@@ -75,6 +75,7 @@ pub fn corpus(episodes: &[(f32, Ending)]) -> (Corpus, Embeddings) {
             sees: Vec::new(),
         }],
         state_angles: world_model::angles::Angles::none(1),
+        differences: world_model::differences::Differences::NONE,
         state_len: 1,
         task_len: 0,
         action_len: 1,

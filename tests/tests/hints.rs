@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use episodes::{
     CameraFeature, Dataset, DatasetSpec, Episode, LeRobotWriter, OpenOptions, RecordedEpisode, RewardRule,
     VectorFeature, split,
@@ -17,7 +17,8 @@ use world_model::model::{Inputs, Kind};
 use world_model::quality::{QualityConfig, error_by_horizon};
 use world_model::representation::{RepresentationConfig, embed_all};
 use world_model::train::{DynamicsLearner, RepresentationLearner};
-use world_model::{Corpus, WorldModel, WorldModelConfig, noise};
+use world_model::vision::floats;
+use world_model::{Corpus, Embeddings, WorldModel, WorldModelConfig, noise};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -105,12 +106,32 @@ fn record(dir: &Path) -> Result<Dataset, episodes::Error> {
     Dataset::open(&options, &mut |_| {})
 }
 
+/// Of recorded hints, of what the camera tells of held-out episodes, and of what is imagined from there.
+fn told_and_imagined_differences_belong_to_their_elements(
+    model: &WorldModel,
+    corpus: &Corpus,
+    embeddings: &Embeddings,
+    device: &Device,
+) {
+    let at = [(corpus.train[0], 3), (corpus.held_out[0], 3)];
+    let start = model.start(embeddings.gather(&at, device), Tensor::zeros([2, model.noise_len()], device));
+    let next = model.imagine(&start, Tensor::ones([2, 2], device), Tensor::zeros([2, model.noise_len()], device)).0;
+    for row in floats(Tensor::cat(vec![start.e, next.e], 0)).chunks_exact(4) {
+        let mut renewed = row.to_vec();
+        renewed[3] = 0.0;
+        corpus.differences.renew(&mut renewed);
+        assert!((renewed[3] - row[3]).abs() < 1e-4 && row[3] != 0.0, "{row:?}, not {renewed:?}");
+    }
+}
+
 #[test]
 fn the_camera_tells_the_model_foresees_and_the_served_policy_acts_without_being_told() -> Outcome {
     let dir = tempfile::tempdir()?;
     let dataset = record(dir.path())?;
     let split = split::split(dataset.episodes.len(), 0.2, 0);
-    let corpus = Corpus::new(&dataset, RewardRule::Column, &split, 0.9).with_hints(&dataset, &[])?;
+    let axes = [["x", "y"].map(String::from).to_vec()];
+    let corpus = Corpus::new(&dataset, RewardRule::Column, &split, 0.9);
+    let corpus = corpus.with_hints(&dataset, &[])?.with_same_axis(&dataset, &axes)?;
     let (inner, device) = (Device::default(), Device::default().autodiff());
     device.seed(0);
 
@@ -127,6 +148,7 @@ fn the_camera_tells_the_model_foresees_and_the_served_policy_acts_without_being_
         hint: corpus.hint_len(),
         state: corpus.state_len,
         task: 0,
+        differences: &corpus.differences,
         action: corpus.action_len,
     };
     let fresh = WorldModel::of(&config, &inputs, &device)?;
@@ -141,7 +163,7 @@ fn the_camera_tells_the_model_foresees_and_the_served_policy_acts_without_being_
     let representation = learner.trainee.frozen();
 
     let mut embeddings = embed_all(&representation.encoder, (&dataset, &corpus, None), &inner);
-    assert_eq!(embeddings.dim, 3, "two elements of the hint, one of the state");
+    assert_eq!(embeddings.dim, 4, "two elements of the hint, one of the state, one difference");
     world_model::hints::learn_from_recorded(&corpus, &mut embeddings);
     let mut learner = DynamicsLearner::new(fresh.dynamics.clone(), &config, (&corpus, &embeddings), &device, 0);
     for update in 0..400 {
@@ -149,6 +171,7 @@ fn the_camera_tells_the_model_foresees_and_the_served_policy_acts_without_being_
     }
     let mut model = fresh.valid();
     (model.representation, model.dynamics) = (representation, learner.trainee.frozen());
+    told_and_imagined_differences_belong_to_their_elements(&model, &corpus, &embeddings, &inner);
     let quality = QualityConfig { horizon: 8, starts: 64, context: 0, ..QualityConfig::default() };
     let errors = error_by_horizon(&model, (&dataset, &corpus, &embeddings), &quality, 0, &inner);
     let far: Vec<_> = errors.iter().filter(|e| e.h == 8).collect();
@@ -171,6 +194,7 @@ fn the_camera_tells_the_model_foresees_and_the_served_policy_acts_without_being_
         kind: "flow".into(),
         dataset: dataset.spec.clone(),
         state_angles: world_model::angles::Angles::none(1),
+        differences: corpus.differences.clone(),
         state_normaliser: corpus.state_normaliser.clone(),
         tasks: None,
         action_normaliser: corpus.action_normaliser.clone(),

@@ -117,6 +117,7 @@ fn the_served_clone_does_what_each_text_says_and_what_a_paraphrase_means() -> Ou
         kind: "flow".into(),
         dataset: dataset.spec.clone(),
         state_angles: world_model::angles::Angles::none(1),
+        differences: world_model::differences::Differences::NONE,
         state_normaliser: corpus.state_normaliser.clone(),
         tasks: corpus.tasks.clone(),
         action_normaliser: corpus.action_normaliser.clone(),
@@ -165,7 +166,8 @@ fn both_kinds_of_dynamics_tell_the_tasks_rewards_apart_and_carry_the_task_unchan
         let mut config = WorldModelConfig { kind, batch: 32, horizon: 4, ..WorldModelConfig::default() };
         (config.rssm.hidden, config.rssm.width, config.ensemble.width) = (32, 48, 48);
         let (state, task) = (corpus.state_len, corpus.task_len);
-        let inputs = Inputs { camera_sizes: &[], feature: 0, hint: 0, state, task, action: 1 };
+        let differences = &corpus.differences;
+        let inputs = Inputs { camera_sizes: &[], feature: 0, hint: 0, state, task, differences, action: 1 };
         let model = WorldModel::of(&config, &inputs, &device)?;
         let mut learner = DynamicsLearner::new(model.dynamics.clone(), &config, (&corpus, &embeddings), &device, 0);
         for update in 0..400 {

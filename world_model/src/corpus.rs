@@ -1,5 +1,6 @@
 //! Episodes as the learners see them: outcome rule applied, vectors normalised, embeddings cached, sequences gathered.
 
+mod axes;
 pub mod human;
 mod parts;
 mod sequence;
@@ -19,6 +20,7 @@ pub use sequence::{Embeddings, Sequence};
 
 use crate::Error;
 use crate::angles::Angles;
+use crate::differences::Differences;
 use crate::hints::HintCode;
 use crate::task::{TaskConfig, TaskEncoder, When};
 
@@ -132,6 +134,8 @@ pub struct Corpus {
     pub action_len: usize,
     /// Which elements of home's state are told as cosine and sine, the sines behind its own elements.
     pub state_angles: Angles,
+    /// What stands in the state before the task, worked out from its other elements and from hints.
+    pub differences: Differences,
     /// State normalisation of home's robot, from training episodes; beyond its own elements 0 becomes padding and mark.
     pub state_normaliser: Normaliser,
     /// Action normalisation of home's robot, from training episodes; beyond its own elements 0 stays 0.
@@ -256,6 +260,7 @@ impl Corpus {
             task_len,
             action_len,
             state_angles: Angles::none(dataset.spec.state_len()),
+            differences: Differences::NONE,
             state_normaliser,
             action_normaliser,
             hints: None,
@@ -347,7 +352,7 @@ impl Corpus {
     /// Whether some rows are padded or some cameras black, so that losses need masks.
     pub fn has_gaps(&self) -> bool {
         let whole = |part: &Part| {
-            part.state_len + self.task_len == self.state_len
+            part.state_len + self.differences.len() + self.task_len == self.state_len
                 && part.action_len == self.action_len
                 && part.sees.iter().all(|&sees| sees)
         };

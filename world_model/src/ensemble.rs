@@ -21,6 +21,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::corpus::{Corpus, Embeddings, Sequence};
+use crate::differences::Differences;
 use crate::layers::{EnsembleMlp, Mlp};
 use crate::model::{Latent, Prediction};
 use crate::optimise::Metrics;
@@ -96,6 +97,8 @@ pub struct Ensemble {
     noise: f64,
     robust_beyond: f64,
     symlog_beyond: f64,
+    #[module(skip)]
+    differences: Differences,
 }
 
 /// Bounds of the predicted log-variance, in standard deviations of the change; softly enforced, they keep the likelihood from
@@ -161,7 +164,21 @@ impl Ensemble {
             noise: f64::from(config.noise),
             robust_beyond: f64::from(config.robust_beyond),
             symlog_beyond: f64::from(config.symlog_beyond),
+            differences: Differences::NONE,
         }
+    }
+
+    /// The same where the first of what is carried are differences of the other elements: worked out anew after every step.
+    pub fn beside(self, differences: Differences) -> Self {
+        Self { differences, ..self }
+    }
+
+    /// What is seen `[.., E]`, with the differences that belong to it.
+    fn renewed<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        if self.differences.is_empty() {
+            return x;
+        }
+        self.view.squash(self.differences.renewed(self.view.stretch(x)))
     }
 
     /// Members `K`.
@@ -225,7 +242,7 @@ impl Ensemble {
         };
         let row_mean = |x: Tensor<2>| x.mean_dim(1).squeeze_dim::<1>(1);
         let sampled = self.view.unscaled(centre + variance.clone().sqrt() * noise * self.noise);
-        let next = self.view.held(x.clone() + sampled.clone().narrow(1, 0, self.embedding));
+        let next = self.renewed(self.view.held(x.clone() + sampled.clone().narrow(1, 0, self.embedding)));
         let e = self.view.stretch(next);
         let passed = Tensor::cat(vec![x.clone(), action.clone(), self.view.squash(e.clone())], 1);
         let [success, failure] =
@@ -337,7 +354,7 @@ impl Ensemble {
 
         // At a recorded end there is no next observation: the members' mean prediction stands in for it.
         let foreseen = self.view.unscaled(mean.mean_dim(0).squeeze_dim::<2>(0)).narrow(1, 0, width).detach();
-        let expected = now.clone() + foreseen;
+        let expected = self.renewed(now.clone() + foreseen);
         let next = expected.clone() + (next - expected) * flat3(observed);
         let x = Tensor::cat(vec![now, action, next], 1);
         let bernoulli = |head: &Mlp, y: Tensor<1>| {
@@ -404,7 +421,7 @@ impl Ensemble {
             let change = means.forward_each(self.past.input(state.clone(), action.clone(), &behind));
             let change = self.view.moved(change);
             behind = self.past.push(&behind, state.clone(), action);
-            state = self.view.held(state + change);
+            state = self.renewed(self.view.held(state + change));
             let weight = wide(at(&seen, i)) * learns.clone();
             let error = state.clone() - wide(at(&x, i + 1));
             errors.push(match self.robust_beyond > 0.0 {

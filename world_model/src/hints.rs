@@ -105,6 +105,7 @@ pub fn learn_from_recorded(corpus: &Corpus, embeddings: &mut Embeddings) {
         let recorded = corpus.tracks[track].hint.chunks_exact(hint);
         for (row, recorded) in embeddings.rows[track].chunks_exact_mut(dim).zip(recorded) {
             row[..seen].chunks_exact_mut(hint).for_each(|camera| camera.copy_from_slice(recorded));
+            corpus.differences.renew(row);
         }
     }
 }

@@ -10,6 +10,7 @@
 pub mod agreement;
 pub mod angles;
 pub mod corpus;
+pub mod differences;
 pub mod dropout;
 pub mod ensemble;
 mod error;

@@ -6,6 +6,7 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::differences::Differences;
 use crate::ensemble::{Ensemble, EnsembleConfig};
 use crate::noise;
 use crate::representation::{Representation, RepresentationConfig};
@@ -225,7 +226,7 @@ impl Dynamics {
 }
 
 /// Lengths of what a world model takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Inputs<'a> {
     /// Height and width of each camera's pictures, pixels.
     pub camera_sizes: &'a [usize],
@@ -237,6 +238,8 @@ pub struct Inputs<'a> {
     pub state: usize,
     /// Its last elements that are the task's: they never change within an episode, and imagination copies them.
     pub task: usize,
+    /// What stands before them in the state, worked out from the other elements.
+    pub differences: &'a Differences,
     /// Elements of an action.
     pub action: usize,
 }
@@ -262,20 +265,29 @@ impl WorldModel {
         action: usize,
         device: &Device,
     ) -> Result<Self, Error> {
-        Self::of(config, &Inputs { camera_sizes, feature: 0, hint: 0, state, task: 0, action }, device)
+        let differences = &Differences::NONE;
+        Self::of(config, &Inputs { camera_sizes, feature: 0, hint: 0, state, task: 0, differences, action }, device)
     }
 
     /// Fresh networks for all that a dataset may give.
     ///
     /// # Errors
-    /// When a picture size is no multiple of the block.
+    /// When a picture size is no multiple of the block; differences under an rssm, which would foresee them by themselves.
     pub fn of(config: &WorldModelConfig, inputs: &Inputs<'_>, device: &Device) -> Result<Self, Error> {
-        let &Inputs { camera_sizes, hint, state, task, action, .. } = inputs;
+        let &Inputs { camera_sizes, hint, state, task, differences, action, .. } = inputs;
         let representation = Representation::of(&config.representation, inputs, device)?;
         let embedding = camera_sizes.len() * config.representation.camera_len(hint) + state;
         let dynamics = match config.resolved_kind(camera_sizes.len()) {
             Kind::Ensemble => {
-                Dynamics::Ensemble(Ensemble::carrying(&config.ensemble, (embedding, task), action, device))
+                let carried = differences.len() + task;
+                let ensemble = Ensemble::carrying(&config.ensemble, (embedding, carried), action, device);
+                Dynamics::Ensemble(ensemble.beside(differences.clone()))
+            }
+            _ if !differences.is_empty() => {
+                return Err(Error::Mismatch {
+                    found: "data.same_axis with world_model.kind = \"rssm\"".into(),
+                    expected: "world_model.kind = \"ensemble\", or no data.same_axis".into(),
+                });
             }
             _ => Dynamics::Rssm(Rssm::carrying(&config.rssm, embedding, (state, task), action, device)),
         };

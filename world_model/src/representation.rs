@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::corpus::{Corpus, Embeddings};
+use crate::differences::Differences;
 use crate::hints::{HintConfig, HintEncoder};
 use crate::kernels::moved::moved_error;
 use crate::layers::Mlp;
@@ -95,6 +96,8 @@ pub type Data<'a> = (&'a Dataset, &'a Corpus, Option<&'a Features>);
 pub struct Encoder {
     cameras: Vec<PatchEncoder>,
     estimators: Vec<HintEncoder>,
+    #[module(skip)]
+    differences: Differences,
 }
 
 impl Encoder {
@@ -120,7 +123,7 @@ impl Encoder {
             .iter()
             .map(|&size| Ok(PatchEncoder::new(config, blocks(size)?, feature, device)))
             .collect::<Result<_, Error>>()?;
-        Ok(Self { cameras, estimators: Vec::new() })
+        Ok(Self { cameras, estimators: Vec::new(), differences: Differences::NONE })
     }
 
     /// An encoder whose cameras tell hints of `hint` elements, with a feature of `feature` elements beside every picture.
@@ -137,14 +140,24 @@ impl Encoder {
             .iter()
             .map(|&size| blocks(size).map(|_| HintEncoder::new(config, feature, hint, device)))
             .collect::<Result<_, Error>>()?;
-        Ok(Self { cameras: Vec::new(), estimators })
+        Ok(Self { cameras: Vec::new(), estimators, differences: Differences::NONE })
+    }
+
+    /// The same where differences stand in the state, worked out from what the cameras tell and the rest of it.
+    pub fn beside(self, differences: Differences) -> Self {
+        Self { differences, ..self }
     }
 
     /// What each camera shows, and normalised state `[B, S]`, to `[B, E]`.
     pub fn encode(&self, seen: Vec<Seen>, state: Tensor<2>) -> Tensor<2> {
         let mut parts = self.look(seen);
         parts.push(state);
-        Tensor::cat(parts, 1)
+        self.joined(parts)
+    }
+
+    /// The parts of an embedding, the last of them the state, as one `[B, E]`.
+    fn joined(&self, parts: Vec<Tensor<2>>) -> Tensor<2> {
+        self.differences.renewed(Tensor::cat(parts, 1))
     }
 
     /// What each camera shows, to its part of the embedding `[B, E_c]`.
@@ -189,7 +202,8 @@ impl Representation {
         device: &Device,
     ) -> Result<Self, Error> {
         let (state, action) = vectors;
-        let inputs = Inputs { camera_sizes: sizes, feature: 0, hint: 0, state, task: 0, action };
+        let differences = &Differences::NONE;
+        let inputs = Inputs { camera_sizes: sizes, feature: 0, hint: 0, state, task: 0, differences, action };
         Self::of(config, &inputs, device)
     }
 
@@ -215,9 +229,12 @@ impl Representation {
         // Estimators learn nothing from a decoder, so that one is enough.
         let shown = if display.state_points > 0 && hint == 0 { sizes } else { &[] };
         Ok(Self {
-            encoder: match hint {
-                0 => Encoder::with_features(&config.vision, sizes, feature, device)?,
-                _ => Encoder::telling(&config.hints, sizes, (hint, feature), device)?,
+            encoder: {
+                let encoder = match hint {
+                    0 => Encoder::with_features(&config.vision, sizes, feature, device)?,
+                    _ => Encoder::telling(&config.hints, sizes, (hint, feature), device)?,
+                };
+                encoder.beside(inputs.differences.clone())
             },
             decoders,
             inverse: Mlp::new(&[2 * embedding, width, action], device),

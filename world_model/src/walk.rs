@@ -103,8 +103,9 @@ pub fn walk(
             }
             let last = at + 1 == recorded.len;
             let before = walk.steps.last().map_or([0.0; 2], |s| [s.doubt, s.disagreement]);
-            // The task is told, not predicted.
-            let (told, state) = (embeddings.dim - corpus.task_len, corpus.state_len - corpus.task_len);
+            // The task is told and differences are worked out: neither is predicted.
+            let beside = corpus.task_len + corpus.differences.len();
+            let (told, state) = (embeddings.dim - beside, corpus.state_len - beside);
             let wrong =
                 |e: &[f32]| (!last).then(|| Wrong::of(&e[..told], &embeddings.at(track, at + 1)[..told], state));
             walk.steps.push(Step {

@@ -16,7 +16,6 @@ use world_model::agreement::{mean, pearson};
 use world_model::foresight::Foresight;
 use world_model::quality::QualityConfig;
 use world_model::trust::Limits;
-use world_model::vision::floats;
 use world_model::walk::walk;
 use world_model::{Embeddings, WorldModel, noise, quality};
 
@@ -93,7 +92,9 @@ impl Workshop {
         }
         if variant.base == Base::Planned {
             let robot = self.robot(model, self.planner_spec(model, embeddings))?;
-            return Ok(evaluate::imagine_planned(model, data, &robot.planner(), (&config, limits), &starts, random));
+            let change = |actions: Tensor<2>, rng: &mut StdRng| variant.change(actions, rng);
+            let planned = (&robot.planner(), &change as evaluate::Change<'_>);
+            return Ok(evaluate::imagine_planned(model, data, planned, (&config, limits), &starts, random));
         }
         let policy = variant.network().map(|name| self.policy(name)).transpose()?;
         let act = |e: &Tensor<2>, rng: &mut StdRng| self.act(variant, policy.as_ref(), e, rng);
@@ -129,20 +130,6 @@ impl Workshop {
         Tensor::from_data(burn::tensor::TensorData::new(values, [rows, raw.len()]), device)
     }
 
-    /// Raw actions of a policy, changed as the variant says.
-    fn changed(&self, variant: &Variant, mut raw: Vec<f32>, rng: &mut StdRng) -> Vec<f32> {
-        if variant.changes.is_empty() || raw.is_empty() {
-            return raw;
-        }
-        let n = &self.corpus.action_normaliser;
-        let mut actions = vec![0.0; raw.len()];
-        n.normalise(&raw, &mut actions);
-        let shape = [1, actions.len()];
-        let actions = Tensor::from_data(burn::tensor::TensorData::new(actions, shape), &self.inner());
-        n.denormalise(&floats(variant.change(actions, rng)), &mut raw);
-        raw
-    }
-
     /// Drives every policy in the true simulator: the same episode seeds for each. Only `demo` may ask.
     ///
     /// # Errors
@@ -153,7 +140,7 @@ impl Workshop {
         // Truth seeds lie far from those of the recorded episodes.
         let seeds: Vec<u64> =
             (0..episodes as u64).map(|i| sim::episode_seed(self.config.seed ^ 0x7275_7468, i)).collect();
-        let mut done = 0;
+        let (mut done, normaliser) = (0, &self.corpus.action_normaliser);
         for judged in judged.iter_mut() {
             let variant: Variant = judged.name.parse()?;
             let policy = variant.network().map(|name| self.policy(name)).transpose()?;
@@ -194,7 +181,7 @@ impl Workshop {
                                     let actions =
                                         bundle.act_after(&mut memory, seen, &mut rng, now).unwrap_or_default();
                                     now += self.chunk_time();
-                                    let actions = self.changed(&variant, actions, &mut rng);
+                                    let actions = variant.changed(actions, (normaliser, 2), (&mut rng, &self.inner()));
                                     actions.chunks_exact(2).map(|a| [a[0], a[1]]).collect()
                                 });
                                 (result.rewards, result.success)
@@ -205,6 +192,7 @@ impl Workshop {
                                     let acted =
                                         robot.as_ref().map(|r| r.act(&mut memory, (&[image], state, None), &mut rng));
                                     let actions = acted.and_then(Result::ok).unwrap_or_default();
+                                    let actions = variant.changed(actions, (normaliser, 2), (&mut rng, &self.inner()));
                                     actions.chunks_exact(2).map(|a| [a[0], a[1]]).collect()
                                 });
                                 (result.rewards, result.success)

@@ -102,6 +102,7 @@ impl Robot {
             hint: bundle.spec.hints.as_ref().map_or(0, |hints| hints.code.code_len()),
             state: bundle.spec.state_normaliser.dim(),
             task: bundle.spec.tasks.as_ref().map_or(0, TaskEncoder::code_len),
+            differences: &bundle.spec.differences,
             action: bundle.spec.action_normaliser.dim(),
         };
         let mut model = WorldModel::of(&spec.world_model, &inputs, device)?;

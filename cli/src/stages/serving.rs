@@ -15,9 +15,11 @@ use serve::{Observation, Options, Reply, Server};
 use world_model::task::TaskEncoder;
 use world_model::{Embeddings, WorldModel, noise};
 
-use super::planning::{self, PLANNED, Robot};
+use super::planning::{self, Robot};
+use super::variant::{Base, Variant};
 use super::workshop::Workshop;
 use crate::args::Common;
+use crate::errors::UsageError;
 use crate::run_dir::write_dir_atomic;
 use crate::{interrupt, output};
 
@@ -29,6 +31,7 @@ impl Workshop {
             kind: "flow".into(),
             dataset: self.dataset.spec.clone(),
             state_angles: self.corpus.state_angles.clone(),
+            differences: self.corpus.differences.clone(),
             state_normaliser: self.corpus.state_normaliser.clone(),
             tasks: self.corpus.tasks.clone(),
             action_normaliser: self.corpus.action_normaliser.clone(),
@@ -93,7 +96,7 @@ impl Workshop {
 /// Serves one policy of a run directory or bundle until Ctrl-C.
 ///
 /// # Errors
-/// There is no such bundle or policy, or the address cannot be listened on.
+/// There is no such bundle or policy, one that takes no network to act, or the address cannot be listened on.
 pub fn serve(
     from: &Path,
     policy: &str,
@@ -103,9 +106,16 @@ pub fn serve(
 ) -> Result<()> {
     let (device, _) = common.device()?.open()?;
     let directory: PathBuf = if from.join("bundle").is_dir() { from.join("bundle") } else { from.to_owned() };
-    let served = match policy {
-        PLANNED => Served::Planned(Box::new(Robot::load(&directory, &common.sets, &device)?)),
-        _ => Served::Policy(Box::new(Bundle::load(&directory, policy, &device)?)),
+    let variant: Variant = policy.parse()?;
+    let served = match (variant.base, variant.network()) {
+        (Base::Planned, _) => Served::Planned(Box::new(Robot::load(&directory, &common.sets, &device)?)),
+        (_, Some(network)) => Served::Policy(Box::new(Bundle::load(&directory, network, &device)?)),
+        (_, None) => {
+            let words = format!(
+                "'{policy}' is nothing to serve; expected cloned, improved or planned, also with +noise:S, +bias:B or +gain:G"
+            );
+            return Err(UsageError(words).into());
+        }
     };
     let bundle = served.bundle();
     let spec = &bundle.spec.dataset;
@@ -138,17 +148,21 @@ pub fn serve(
             stop.store(true, Ordering::Relaxed);
         });
         // A robot is a connection: what it was last told is its own.
-        let (served, told, rng) = (&served, &told, &rng);
+        let (served, told, rng, variant) = (&served, &told, &rng, &variant);
         let result = server.run_each(&stop, &|| {
             let (mut memory, mut plan) = (Memory::default(), None);
             Box::new(move |observation| {
                 if let Some(words) = doubt(served.bundle(), observation.prompt.as_deref(), told) {
                     output::tell(&words);
                 }
-                match served {
+                let reply = match served {
                     Served::Policy(bundle) => infer((bundle, &mut memory), observation, rng, Instant::now()),
                     Served::Planned(robot) => plan_on((robot, &mut plan), observation, rng),
-                }
+                }?;
+                let (normaliser, device) = (&served.bundle().spec.action_normaliser, served.bundle().device());
+                let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
+                let scale = (normaliser, reply.action_len);
+                Ok(Reply { actions: variant.changed(reply.actions, scale, (&mut rng, device)), ..reply })
             })
         });
         stop.store(true, Ordering::Relaxed);
@@ -304,6 +318,7 @@ mod tests {
                 has_success: false,
             },
             state_angles: Angles::none(1),
+            differences: world_model::differences::Differences::NONE,
             state_normaliser: Normaliser::identity(2),
             tasks: TaskEncoder::fit(texts, 16),
             action_normaliser: Normaliser::identity(1),

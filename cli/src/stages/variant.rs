@@ -6,9 +6,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor, TensorData};
+use episodes::Normaliser;
 use rand::rngs::StdRng;
 use world_model::noise;
+use world_model::vision::floats;
 
 use crate::errors::UsageError;
 
@@ -53,7 +55,7 @@ pub struct Variant {
     pub changes: Vec<Change>,
 }
 
-const EXPECTED: &str = "random, mean, behaviour, planned, cloned, improved, candidate or (after --more) previous, the last four also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
+const EXPECTED: &str = "random, mean, behaviour, planned, cloned, improved, candidate or (after --more) previous, the last five also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
 
 impl Variant {
     /// The policy network it needs, if any.
@@ -77,6 +79,28 @@ impl Variant {
             Change::Bias(by) => actions + by,
             Change::Gain(factor) => actions * factor,
         })
+    }
+}
+
+impl Variant {
+    /// Raw actions, rows of `len` elements, changed as normalised ones are.
+    pub fn changed(
+        &self,
+        mut raw: Vec<f32>,
+        (normaliser, len): (&Normaliser, usize),
+        (rng, device): (&mut StdRng, &Device),
+    ) -> Vec<f32> {
+        if self.changes.is_empty() || raw.is_empty() {
+            return raw;
+        }
+        // A normaliser may be longer: of a longer robot that was learned from, too.
+        let scale = |i: usize| (normaliser.mean[i % len], normaliser.std[i % len]);
+        let unit = raw.iter().enumerate().map(|(i, x)| (x - scale(i).0) / scale(i).1).collect();
+        let unit = Tensor::from_data(TensorData::new::<f32, _>(unit, [1, raw.len()]), device);
+        for (i, (x, unit)) in raw.iter_mut().zip(floats(self.change(unit, rng))).enumerate() {
+            *x = scale(i).0 + scale(i).1 * unit;
+        }
+        raw
     }
 }
 
@@ -109,7 +133,7 @@ impl FromStr for Variant {
         };
         let changes = parts.map(|part| change(part).ok_or_else(wrong)).collect::<Result<Vec<_>, _>>()?;
         let variant = Self { base, changes };
-        if !variant.changes.is_empty() && variant.network().is_none() {
+        if !variant.changes.is_empty() && variant.network().is_none() && base != Base::Planned {
             return Err(wrong());
         }
         Ok(variant)
@@ -139,18 +163,29 @@ impl fmt::Display for Variant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
-    use world_model::vision::floats;
 
     #[test]
     fn names_read_back_as_they_are_written_and_wrong_ones_are_one_sentence() {
-        for name in ["random", "mean", "behaviour", "cloned", "improved+noise:0.5", "cloned+gain:0.5+bias:-0.2"] {
+        for name in
+            ["random", "behaviour", "cloned", "improved+noise:0.5", "planned+gain:0.5", "cloned+gain:0.5+bias:-0.2"]
+        {
             assert_eq!(name.parse::<Variant>().map(|v| v.to_string()).ok().as_deref(), Some(name));
         }
         for name in ["best", "improved+noise", "improved+noise:-1", "random+noise:1", "improved+gain:nan", ""] {
             let message = name.parse::<Variant>().expect_err("no policy").to_string();
             assert!(message.contains(&format!("'{name}'")) && message.contains("+noise:S"), "{message}");
         }
+    }
+
+    #[test]
+    fn raw_actions_are_changed_in_deviations_of_the_recorded_ones() -> Result<(), UsageError> {
+        let recorded = Normaliser { mean: vec![10.0, 0.0, 9.0], std: vec![2.0, 1.0, 9.0], ..Normaliser::identity(3) };
+        let (mut rng, device) = (noise::generator(0, "variant", 0), Device::default());
+        let variant: Variant = "planned+bias:1+gain:0.5".parse()?;
+        let changed = variant.changed(vec![14.0, 0.0, 10.0, -3.0], (&recorded, 2), (&mut rng, &device));
+        // In deviations 2, 0, 0, -3: (3, 1, 1, -2) / 2.
+        assert_eq!(changed, [13.0, 0.5, 11.0, -1.0]);
+        Ok(())
     }
 
     #[test]

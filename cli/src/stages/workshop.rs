@@ -125,6 +125,7 @@ impl Workshop {
             Corpus::joined(&dataset, &data.rules(), &split, config.value.gamma, &model.task)
                 .with_state_angles(&dataset, &data.state_angles)?
                 .with_hints(&dataset, &data.hint_angles)?
+                .with_same_axis(&dataset, &data.same_axis)?
         };
         let pretrained = &config.pretrained;
         let largest = dataset.spec.cameras.iter().map(|camera| camera.model_size).max();
@@ -175,6 +176,7 @@ impl Workshop {
             hint: self.corpus.hint_len(),
             state: self.corpus.state_len,
             task: self.corpus.task_len,
+            differences: &self.corpus.differences,
             action: self.corpus.action_len,
         };
         Ok(WorldModel::of(&self.config.world_model, &inputs, device)?)

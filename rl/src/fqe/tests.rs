@@ -44,6 +44,7 @@ fn corridor(episodes: usize) -> (Corpus, Embeddings) {
         parts: vec![part],
         hints: None,
         state_angles: world_model::angles::Angles::none(5),
+        differences: world_model::differences::Differences::NONE,
         state_len: 5,
         task_len: 0,
         action_len: 1,

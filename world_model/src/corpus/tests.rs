@@ -221,6 +221,14 @@ fn hints_are_coded_by_training_episodes_and_need_a_camera() -> Result<(), Error>
         assert!((x - expected).abs() < 1e-5, "{raw:?}");
     }
 
+    let axes = [["action0", "observation.state0"].map(String::from).to_vec()];
+    let beside =
+        turning.with_hints(&dataset, &[]).and_then(|c| c.with_same_axis(&dataset, &axes)).expect("two elements");
+    assert_eq!((beside.state_len, beside.differences.len(), beside.has_gaps()), (4, 1, false));
+    // Its place is kept free in the tracks, behind the state.
+    assert_eq!(beside.tracks[3].state.chunks_exact(4).map(|row| row[3]).sum::<f32>(), 0.0);
+    assert_eq!(beside.state_normaliser.dim(), 4);
+
     // Training episodes are learned from as recorded, held-out ones as told.
     let mut embeddings = Embeddings { dim: 5, rows: hinted.tracks.iter().map(|t| vec![9.0; t.len * 5]).collect() };
     crate::hints::learn_from_recorded(&hinted, &mut embeddings);

@@ -22,6 +22,9 @@ pub struct View {
 /// Smallest scale of a change, in standard deviations of the element: what changes less is a constant to the last bits.
 const LEAST_SCALE: f32 = 1e-3;
 
+/// Bound of elements that have none: its square is a float, too, by which checkpoints tell that all parameters are sound.
+const UNBOUNDED: f32 = 1e12;
+
 /// How far beyond the recorded range, as a share of it, an element may be imagined.
 const MARGIN: f32 = 0.1;
 
@@ -49,8 +52,8 @@ impl View {
             wide: fixed(vec![0.0; embedding], device),
             centre: fixed(vec![0.0; embedding + 1], device),
             scale: fixed(scale, device),
-            low: fixed(vec![f32::MIN; embedding], device),
-            high: fixed(vec![f32::MAX; embedding], device),
+            low: fixed(vec![-UNBOUNDED; embedding], device),
+            high: fixed(vec![UNBOUNDED; embedding], device),
         }
     }
 
@@ -99,8 +102,8 @@ impl View {
             let margin = MARGIN * (most - least).max(LEAST_SCALE);
             (*low, *high) = (least - margin, most + margin);
         }
-        low[told..].fill(f32::MIN);
-        high[told..].fill(f32::MAX);
+        low[told..].fill(-UNBOUNDED);
+        high[told..].fill(UNBOUNDED);
         Self {
             wide: fixed(wide.into_iter().map(|wide| f32::from(u8::from(wide))).collect(), device),
             centre: fixed(centre, device),
@@ -247,6 +250,11 @@ mod tests {
         assert_eq!(floats(view.unscaled(scaled)), floats(target));
         assert_eq!(floats(view.moved(Tensor::<2>::from_floats([[1.0, 1.0]], &device))), [0.1, 2.0]);
         assert_eq!(floats(view.held(Tensor::<2>::from_floats([[-3.0, 0.5]], &device))), [-1.0, 0.5]);
+    }
+
+    #[test]
+    fn bounds_that_are_none_are_sound_parameters() {
+        assert!(crate::optimise::is_finite(&View::plain((4, 3), &Device::default())));
     }
 
     #[test]

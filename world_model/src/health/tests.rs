@@ -48,6 +48,7 @@ fn toy(next: fn([f32; 2], f32, f32) -> [f32; 2]) -> (Corpus, Embeddings) {
         state_len: 2,
         action_len: 1,
         state_angles: crate::angles::Angles::none(2),
+        differences: crate::differences::Differences::NONE,
         state_normaliser: Normaliser::identity(2),
         action_normaliser: Normaliser::identity(1),
         returns,

@@ -29,7 +29,7 @@ impl Representation {
         let embedding = |hint: Tensor<2>, state: Tensor<2>| {
             let mut parts = vec![hint; cameras];
             parts.push(state);
-            Tensor::cat(parts, 1)
+            self.encoder.joined(parts)
         };
         let [rows, _] = pairs.state_shown_reference.dims();
         let now = embedding(hints.now.narrow(0, 0, rows), pairs.state_now.narrow(0, 0, rows));

@@ -1,0 +1,71 @@
+//! Differences of what is measured along one axis, in a corpus ([`crate::differences`]).
+
+use episodes::{Dataset, VectorFeature};
+
+use super::{Corpus, padded};
+use crate::Error;
+use crate::angles::Angles;
+use crate::differences::{Differences, Element, Place, find};
+
+fn names(features: &[VectorFeature]) -> Vec<String> {
+    features.iter().flat_map(|feature| feature.names.clone()).collect()
+}
+
+impl Corpus {
+    /// The same with differences of state and hints in the state, before the task: of every two elements that are named on the
+    /// same axis. They are 0 in the tracks; the encoder works them out. There are no companions.
+    ///
+    /// # Errors
+    /// As [`find`].
+    pub fn with_same_axis(mut self, dataset: &Dataset, axes: &[Vec<String>]) -> Result<Self, Error> {
+        if axes.is_empty() {
+            return Ok(self);
+        }
+        assert_eq!(self.parts.len(), 1, "differences are told where there are no companions");
+        let (hints, state) = (names(&dataset.spec.hints), names(&dataset.spec.state));
+        let turning = self.hints.as_ref().map_or_else(|| Angles::none(hints.len()), |code| code.angles.clone());
+        let places = find(
+            axes,
+            [(&hints, &turning, Place::Hint), (&state, &self.state_angles, Place::State)],
+            "data.same_axis",
+        )?;
+        let element = |place: Place| {
+            let (normaliser, i) = match (place, &self.hints) {
+                (Place::Hint(i), Some(code)) => (&code.normaliser, i),
+                (Place::Hint(i) | Place::State(i), _) => (&self.state_normaliser, i),
+            };
+            Element { place, mean: normaliser.mean[i], std: normaliser.std[i] }
+        };
+        let axes: Vec<Vec<Element>> =
+            places.iter().map(|axis| axis.iter().map(|&place| element(place)).collect()).collect();
+        let raw = |place: Place, track: usize, t: usize| {
+            let episode = &dataset.episodes[self.tracks[track].episode];
+            match place {
+                Place::Hint(i) => episode.hint[t * hints.len() + i],
+                Place::State(i) => episode.state[t * state.len() + i],
+            }
+        };
+        let both = |a: Place, b: Place| {
+            let steps = |&track: &usize| (0..self.tracks[track].len).map(move |t| (track, t));
+            self.train.iter().flat_map(steps).map(|(track, t)| [a, b].map(|place| raw(place, track, t))).collect()
+        };
+        let (before, task) = (self.state_len, self.task_len);
+        let differences = Differences::fit(&axes, (before, task), both);
+        let (told, after) = (before - task, before + differences.len());
+        for track in &mut self.tracks {
+            let rows = track.state.chunks_exact(before);
+            let widened = |row: &[f32]| {
+                let mut wide = row[..told].to_vec();
+                wide.resize(told + differences.len(), 0.0);
+                wide.extend_from_slice(&row[told..]);
+                wide
+            };
+            track.state = rows.flat_map(widened).collect();
+        }
+        let mut normaliser = self.state_normaliser.clone();
+        for of in [&mut normaliser.mean, &mut normaliser.std, &mut normaliser.min, &mut normaliser.max] {
+            of.truncate(told);
+        }
+        Ok(Self { state_len: after, state_normaliser: padded(normaliser, after), differences, ..self })
+    }
+}
