@@ -24,7 +24,7 @@ pub use behaviour::imagine_behaviour;
 pub use outcome::{PerStart, RAREST_SUCCESS, time_to_success};
 use outcome::{join, per_start};
 pub(crate) use sequences::follow;
-pub use sequences::imagine_sequences;
+pub use sequences::{Played, imagine_sequences};
 
 use crate::fqe::FqeConfig;
 use crate::plan::Planner;

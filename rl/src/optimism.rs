@@ -12,10 +12,14 @@ use rand::seq::SliceRandom;
 use rand_distr::StandardNormal;
 use rollouts::Imagined;
 use serde::{Deserialize, Serialize};
+use world_model::shards::side_by_side;
 use world_model::vision::floats;
 use world_model::{Corpus, Embeddings, WorldModel, noise};
 
-use crate::evaluate::{EvaluateConfig, LATE, follow, interval};
+use crate::evaluate::{EvaluateConfig, LATE, Played, follow, interval};
+
+/// Starts that are imagined in one batch: whole episodes of many steps take their memory.
+const STARTS_AT_A_TIME: usize = 16;
 
 /// Imagined share of successes with its 95 % bootstrap interval over starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -55,7 +59,8 @@ pub struct Optimism {
 }
 
 impl Optimism {
-    /// Asks the model; `None` for fewer than two starts. Each episode is imagined as long as the actions last, and a few steps longer.
+    /// Asks the model; `None` for fewer than two starts, and where no success was recorded. Each episode is imagined as long as the
+    /// actions last, and a few steps longer.
     pub fn of(
         model: &WorldModel,
         data: (&Corpus, &Embeddings),
@@ -63,19 +68,23 @@ impl Optimism {
         starts: &[(usize, usize)],
         (seed, device): (u64, &Device),
     ) -> Option<Self> {
-        if starts.len() < 2 {
+        let corpus = data.0;
+        if starts.len() < 2 || !corpus.own_tracks().any(|track| corpus.tracks[track].success) {
             return None;
         }
-        let corpus = data.0;
         let failed: Vec<usize> = (0..starts.len()).filter(|&i| !corpus.tracks[starts[i].0].success).collect();
         let recorded: Vec<&[f32]> = starts.iter().map(|&(track, _)| &corpus.tracks[track].action[..]).collect();
         let kinds =
             kinds(&recorded, (corpus.action_len, corpus.home_action_len()), &mut noise::generator(seed, "optimism", 0));
         let along = kinds.map(|kind| {
-            let steps: Vec<usize> = kind.iter().map(|actions| actions.len() / corpus.action_len + LATE).collect();
-            let config = EvaluateConfig { horizon: steps.iter().copied().max().unwrap_or(0), ..*config };
-            let played: Vec<_> = starts.iter().copied().zip(kind.iter().map(Vec::as_slice)).collect();
-            let success = reached(&follow(model, data, &config, &played, (seed, 0), device), config.samples, &steps);
+            let played: Vec<Played<'_>> = starts.iter().copied().zip(kind.iter().map(Vec::as_slice)).collect();
+            let parts: Vec<&[Played<'_>]> = played.chunks(STARTS_AT_A_TIME).collect();
+            let success = side_by_side(parts, |part, played| {
+                let steps: Vec<usize> = played.iter().map(|(_, a)| a.len() / corpus.action_len + LATE).collect();
+                let config = EvaluateConfig { horizon: steps.iter().copied().max().unwrap_or(0), ..*config };
+                reached(&follow(model, data, &config, played, (seed, part as u64), device), config.samples, &steps)
+            })
+            .concat();
             let share = |of: &[f32]| {
                 let (success, ci95) = interval(of, config.resamples, seed);
                 Share { success, success_ci95: ci95.map(|bound| bound.clamp(0.0, 1.0)) }
