@@ -376,6 +376,11 @@ fn networks_action_sequences_and_scripts_are_judged_beside_the_runs_own() -> Res
     let refused = rehearsal(Path::new("."), &["evaluate", &run, "--policy", &odd])?;
     let words = String::from_utf8(refused.stderr)?;
     assert_eq!(refused.status.code(), Some(2));
+    let nowhere = String::from_utf8(rehearsal(Path::new("."), &["evaluate", &run, "--policy", "a=nowhere"])?.stderr)?;
+    assert!(
+        nowhere.contains("error: policy 'a': there is no nowhere; expected a bundle, a run, a dataset, "),
+        "{nowhere}"
+    );
     assert!(words.trim_end().ends_with("numpy.savez wrote") && words.contains("odd.npz: no zip archive"), "{words}");
     Ok(())
 }

@@ -128,6 +128,14 @@ impl Workshop {
     pub fn invite(&self, outsider: &Outsider) -> Result<Guest> {
         let kind = match &outsider.who {
             Who::Server(address) => Kind::Server(address.clone()),
+            Who::Bundle(dir, _) if !dir.exists() => {
+                return Err(UsageError(format!(
+                    "policy '{}': there is no {}; expected a bundle, a run, a dataset, a file of weights, or ws://HOST:PORT",
+                    outsider.name,
+                    dir.display()
+                ))
+                .into());
+            }
             Who::Bundle(dir, policy) => {
                 Kind::Bundle(Box::new(Own::load(dir, policy.as_deref(), self.config.seed, &self.inner())?))
             }
