@@ -179,11 +179,13 @@ pub enum Verb {
     Evaluate {
         /// Run directory with a trained world model and policies.
         run: PathBuf,
-        /// Policies to judge, comma-separated, also changed ones like improved+noise:0.5 (or bias, gain); all of the run's without it.
+        /// Policies to judge, comma-separated, also changed ones like improved+noise:0.5 (or bias, gain) and idle,
+        /// hold, logged, mean, random; all of the run's without it.
         #[arg(long, value_delimiter = ',', value_name = "A,B")]
         policies: Vec<String>,
         /// A policy from elsewhere to judge beside them: NAME=ws://HOST:PORT for whatever speaks the openpi protocol (OPENPI_API_KEY
-        /// is its key), NAME=DIR for a bundle or another run; repeatable. The world model plays the robot.
+        /// is its key), NAME=DIR for a bundle or another run, NAME=DATASET for recorded actions, NAME=FILE.safetensors or .npz for a small
+        /// network of the state; repeatable. The world model plays the robot.
         #[arg(long = "policy", value_name = "NAME=WHAT")]
         outsiders: Vec<String>,
     },

@@ -4,18 +4,27 @@
 //! behaviour has no network to ask; it is imagined along its own episodes with the recorded actions, set back onto the
 //! recording every few steps, so that what is judged is the model and not the drift of an open loop.
 
-use burn::tensor::{Device, Tensor, TensorData};
+mod behaviour;
+mod outcome;
+mod sequences;
+
+use burn::tensor::{Device, Tensor};
 use policy::Receding;
 use rand::rngs::StdRng;
-use rayon::prelude::*;
-use rollouts::imagine::{Actor, imagine, imagine_knowing, shared_noise, split_chunk};
-use rollouts::score::{believed, outcome};
+use rollouts::Imagined;
+use rollouts::imagine::{Actor, imagine_knowing, shared_noise, split_chunk};
 use serde::{Deserialize, Serialize};
 use world_model::shards::side_by_side;
 use world_model::train::latents_at;
 use world_model::trust::Limits;
-use world_model::vision::floats;
 use world_model::{Corpus, Embeddings, Latent, WorldModel, noise};
+
+pub(crate) use behaviour::LATE;
+pub use behaviour::imagine_behaviour;
+pub use outcome::{PerStart, RAREST_SUCCESS, time_to_success};
+use outcome::{join, per_start};
+pub(crate) use sequences::follow;
+pub use sequences::{Played, imagine_sequences};
 
 use crate::fqe::FqeConfig;
 use crate::plan::Planner;
@@ -66,19 +75,6 @@ pub struct Estimate {
     pub success: f64,
     /// Interval of the success share.
     pub success_ci95: [f64; 2],
-}
-
-/// Outcome per start.
-#[derive(Clone, Debug, Default)]
-pub struct PerStart {
-    /// Discounted return.
-    pub value: Vec<f32>,
-    /// Probability of success.
-    pub success: Vec<f32>,
-    /// Share of imagined steps beyond the held-out 95th percentile of disagreement.
-    pub unsupported: Vec<f32>,
-    /// Steps before the trust horizon.
-    pub believed: Vec<f32>,
 }
 
 /// Acts in imagination: `(embedding [B, E], generator)` to chunk `[B, chunk*A]`, executed as [`Receding`] says.
@@ -164,127 +160,28 @@ fn imagine_part(
     actor: &mut dyn FnMut(&Latent, usize) -> Vec<Tensor<2>>,
     (config, limits): (&EvaluateConfig, Limits),
     starts: &[(usize, usize)],
-    (seed, part): (u64, u64),
+    random: (u64, u64),
     device: &Device,
 ) -> PerStart {
+    let imagined = imagine_rows(model, data, actor, config, starts, random, device);
+    per_start(&imagined, &data.0.returns, config.samples, limits)
+}
+
+/// `samples` neighbouring rows per start, imagined for the horizon.
+fn imagine_rows(
+    model: &WorldModel,
+    data: (&Corpus, &Embeddings),
+    actor: &mut dyn FnMut(&Latent, usize) -> Vec<Tensor<2>>,
+    config: &EvaluateConfig,
+    starts: &[(usize, usize)],
+    (seed, part): (u64, u64),
+    device: &Device,
+) -> Imagined {
     let mut rng = noise::generator(seed, "evaluate", part);
     let rows: Vec<(usize, usize)> = starts.iter().flat_map(|&s| std::iter::repeat_n(s, config.samples)).collect();
     let latent = latents_at(model, data, &rows, 0, &mut rng, device);
     let noise = shared_noise(model, (rows.len(), 1), config.horizon, &mut rng, device);
-    per_start(&imagine_knowing(model, &latent, actor, &noise), data.0, config.samples, limits)
-}
-
-fn per_start(imagined: &rollouts::Imagined, corpus: &Corpus, samples: usize, limits: Limits) -> PerStart {
-    let Some(last) = imagined.predictions.last() else {
-        return PerStart::default();
-    };
-    // Beyond the horizon the last reward is held: the same rule as for a real episode that was cut off.
-    let end = last.reward.clone().clamp(corpus.returns.low, corpus.returns.high);
-    let result = outcome(&imagined.predictions, &corpus.returns, end);
-    let beyond = imagined
-        .predictions
-        .iter()
-        .map(|p| p.disagreement.clone().greater_elem(limits.disagreement_95).float())
-        .reduce(|a, b| a + b);
-    let beyond = beyond.map_or_else(Vec::new, |b| floats(b / imagined.predictions.len() as f64));
-    let believed = believed(&imagined.predictions, last.doubt.zeros_like(), limits.doubt_budget);
-    let believed = believed.into_iter().reduce(|a, b| a + b).map_or_else(Vec::new, floats);
-    let mean = |rows: Vec<f32>| {
-        rows.chunks_exact(samples).map(|c| c.iter().sum::<f32>() / samples as f32).collect::<Vec<f32>>()
-    };
-    PerStart {
-        value: mean(floats(result.value)),
-        success: mean(floats(result.success)),
-        unsupported: mean(beyond),
-        believed: mean(believed),
-    }
-}
-
-fn join(parts: Vec<PerStart>) -> PerStart {
-    parts.into_iter().fold(PerStart::default(), |mut all, p| {
-        all.value.extend(p.value);
-        all.success.extend(p.success);
-        all.unsupported.extend(p.unsupported);
-        all.believed.extend(p.believed);
-        all
-    })
-}
-
-/// Steps by which an imagined success may come later than the recorded one.
-const LATE: usize = 5;
-
-/// The recorded behaviour, imagined along its own episodes in pieces of `anchor_every` steps.
-pub fn imagine_behaviour(
-    model: &WorldModel,
-    data: (&Corpus, &Embeddings),
-    config: &EvaluateConfig,
-    limits: Limits,
-    starts: &[(usize, usize)],
-    (seed, device): (u64, &Device),
-) -> PerStart {
-    let (corpus, embeddings) = data;
-    let rule = &corpus.returns;
-    let piece = config.anchor_every.max(1);
-    let parts: Vec<PerStart> = starts
-        .par_iter()
-        .map(|&(track, _)| {
-            let t = &corpus.tracks[track];
-            let mut rng = noise::generator(seed, "behaviour", track as u64);
-            // The last piece goes on past the end with the last action held: the model may be a few steps late.
-            let steps = t.len + (piece / 2).min(LATE);
-            let anchors: Vec<usize> = (0..steps).step_by(piece).map(|i| i.min(t.len - 1)).collect();
-            let at: Vec<(usize, usize)> =
-                anchors.iter().flat_map(|&i| std::iter::repeat_n((track, i), config.samples)).collect();
-            let latent = latents_at(model, (corpus, embeddings), &at, 3, &mut rng, device);
-            let noise = shared_noise(model, (at.len(), 1), piece, &mut rng, device);
-            let mut k = 0;
-            let imagined = imagine(
-                model,
-                &latent,
-                &mut |_, _| {
-                    let mut action = Vec::new();
-                    for &(track, i) in &at {
-                        corpus.action_chunk(track, (i + k).min(t.len - 1), 1, &mut action);
-                    }
-                    k += 1;
-                    vec![Tensor::from_data(TensorData::new(action, [at.len(), corpus.action_len]), device)]
-                },
-                &noise,
-            );
-            let columns: Vec<[Vec<f32>; 4]> = imagined
-                .predictions
-                .iter()
-                .map(|p| [&p.reward, &p.success, &p.failure, &p.disagreement].map(|x| floats(x.clone())))
-                .collect();
-            let (mut values, mut successes, mut beyond) = (0.0, 0.0, 0.0);
-            for sample in 0..config.samples {
-                let (mut going, mut value, mut success, mut discount) = (1.0f32, 0.0f32, 0.0f32, 1.0f32);
-                let mut last = 0.0;
-                for step in 0..steps {
-                    let row = (step / piece) * config.samples + sample;
-                    let [reward, succeeds, fails, doubt] = &columns[step % piece];
-                    last = reward[row].clamp(rule.low, rule.high);
-                    let held =
-                        succeeds[row] * rule.success_reward + (1.0 - succeeds[row]) * fails[row] * rule.failure_reward;
-                    value += discount * going * ((1.0 - rule.gamma) * last + rule.gamma * held);
-                    success += going * succeeds[row];
-                    going *= (1.0 - succeeds[row]) * (1.0 - fails[row]);
-                    discount *= rule.gamma;
-                    beyond += f32::from(u8::from(doubt[row] > limits.disagreement_95)) / steps as f32;
-                }
-                values += value + discount * going * last;
-                successes += success;
-            }
-            let n = config.samples as f32;
-            PerStart {
-                value: vec![values / n],
-                success: vec![successes / n],
-                unsupported: vec![beyond / n],
-                believed: Vec::new(),
-            }
-        })
-        .collect();
-    join(parts)
+    imagine_knowing(model, &latent, actor, &noise)
 }
 
 /// Mean and 95 % percentile bootstrap interval over starts.
@@ -400,7 +297,7 @@ mod tests {
             value: (0..30).map(|i| value + 0.01 * (i % 3) as f32).collect(),
             success: vec![0.5; 30],
             unsupported: vec![unsupported; 30],
-            believed: vec![10.0; 30],
+            ..PerStart::default()
         };
         let gate = |a: &PerStart, b: &PerStart| gate(a, b, None, 500, 0);
         assert_eq!(gate(&with(0.5, 0.0), &with(0.4, 0.0)).decision, "GO");

@@ -51,7 +51,7 @@ pub struct FqeConfig {
     pub draws: usize,
     /// Noise draws of the policy per held-out start.
     pub samples: usize,
-    /// Evaluate also policies with changed actions, `improved+noise:0.5`.
+    /// Evaluate also policies with changed actions, `improved+noise:0.5`, and scripted ones.
     pub changed: bool,
 }
 

@@ -6,7 +6,8 @@
 //! time the robot asks; [`evaluate`] judges policies in imagination and decides GO, NO-GO or ABSTAIN, beside [`doubly_robust`], which
 //! corrects them by what was recorded, and [`fqe`], which asks recorded steps alone; [`selection`] says which policy leaves `improve`;
 //! [`scorecard`] says how far that judge is to be believed where
-//! outcomes are known, and [`track_record`] makes intervals as wide as the model has been wrong.
+//! outcomes are known, and [`track_record`] makes intervals as wide as the model has been wrong. [`slices`] says for which starts a
+//! score holds, and [`optimism`] whether imagination takes for a success what it should not.
 
 pub mod chunk_critic;
 pub mod climb;
@@ -17,10 +18,12 @@ pub mod fqe;
 pub mod fql;
 pub mod improve;
 pub mod iql;
+pub mod optimism;
 pub mod plan;
 pub mod rebrac;
 pub mod scorecard;
 pub mod selection;
+pub mod slices;
 #[cfg(test)]
 mod toys;
 pub mod track_record;

@@ -194,7 +194,7 @@ mod tests {
             value: (0..30).map(|i| value + 0.01 * (i % 3) as f32).collect(),
             success: vec![0.5; 30],
             unsupported: vec![0.0; 30],
-            believed: vec![10.0; 30],
+            ..PerStart::default()
         };
         let (low, high, guessed) = (policy(0.1), policy(0.5), PerStart { unsupported: vec![0.9; 30], ..policy(0.3) });
         let known = |x: f32| (0..40).map(|i| x + 0.01 * (i % 2) as f32).collect::<Vec<f32>>();

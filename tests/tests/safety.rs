@@ -12,10 +12,12 @@ use rl::doubly_robust::DoublyRobust;
 use rl::evaluate::{self, EvaluateConfig, PerStart};
 use rl::fqe::{Evaluated, FqeConfig, FqeLearner};
 use rl::improve::Prior;
+use rl::optimism::Optimism;
 use rl::selection::{self, Kept};
 use rl::{Critic, CriticConfig, ImproveConfig, ImproveLearner, TrackRecord};
 use rollouts::score::real_return;
 use sim::{Recording, Sim, SimConfig, episode_seed};
+use world_model::agreement::pearson;
 use world_model::train::DynamicsLearner;
 use world_model::trust::Limits;
 use world_model::{Corpus, Embeddings, WorldModel, WorldModelConfig, noise, quality};
@@ -27,6 +29,9 @@ struct Decided {
     kept: Kept,
     why: String,
     sees: bool,
+    /// Returns of recorded actions, replayed as a sequence and along their episodes.
+    replayed: [Vec<f32>; 2],
+    optimism: Option<Optimism>,
 }
 
 fn dataset(recording: Recording, episodes: usize, folder: &std::path::Path) -> Dataset {
@@ -97,6 +102,10 @@ fn decide(recording: Recording, episodes: usize) -> Decided {
     };
     let whole = EvaluateConfig { anchor_every: 50, ..config };
     let along = evaluate::imagine_behaviour(&model, data, &whole, Limits::NONE, &starts, (0, &inner));
+    let played: Vec<_> = starts.iter().map(|&(track, t)| ((track, t), &corpus.tracks[track].action[..])).collect();
+    let logged = evaluate::imagine_sequences(&model, data, (&config, limits), &played, (0, &inner));
+    let replayed = [logged.value, along.value.clone()];
+    let optimism = Optimism::of(&model, data, &config, &starts, (0, &inner));
     let recorded = starts.iter().map(|&(track, _)| &corpus.tracks[track]);
     let recorded = recorded.map(|t| real_return(&t.reward, t.success, t.terminated, &corpus.returns)).collect();
     let record = TrackRecord { imagined: along.value, recorded };
@@ -123,7 +132,7 @@ fn decide(recording: Recording, episodes: usize) -> Decided {
     let others = [("fitted Q evaluation", Some(fqe)), ("the doubly robust estimate", corrected)];
     let fault = selection::blind(&record);
     let (kept, why) = selection::choose(fault.as_deref(), &gate, &others);
-    Decided { kept, why, sees: fault.is_none() }
+    Decided { kept, why, sees: fault.is_none(), replayed, optimism }
 }
 
 fn clone_comes_back(recording: Recording, episodes: usize) -> String {
@@ -147,8 +156,14 @@ fn random_actions_teach_nothing_worth_a_change() {
 /// Otherwise the next test would pass for whatever reason.
 #[test]
 fn honest_rewards_are_foreseen() {
-    let Decided { sees, why, .. } = decide(Recording::Mixed, EPISODES);
+    let Decided { sees, why, replayed: [logged, along], optimism, .. } = decide(Recording::Mixed, EPISODES);
     assert!(sees, "{why}");
+    // The same actions from the same starts, under other noise.
+    let r = pearson(&logged, &along);
+    assert!(r.is_some_and(|r| r > 0.8), "{r:?}: {logged:?} {along:?}");
+    let o = optimism.expect("there are held-out episodes");
+    let (own, other) = (o.recorded_actions.all.success, o.other_actions.all.success);
+    assert!(o.failures > 0 && o.failures < o.episodes && own > other, "own actions {own}, others' {other}");
 }
 
 #[test]

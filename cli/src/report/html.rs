@@ -7,7 +7,7 @@ use std::fmt::Write;
 use base64::Engine;
 
 use super::svg::{Line, Whisker, escaped, lines, whiskers};
-use super::{Decision, Difference, Report, improvement};
+use super::{Decision, Difference, Report, improvement, scope};
 
 /// What the page shows beside the report.
 #[derive(Default)]
@@ -64,6 +64,7 @@ fn sections(report: &Report, pictures: &Pictures, out: &mut String) -> std::fmt:
     }
     improved(report, out)?;
     policies(report, out)?;
+    scope::page(report, out)?;
     world_model(report, out)?;
     if let Some(sheet) = &pictures.sheet {
         let encoded = base64::engine::general_purpose::STANDARD.encode(sheet);

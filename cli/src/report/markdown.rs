@@ -9,7 +9,7 @@ use world_model::quality::Likeness;
 
 use super::{
     Calibration, CounterfactualCheck, Decision, Difference, HintError, HorizonError, PolicyReport, Report,
-    WholeEpisodes, improvement, more,
+    WholeEpisodes, imagined, improvement, more, scope,
 };
 use crate::clock::span;
 
@@ -33,7 +33,9 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     improvement::write(report, out)?;
     policies(report, out)?;
+    imagined::write(report, out)?;
     improvement::estimators(report, out)?;
+    scope::write(report, out)?;
     if let Some(more) = &report.more {
         more::write(more, out)?;
     }
@@ -42,6 +44,7 @@ fn sections(report: &Report, out: &mut String) -> std::fmt::Result {
     foresight(report.world_model.foresight.as_ref(), out)?;
     trust(report, out)?;
     calibration(report.world_model.calibration.as_ref(), out)?;
+    imagined::optimism(report.world_model.optimism.as_ref(), out)?;
     whole_episodes(report.world_model.whole_episodes.as_ref(), out)?;
     counterfactuals(report.counterfactuals.as_ref(), out)?;
     data(report, out)?;

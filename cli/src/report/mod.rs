@@ -1,9 +1,11 @@
 //! What a run came to: `report.json` for programs, `report.md` and `report.html` for people.
 
 mod html;
+mod imagined;
 mod improvement;
 mod markdown;
 mod more;
+mod scope;
 mod svg;
 #[cfg(test)]
 mod tests;
@@ -12,12 +14,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use html::Pictures;
+pub use imagined::{PolicyTrust, TimeToSuccess};
 pub use markdown::{points, share};
 pub use more::{ForeseenChange, MoreReport, RecordedReport};
+pub use scope::{SliceKind, SlicePolicy, SliceReport};
 
 use anyhow::Result;
 use episodes::Skipped;
 use rl::TrackRecord;
+use rl::optimism::Optimism;
 use rl::scorecard::{Decisions, Scorecard};
 use rl::selection::Kept;
 use serde::{Deserialize, Serialize};
@@ -45,6 +50,9 @@ pub struct Report {
     pub policies: Vec<PolicyReport>,
     /// Paired differences between policies: the same starts, the same noise.
     pub comparisons: Vec<Comparison>,
+    /// For which starts the policies' scores hold: the scope of competence.
+    #[serde(default)]
+    pub slices: Vec<SliceReport>,
     /// What `improve` returns, why, and from which starts it is better; `None` where nothing was improved.
     #[serde(default)]
     pub improvement: Option<Improvement>,
@@ -103,6 +111,21 @@ pub enum Decision {
 pub struct PolicyReport {
     /// `random`, `behaviour`, `cloned`, `improved`, or a name of the user's.
     pub name: String,
+    /// Imagined mean return, as under `imagined`.
+    #[serde(rename = "return", default)]
+    pub return_: f64,
+    /// Its 95 % interval.
+    #[serde(default)]
+    pub return_ci95: [f64; 2],
+    /// Imagined share of successes, 0 to 1, as under `imagined`.
+    #[serde(default)]
+    pub success: f64,
+    /// Its 95 % interval.
+    #[serde(default)]
+    pub success_ci95: [f64; 2],
+    /// How far what is imagined of it may be believed.
+    #[serde(default)]
+    pub trust: PolicyTrust,
     /// In the world model, from starts of held-out episodes.
     pub imagined: ImaginedScore,
     /// The same return by every estimator that was asked.
@@ -110,6 +133,15 @@ pub struct PolicyReport {
     pub estimators: Estimators,
     /// In the simulator; `None` where there is none.
     pub truth: Option<TrueScore>,
+}
+
+impl PolicyReport {
+    /// A policy as imagined.
+    pub fn new(name: String, imagined: ImaginedScore, trust: PolicyTrust) -> Self {
+        let ImaginedScore { return_, return_ci95, success, success_ci95, .. } = imagined;
+        let estimators = Estimators::default();
+        Self { name, return_, return_ci95, success, success_ci95, trust, imagined, estimators, truth: None }
+    }
 }
 
 /// The mean return of one policy, estimated in several ways.
@@ -120,6 +152,8 @@ pub struct Estimators {
     pub imagined: Option<EstimatedReturn>,
     /// By fitted Q evaluation, from recorded steps.
     pub fqe: Option<EstimatedReturn>,
+    /// The same under its full name.
+    pub fitted_q: Option<EstimatedReturn>,
     /// Imagined, corrected by what was recorded of the held-out episodes that were imagined to come out alike; `None` where too few
     /// of them do.
     pub doubly_robust: Option<EstimatedReturn>,
@@ -205,6 +239,15 @@ pub struct ImaginedScore {
     /// Share of the imagined steps that disagree more than 95 % of held-out data.
     #[serde(default)]
     pub unsupported_share: f64,
+    /// Mean undiscounted return: reward collected until success, another end or the horizon.
+    #[serde(default)]
+    pub undiscounted: f64,
+    /// Its 95 % interval, over starts alone.
+    #[serde(default)]
+    pub undiscounted_ci95: [f64; 2],
+    /// When imagined successes come; `None` where they are too rare to say.
+    #[serde(default)]
+    pub time_to_success: Option<TimeToSuccess>,
 }
 
 /// Mean return and success with 95 % intervals, as they really came out.
@@ -255,6 +298,10 @@ pub struct WorldModelReport {
     /// What the model says of held-out episodes whose outcome is recorded; `None` where the behaviour was not judged.
     #[serde(default)]
     pub calibration: Option<Calibration>,
+    /// Whether actions that should fail are imagined as successes; `None` with fewer than two episodes to imagine, and where no
+    /// success was recorded.
+    #[serde(default)]
+    pub optimism: Option<Optimism>,
     /// Whole held-out episodes imagined without looking; `None` in reports of older versions.
     #[serde(default)]
     pub whole_episodes: Option<WholeEpisodes>,

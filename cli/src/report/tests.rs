@@ -1,5 +1,6 @@
 //! The report as a reader sees it, and the fields that programs rely on.
 
+use rl::optimism::{Along, Share};
 use serde_json::json;
 use world_model::quality::Likeness;
 
@@ -10,18 +11,23 @@ fn skipped(what: &str, why: &str) -> Skipped {
 }
 
 fn policy(name: &str, imagined: f64, truth: Option<f64>) -> PolicyReport {
+    let score = ImaginedScore {
+        return_: 10.0 * imagined,
+        return_ci95: [10.0 * imagined - 1.0, 10.0 * imagined + 1.0],
+        success: imagined,
+        success_ci95: [imagined - 0.06, imagined + 0.06],
+        unsupported_share: 0.02,
+        undiscounted: 50.0 * imagined,
+        undiscounted_ci95: [50.0 * imagined - 4.0, 50.0 * imagined + 4.0],
+        time_to_success: (imagined > 0.1).then(|| TimeToSuccess::of((63.0, [58.0, 69.0]), 10.0)),
+    };
+    let believed_share = (name != "behaviour").then_some(0.08);
+    let trust = PolicyTrust { believed_share, unsupported_share: 0.02 };
     PolicyReport {
-        name: name.into(),
-        imagined: ImaginedScore {
-            return_: 10.0 * imagined,
-            return_ci95: [10.0 * imagined - 1.0, 10.0 * imagined + 1.0],
-            success: imagined,
-            success_ci95: [imagined - 0.06, imagined + 0.06],
-            unsupported_share: 0.02,
-        },
         estimators: Estimators {
             imagined: Some((10.0 * imagined, [10.0 * imagined - 1.0, 10.0 * imagined + 1.0]).into()),
             fqe: (name != "random").then(|| (9.0 * imagined, [9.0 * imagined - 0.5, 9.0 * imagined + 0.5]).into()),
+            fitted_q: (name != "random").then(|| (9.0 * imagined, [9.0 * imagined - 0.5, 9.0 * imagined + 0.5]).into()),
             doubly_robust: (name == "cloned").then(|| (9.5 * imagined, [3.1, 4.2]).into()),
             effective_episodes: (name != "random").then_some(if name == "cloned" { 21.4 } else { 5.2 }),
         },
@@ -32,6 +38,33 @@ fn policy(name: &str, imagined: f64, truth: Option<f64>) -> PolicyReport {
             success_ci95: [t - 0.09, t + 0.09],
             episodes: 100,
         }),
+        ..PolicyReport::new(name.into(), score, trust)
+    }
+}
+
+/// A group of starts; `gain` of the improved policy over the clone.
+fn slice(kind: SliceKind, name: &str, episodes: Vec<usize>, gain: [f64; 2]) -> SliceReport {
+    let policy = |name: &str, success: f64| {
+        let is_better = name == "improved";
+        SlicePolicy {
+            name: name.into(),
+            starts: episodes.len(),
+            return_: 0.5 + success,
+            return_ci95: [0.4 + success, 0.6 + success],
+            success,
+            success_ci95: [success - 0.2, success + 0.2],
+            gain: is_better.then_some(Difference { mean: 0.5 * (gain[0] + gain[1]), ci95: gain }),
+            standing: is_better.then(|| rl::slices::Standing::of(gain, episodes.len())),
+        }
+    };
+    SliceReport {
+        kind,
+        name: name.into(),
+        about: "block_x 0.310, block_y <0.2".into(),
+        centre: [("block_x".to_owned(), 0.31)].into(),
+        example_episode: episodes[0],
+        policies: ["random", "behaviour", "cloned", "improved"].map(|name| policy(name, 0.4)).to_vec(),
+        episodes,
     }
 }
 
@@ -65,6 +98,11 @@ fn demo() -> Report {
             imagined_success: Difference { mean: 0.12, ci95: [0.031, 0.209] },
             true_success: Some(Difference { mean: 0.12, ci95: [0.01, 0.23] }),
         }],
+        slices: vec![
+            slice(SliceKind::Start, "start 1", (40..60).collect(), [0.1, 0.3]),
+            slice(SliceKind::Start, "start 2", (60..69).collect(), [-0.1, 0.3]),
+            slice(SliceKind::Outcome, "successes", vec![7], [0.1, 0.3]),
+        ],
         improvement: Some(Improvement {
             kept: Kept::Improved,
             why: "The improved policy is returned: its gain is above zero.".into(),
@@ -132,6 +170,21 @@ fn demo() -> Report {
                 coverage: 0.918,
                 coverage_of_halves: Some(0.934),
                 episodes: 30,
+            }),
+            optimism: Some({
+                let along = |success: f64, of_failures: f64| {
+                    let share = |s: f64| Share { success: s, success_ci95: [s - 0.02, s + 0.02] };
+                    Along { all: share(success), failures: Some(share(of_failures)) }
+                };
+                Optimism {
+                    episodes: 30,
+                    failures: 20,
+                    recorded_success: 0.33,
+                    recorded_actions: along(0.25, 0.06),
+                    noisy_actions: along(0.12, 0.04),
+                    shuffled_actions: along(0.08, 0.03),
+                    other_actions: along(0.05, 0.02),
+                }
             }),
             calibration: Some(Calibration {
                 episodes: 30,
@@ -220,6 +273,33 @@ fn a_wrong_order_and_a_useless_model_are_said() {
 }
 
 #[test]
+fn the_scope_says_where_the_improved_policy_is_better_and_where_nobody_knows() {
+    let mut report = demo();
+    let text = report.to_markdown();
+    let expected = "- The improved policy, by return: better than the clone: start 1; not known to be better: start 2; too few starts to \
+                    tell: successes.\n";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains("| start 1 | 20 | 40 | 40 % [20, 60]; 0.90 [0.80, 1.00] |"), "{text}");
+    assert!(html::page(&report, &Pictures::default()).contains("<li>start 1: block_x 0.310, block_y &lt;0.2</li>"));
+    // Where the clone was returned, it is the copy that was not.
+    if let Some(i) = &mut report.improvement {
+        i.kept = Kept::Cloned;
+    }
+    let text = report.to_markdown();
+    assert!(
+        text.contains("- The improved policy is the clone itself, which was returned: it is better nowhere.\n"),
+        "{text}"
+    );
+    report.policies.push(policy("candidate", 0.5, None));
+    report.slices.iter_mut().for_each(|slice| slice.policies[3].name = "candidate".into());
+    assert!(
+        report
+            .to_markdown()
+            .contains("- The best copy, which was not returned, by return: better than the clone: start 1; ")
+    );
+}
+
+#[test]
 fn programs_find_the_promised_fields() -> Result<()> {
     let report = demo();
     let value = serde_json::to_value(&report)?;
@@ -245,6 +325,21 @@ fn programs_find_the_promised_fields() -> Result<()> {
         "/policies/0/imagined/success",
         "/policies/0/imagined/success_ci95/1",
         "/policies/0/truth/return",
+        "/policies/0/return",
+        "/policies/0/return_ci95/1",
+        "/policies/0/success",
+        "/policies/0/success_ci95/0",
+        "/policies/0/trust/unsupported_share",
+        "/policies/2/trust/believed_share",
+        "/policies/2/estimators/fitted_q",
+        "/policies/2/imagined/undiscounted_ci95/0",
+        "/policies/2/imagined/time_to_success/time_s",
+        "/slices/0/kind",
+        "/slices/0/centre/block_x",
+        "/slices/0/example_episode",
+        "/slices/0/policies/3/gain/ci95/0",
+        "/slices/0/policies/3/standing",
+        "/world_model/optimism/recorded_actions/failures/success",
         "/policies/2/estimators/imagined/return",
         "/policies/2/estimators/fqe/return_ci95/0",
         "/policies/2/estimators/doubly_robust/return",
@@ -286,8 +381,8 @@ fn the_page_stands_alone_and_shows_every_policy() {
     assert!(page.contains("<section class=\"verdict go\"><strong>GO</strong>"));
     assert!(page.contains("data:image/png;base64,AQID"));
     // Four policies, twice each, in two drawings; two modalities with three lines, two of PSNR; one training curve.
-    // Three gains' two whiskers, and seven estimates of three policies.
-    assert_eq!(page.matches("<circle").count(), 16 + 2 + 7);
+    // Three gains' two whiskers, seven estimates of three policies, and the gain on two groups of more than one start.
+    assert_eq!(page.matches("<circle").count(), 16 + 2 + 7 + 2);
     assert_eq!(page.matches("<polyline").count(), 9);
     assert!(!page.contains("http://") && !page.contains("https://"), "a page that fetches something");
 }

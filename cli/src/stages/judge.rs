@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use policy::{Bundle, FlowPolicy, Memory};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use rl::TrackRecord;
 use rl::evaluate::{self, EvaluateConfig, PerStart};
 use rl::fqe::Evaluated;
+use rl::optimism::Optimism;
 use rollouts::score::real_return;
 use world_model::agreement::{mean, pearson};
 use world_model::foresight::Foresight;
@@ -19,7 +20,7 @@ use world_model::trust::Limits;
 use world_model::walk::walk;
 use world_model::{Embeddings, WorldModel, noise, quality};
 
-use super::outsider::Outsider;
+use super::outsider::Guest;
 use super::variant::{Base, Variant};
 use super::workshop::Workshop;
 use crate::interrupt;
@@ -38,19 +39,40 @@ pub struct Judged {
     pub truth: Option<Outcomes>,
     /// What recorded steps alone say; `None` where nobody asked them.
     pub fitted: Option<Evaluated>,
+    /// Which held-out start each outcome is of, by its position; `None` for one of each in their order.
+    pub at: Option<Vec<usize>>,
+    /// What a reader should know of how it was imagined.
+    pub note: Option<String>,
+}
+
+impl Judged {
+    /// As imagined from every start.
+    pub fn new(name: &str, imagined: PerStart) -> Self {
+        Self { name: name.to_owned(), imagined, truth: None, fitted: None, at: None, note: None }
+    }
+
+    /// The starts of its outcomes, by position.
+    pub fn starts(&self) -> Vec<usize> {
+        self.at.clone().unwrap_or_else(|| (0..self.imagined.value.len()).collect())
+    }
+
+    /// The outcomes of a policy that was imagined once from every start, at the starts of this one.
+    pub fn beside(&self, baseline: &Self) -> PerStart {
+        baseline.imagined.only(&self.starts())
+    }
 }
 
 impl Workshop {
     /// Imagines the named policies, each a [`Variant`], and those from elsewhere.
     ///
     /// # Errors
-    /// A policy that is not there; as [`Self::imagine_outsider`].
+    /// A policy that is not there; as [`Self::imagine_guest`].
     pub fn imagine_all(
         &self,
         model: &WorldModel,
         embeddings: &Embeddings,
         names: &[String],
-        outsiders: &[Outsider],
+        guests: &mut [Guest],
     ) -> Result<Vec<Judged>> {
         let limits = self.limits(model, embeddings);
         let mut config = self.config.evaluate;
@@ -61,13 +83,12 @@ impl Workshop {
         for name in names {
             interrupt::check()?;
             let imagined = self.imagine_named(model, embeddings, &name.parse()?, limits)?;
-            out.push(Judged { name: name.clone(), imagined, truth: None, fitted: None });
+            out.push(Judged::new(name, imagined));
             progress.set(out.len() as u64, name);
         }
         progress.finish();
-        for outsider in outsiders {
-            let imagined = self.imagine_outsider(model, embeddings, outsider, (&config, limits), &starts)?;
-            out.push(Judged { name: outsider.name.clone(), imagined, truth: None, fitted: None });
+        for guest in guests {
+            out.push(self.imagine_guest((model, embeddings), guest, (&config, limits), &starts)?);
         }
         Ok(out)
     }
@@ -90,6 +111,14 @@ impl Workshop {
         if variant.base == Base::Behaviour {
             return Ok(evaluate::imagine_behaviour(model, data, &config, limits, &starts, random));
         }
+        if matches!(variant.base, Base::Hold | Base::Logged) {
+            let actions = |track: usize| match variant.base {
+                Base::Hold => &self.corpus.tracks[track].action[..self.corpus.action_len],
+                _ => &self.corpus.tracks[track].action[..],
+            };
+            let played: Vec<_> = starts.iter().map(|&(track, t)| ((track, t), actions(track))).collect();
+            return Ok(evaluate::imagine_sequences(model, data, (&config, limits), &played, random));
+        }
         if variant.base == Base::Planned {
             let robot = self.robot(model, self.planner_spec(model, embeddings))?;
             let change = |actions: Tensor<2>, rng: &mut StdRng| variant.change(actions, rng);
@@ -110,6 +139,14 @@ impl Workshop {
                 policy.own(variant.change(policy.act(e.clone(), noise), rng))
             }
             (None, Base::Random) => self.random_actions(e.dims()[0], rng, &e.device()),
+            (None, Base::Idle) => {
+                let own = self.corpus.home_action_len();
+                let mut action = vec![0.0; self.corpus.action_len];
+                self.corpus.action_normaliser.normalise(&vec![0.0; action.len()], &mut action);
+                action[own..].fill(0.0);
+                let action = Tensor::<2>::from_data(TensorData::new(action, [1, self.corpus.action_len]), &e.device());
+                action.expand([e.dims()[0], self.corpus.action_len])
+            }
             (None, _) => Tensor::zeros([e.dims()[0], self.corpus.action_len], &e.device()),
         }
     }
@@ -127,7 +164,7 @@ impl Workshop {
             values.resize(start + raw.len(), 0.0);
             n.normalise(&raw, &mut values[start..]);
         }
-        Tensor::from_data(burn::tensor::TensorData::new(values, [rows, raw.len()]), device)
+        Tensor::from_data(TensorData::new(values, [rows, raw.len()]), device)
     }
 
     /// Drives every policy in the true simulator: the same episode seeds for each. Only `demo` may ask.
@@ -156,7 +193,7 @@ impl Workshop {
                     .map(|&seed| {
                         let mut rng = noise::generator(seed, "truth", 0);
                         match (variant.base, &policy) {
-                            (Base::Behaviour, _) => {
+                            (Base::Behaviour | Base::Logged, _) => {
                                 let recorded = sim::record(
                                     sim_config,
                                     seed,
@@ -199,8 +236,14 @@ impl Workshop {
                             }
                             (base, None) => {
                                 let n = &self.corpus.action_normaliser;
+                                let first = (base == Base::Hold).then(|| {
+                                    let mut demonstrator = sim::Demonstrator::of(sim_config.recording, seed);
+                                    sim::record(sim_config, seed, &mut demonstrator).episode.action
+                                });
                                 let result = sim::run_policy(sim_config, seed, &mut |_, _| {
                                     vec![[0, 1].map(|i| match base {
+                                        Base::Idle => 0.0,
+                                        Base::Hold => first.as_ref().map_or(0.0, |action| action[i]),
                                         Base::Random => n.min[i] + (n.max[i] - n.min[i]) * rng.random::<f32>(),
                                         _ => n.mean[i],
                                     })]
@@ -278,9 +321,13 @@ impl Workshop {
         let data = (&self.dataset.spec, &self.corpus, embeddings);
         let hints = world_model::hints::hint_errors(model, data, config, seed, &device);
         let whole_episodes = Some(self.whole_episodes(model, embeddings));
+        let starts = evaluate::starts(&self.corpus, self.config.evaluate.starts);
+        let data = (&self.corpus, embeddings);
+        let optimism = Optimism::of(model, data, &self.config.evaluate, &starts, (seed, &device));
         WorldModelReport {
             error_by_horizon,
             calibration: None,
+            optimism,
             whole_episodes,
             hints,
             foresight: Some(Foresight::of(&walks, &next)),

@@ -11,6 +11,7 @@ mod outsider;
 mod planning;
 mod record;
 mod reporting;
+mod scope;
 mod selecting;
 mod serving;
 mod training;
@@ -161,8 +162,8 @@ fn judge_and_report(
     w.select(&model, embeddings, &quality)?;
     let mut names = names.to_vec();
     names.extend(w.refused());
-    let mut judged = w.imagine_all(&model, embeddings, &names, &[])?;
-    w.fit_all(embeddings, &mut judged)?;
+    let mut judged = w.imagine_all(&model, embeddings, &names, &mut [])?;
+    w.fit_all(embeddings, &mut judged, &[])?;
     w.save_selected()?;
     w.run.complete()?;
     let minds = w.minds()?;
@@ -177,7 +178,7 @@ fn judge_and_report(
     w.write_bundle(&minds.model, embeddings)?;
     w.write_outcomes(&judged)?;
     let more = w.more_report(&minds.model, embeddings, &judged, &quality)?;
-    let found = Found { quality, counterfactuals, more };
+    let found = Found { quality, slices: w.slices(embeddings), counterfactuals, more };
     let report = w.report(command, device, &judged, found.clone())?;
     w.record(&minds, embeddings, &report.to_markdown())?;
     w.run.complete()?;
@@ -273,8 +274,9 @@ pub fn improve(dir: &Path, common: &Common) -> Result<()> {
 pub fn evaluate(dir: &Path, policies: &[String], outsiders: &[String], common: &Common) -> Result<()> {
     // Before anything is read: a misspelt name is told at once.
     let policies: Vec<Variant> = policies.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
-    let outsiders: Vec<Outsider> = outsiders.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let outsiders = Outsider::all(outsiders)?;
     let mut w = reopen(dir, common)?;
+    let mut guests = outsiders.iter().map(|outsider| w.invite(outsider)).collect::<Result<Vec<_>>>()?;
     let names: Vec<String> = if policies.is_empty() {
         let known = w.own_policies();
         known.into_iter().filter(|n| n != "improved" || w.run.is_complete("improve")).collect()
@@ -285,10 +287,10 @@ pub fn evaluate(dir: &Path, policies: &[String], outsiders: &[String], common: &
     let model = w.model()?;
     let quality = w.quality(&model, &embeddings);
     w.select(&model, &embeddings, &quality)?;
-    let mut judged = w.imagine_all(&model, &embeddings, &names, &outsiders)?;
-    w.fit_all(&embeddings, &mut judged)?;
-    let report =
-        w.report("evaluate", &w.run.manifest().device, &judged, Found { quality, counterfactuals: None, more: None })?;
+    let mut judged = w.imagine_all(&model, &embeddings, &names, &mut guests)?;
+    w.fit_all(&embeddings, &mut judged, &guests)?;
+    let found = Found { quality, slices: w.slices(&embeddings), counterfactuals: None, more: None };
+    let report = w.report("evaluate", &w.run.manifest().device, &judged, found)?;
     if common.json {
         return output::answer_json(&report);
     }

@@ -1,34 +1,31 @@
-//! Policies from elsewhere: the world model plays the robot and asks as a robot does, in pictures and numbers.
+//! Policies from elsewhere, judged beside the run's own: the world model plays the robot.
 //!
-//! Whatever speaks the openpi protocol can so be judged beside the run's own policies, and so can the bundle of another run.
-//! What they are shown is painted from the embedding, a little softer than a camera's pictures.
+//! Whatever speaks the openpi protocol is asked in pictures and numbers, and so is the bundle of another run; what they are shown is
+//! painted from the embedding, a little softer than a camera's pictures. A small network is given the state, read off the embedding.
+//! Action sequences of a dataset are replayed without looking.
 
-use std::path::PathBuf;
+mod asking;
+mod network;
+mod sequences;
+mod weights;
+
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use burn::tensor::{Tensor, TensorData};
-use policy::{Bundle, Memory};
+use asking::Own;
+use burn::tensor::Tensor;
+use network::Network;
 use rand::rngs::StdRng;
-use rl::evaluate::{self, EvaluateConfig, PerStart};
-use serve::{Camera, Client, Observation, Reply};
+use rl::evaluate::{self, EvaluateConfig};
+use sequences::Sequences;
 use world_model::trust::Limits;
-use world_model::vision::{to_blocks, to_frames};
-use world_model::{Embeddings, WorldModel, noise};
+use world_model::{Embeddings, WorldModel};
 
-use super::serving::infer;
+use super::judge::Judged;
 use super::variant::Variant;
 use super::workshop::Workshop;
 use crate::errors::UsageError;
-use crate::progress::Progress;
-
-/// Connections to one server: enough to keep it busy while others are on the way.
-const CONNECTIONS: usize = 4;
-
-/// Longest time an answer may take; large policies compile when they are first asked.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A policy that this run does not know, by a name for the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,14 +41,58 @@ enum Who {
     Server(String),
     /// A bundle or a run directory, and which of its policies.
     Bundle(PathBuf, Option<String>),
+    /// A dataset, whose actions are replayed.
+    Dataset(PathBuf),
+    /// Weights of a small network, `.safetensors` or `.npz`.
+    Network(PathBuf),
+}
+
+impl Who {
+    fn of(what: &str) -> Self {
+        let path = PathBuf::from(what);
+        let ending = path.extension().map(|ending| ending.to_ascii_lowercase().to_string_lossy().into_owned());
+        match (ending.as_deref(), what.split_once('#')) {
+            _ if what.starts_with("ws://") => Self::Server(what.to_owned()),
+            _ if what.starts_with("hub:") => Self::Dataset(path),
+            (Some("safetensors" | "npz"), _) => Self::Network(path),
+            (Some(ending), _) if HDF5.contains(&ending) => Self::Dataset(path),
+            _ if is_dataset(&path) => Self::Dataset(path),
+            (_, Some((dir, policy))) => Self::Bundle(dir.into(), Some(policy.to_owned())),
+            (_, None) => Self::Bundle(path, None),
+        }
+    }
+}
+
+/// Endings of HDF5 files.
+const HDF5: [&str; 3] = ["hdf5", "h5", "hdf"];
+
+/// Whether a directory holds recorded episodes: LeRobot's metadata, or HDF5 files.
+fn is_dataset(dir: &Path) -> bool {
+    let is_hdf5 = |path: PathBuf| path.extension().is_some_and(|ending| HDF5.iter().any(|h| ending == *h));
+    let has_hdf5 = || std::fs::read_dir(dir).is_ok_and(|entries| entries.flatten().any(|entry| is_hdf5(entry.path())));
+    dir.join("meta/info.json").is_file() || has_hdf5()
+}
+
+impl Outsider {
+    /// As they were written, each under a name of its own.
+    ///
+    /// # Errors
+    /// One that is none; two of one name.
+    pub fn all(texts: &[String]) -> Result<Vec<Self>, UsageError> {
+        let all: Vec<Self> = texts.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+        match (0..all.len()).find(|&i| all[..i].iter().any(|before| before.name == all[i].name)) {
+            Some(i) => Err(UsageError(format!("--policy {}: two policies are called '{}'", texts[i], all[i].name))),
+            None => Ok(all),
+        }
+    }
 }
 
 impl FromStr for Outsider {
     type Err = UsageError;
 
     fn from_str(text: &str) -> Result<Self, UsageError> {
-        let expected =
-            "expected NAME=ws://HOST:PORT for a policy server, or NAME=DIR (or DIR#cloned) for a bundle or another run";
+        let expected = "expected NAME=ws://HOST:PORT for a policy server, NAME=DIR (or DIR#cloned) for a bundle or another run, \
+                        NAME=DATASET for recorded actions, or NAME=FILE.safetensors or .npz for a small network";
         let Some((name, what)) = text.split_once('=').filter(|(name, what)| !name.is_empty() && !what.is_empty())
         else {
             return Err(UsageError(format!("--policy {text}: {expected}")));
@@ -61,176 +102,102 @@ impl FromStr for Outsider {
                 "--policy {text}: '{name}' is a policy of the run itself; choose another name"
             )));
         }
-        let who = match (what.strip_prefix("ws://"), what.split_once('#')) {
-            (Some(_), _) => Who::Server(what.to_owned()),
-            (None, Some((dir, policy))) => Who::Bundle(dir.into(), Some(policy.to_owned())),
-            (None, None) => Who::Bundle(what.into(), None),
-        };
-        Ok(Self { name: name.to_owned(), who })
+        Ok(Self { name: name.to_owned(), who: Who::of(what) })
     }
 }
 
-/// Somebody who answers observations.
-enum Asked {
-    Server(Vec<Client>),
+/// An outsider that was let in: read, and found to fit the robot.
+pub struct Guest {
+    name: String,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Reached when its turn comes.
+    Server(String),
     Bundle(Box<Own>),
-}
-
-/// A bundle in this process, with what it last said to each imagined robot.
-struct Own {
-    bundle: Bundle,
-    memories: Vec<Memory>,
-    rng: Mutex<StdRng>,
-}
-
-impl Asked {
-    /// Answers in the order of the observations, which are of the same robots each time and made at `now`.
-    fn ask(&mut self, observations: &[Observation], now: Instant) -> Result<Vec<Reply>> {
-        match self {
-            Self::Bundle(own) => {
-                let Own { bundle, memories, rng } = own.as_mut();
-                memories.resize_with(observations.len(), Memory::default);
-                let both = observations.iter().zip(memories);
-                both.map(|(observation, memory)| {
-                    infer((&*bundle, memory), observation, rng, now).map_err(|why| UsageError(why).into())
-                })
-                .collect()
-            }
-            Self::Server(clients) => {
-                let share = observations.len().div_ceil(clients.len()).max(1);
-                let parts: Vec<Result<Vec<Reply>, serve::Error>> = std::thread::scope(|scope| {
-                    let work: Vec<_> = clients
-                        .iter_mut()
-                        .zip(observations.chunks(share))
-                        .map(|(client, part)| scope.spawn(move || part.iter().map(|o| client.ask(o)).collect()))
-                        .collect();
-                    work.into_iter()
-                        .map(|work| work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                        .collect()
-                });
-                Ok(parts.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
-            }
-        }
-    }
+    Sequences(Sequences),
+    Network(Network),
 }
 
 impl Workshop {
-    fn asked(&self, outsider: &Outsider) -> Result<Asked> {
-        Ok(match &outsider.who {
-            Who::Server(address) => {
-                let key = std::env::var("OPENPI_API_KEY").ok();
-                let connect = |_| Client::connect(address, key.as_deref(), PATIENCE);
-                Asked::Server((0..CONNECTIONS).map(connect).collect::<Result<_, _>>()?)
-            }
-            Who::Bundle(dir, policy) => {
-                let dir = if dir.join("bundle").is_dir() { dir.join("bundle") } else { dir.clone() };
-                let has_improved = dir.join("improved.safetensors").is_file();
-                let policy = policy.as_deref().unwrap_or(if has_improved { "improved" } else { "cloned" });
-                let bundle = Bundle::load(&dir, policy, &self.inner())?;
-                let rng = Mutex::new(noise::generator(self.config.seed, "outsider", 0));
-                Asked::Bundle(Box::new(Own { bundle, memories: Vec::new(), rng }))
-            }
-        })
-    }
-
-    /// Imagines a policy from elsewhere from each start, once.
+    /// Reads what a policy from elsewhere consists of; a server is reached later.
     ///
     /// # Errors
-    /// It cannot be reached or read, answers with an error or with actions of another robot; Ctrl-C.
-    pub fn imagine_outsider(
-        &self,
-        model: &WorldModel,
-        embeddings: &Embeddings,
-        outsider: &Outsider,
-        (config, limits): (&EvaluateConfig, Limits),
-        starts: &[(usize, usize)],
-    ) -> Result<PerStart> {
-        let mut asked = self.asked(outsider)?;
-        let (device, config) = (self.inner(), EvaluateConfig { samples: 1, ..*config });
-        let mut progress = Progress::stage(&outsider.name, config.horizon as u64, "steps");
-        let mut failed = None;
-        // Imagined robots live by imagined time.
-        let (began, rate_hz) = (Instant::now(), self.dataset.spec.control_rate_hz.max(1e-3));
-        let actor = &mut |e: &Tensor<2>, step: usize| {
-            progress.set(step as u64, "");
-            let mut ask = || {
-                crate::interrupt::check()?;
-                let now = began + Duration::from_secs_f64(step as f64 / rate_hz);
-                let replies = asked.ask(&self.observations(model, embeddings, e, starts), now)?;
-                self.chunk(&outsider.name, &replies)
-            };
-            match ask() {
-                Ok(chunk) => chunk,
-                Err(why) => {
-                    failed = Some(why);
-                    Vec::new()
-                }
+    /// It cannot be read, or is of another robot.
+    pub fn invite(&self, outsider: &Outsider) -> Result<Guest> {
+        let kind = match &outsider.who {
+            Who::Server(address) => Kind::Server(address.clone()),
+            Who::Bundle(dir, _) if !dir.exists() => {
+                return Err(UsageError(format!(
+                    "policy '{}': there is no {}; expected a bundle, a run, a dataset, a file of weights, or ws://HOST:PORT",
+                    outsider.name,
+                    dir.display()
+                ))
+                .into());
             }
+            Who::Bundle(dir, policy) => {
+                Kind::Bundle(Box::new(Own::load(dir, policy.as_deref(), self.config.seed, &self.inner())?))
+            }
+            Who::Dataset(path) => Kind::Sequences(self.sequences(path)?),
+            Who::Network(path) => Kind::Network(self.network(path)?),
         };
-        let data = (&self.corpus, embeddings);
-        let imagined =
-            evaluate::imagine_actor(model, data, actor, (&config, limits), starts, (self.config.seed, &device));
-        progress.finish();
-        failed.map_or(Ok(imagined), Err)
+        Ok(Guest { name: outsider.name.clone(), kind })
     }
 
-    /// What the robot would see: embeddings `[B, E]`, each a continuation of the start at the same position.
-    fn observations(
+    /// Imagines a policy from elsewhere from the starts: those that are asked like robots once each, the others as often as the run's own.
+    ///
+    /// # Errors
+    /// It cannot be reached, answers with an error or with actions of another robot; Ctrl-C.
+    pub fn imagine_guest(
         &self,
-        model: &WorldModel,
-        embeddings: &Embeddings,
-        e: &Tensor<2>,
+        world: (&WorldModel, &Embeddings),
+        guest: &mut Guest,
+        judged: (&EvaluateConfig, Limits),
         starts: &[(usize, usize)],
-    ) -> Vec<Observation> {
-        let (spec, device) = (&self.dataset.spec, self.inner());
-        let e_reference = embeddings.gather(starts, &device);
-        let mut observations: Vec<Observation> = self
-            .state_rows(e)
-            .into_iter()
-            .zip(starts)
-            .map(|(state, &(track, _))| {
-                let vectors = spec.state.iter().map(|f| (f.key.clone(), state[f.offset..f.offset + f.len].to_vec()));
-                let task = &self.dataset.episodes[self.corpus.tracks[track].episode].task;
-                let prompt = Some(task.clone()).filter(|task| !task.is_empty());
-                Observation { vectors: vectors.collect(), prompt, ..Observation::default() }
-            })
-            .collect();
-        for (c, camera) in spec.cameras.iter().enumerate() {
-            let size = camera.model_size;
-            let frames = starts.iter().map(|&(track, t)| self.dataset.frame(c, self.corpus.tracks[track].episode, t));
-            let reference = to_blocks(frames, size, &device);
-            let painted = model.representation.decode(c, e.clone(), e_reference.clone(), reference);
-            for (observation, rgb) in observations.iter_mut().zip(to_frames(painted, size)) {
-                observation.images.insert(camera.key.clone(), Camera { height: size, width: size, rgb });
+    ) -> Result<Judged> {
+        let (name, (model, embeddings), device) = (guest.name.as_str(), world, self.inner());
+        let (data, random) = ((&self.corpus, embeddings), (self.config.seed, &device));
+        let imagined = match &mut guest.kind {
+            Kind::Server(address) => self.imagine_server(world, (name, address), judged, starts)?,
+            Kind::Bundle(own) => self.imagine_own(world, (name, own), judged, starts)?,
+            Kind::Network(network) => {
+                let act = |e: &Tensor<2>, _: &mut StdRng| self.network_actions(network, e);
+                evaluate::imagine_policy(model, data, (&act, network.chunk()), judged, starts, random)
             }
-        }
-        observations
+            Kind::Sequences(sequences) => {
+                let matched = self.matched(world, (name, sequences), (judged.0.starts, starts))?;
+                let played: Vec<_> =
+                    matched.played.iter().map(|&(start, i)| (starts[start], sequences.actions(i))).collect();
+                let imagined = evaluate::imagine_sequences(model, data, judged, &played, random);
+                let at = Some(matched.played.iter().map(|&(start, _)| start).collect());
+                return Ok(Judged { at, note: Some(matched.note), ..Judged::new(name, imagined) });
+            }
+        };
+        Ok(Judged::new(name, imagined))
+    }
+}
+
+impl Guest {
+    /// Its name in the report.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Raw actions of every row as a list of normalised `[B, A]`, a step each.
-    fn chunk(&self, name: &str, replies: &[Reply]) -> Result<Vec<Tensor<2>>> {
-        let (own, all, device) = (self.dataset.spec.action_len(), self.corpus.action_len, self.inner());
-        let horizon = replies.first().map_or(0, |reply| reply.horizon);
-        if let Some(reply) = replies.iter().find(|reply| reply.action_len != own || reply.horizon != horizon) {
-            return Err(UsageError(format!(
-                "policy '{name}' answers {} actions of {} numbers; expected {horizon} of {own}, as its first answer and the robot \
-                 of this run have",
-                reply.horizon, reply.action_len
-            ))
-            .into());
+    /// The bundle, of whom recorded steps can be asked with patience; `None` for the others.
+    pub fn bundle(&self) -> Option<&Own> {
+        match &self.kind {
+            Kind::Bundle(own) => Some(own),
+            _ => None,
         }
-        let step = |k: usize| {
-            let mut values = vec![0.0; replies.len() * all];
-            for (row, reply) in values.chunks_exact_mut(all).zip(replies) {
-                let mut raw = reply.actions[k * own..(k + 1) * own].to_vec();
-                raw.resize(all, 0.0);
-                self.corpus.action_normaliser.normalise(&raw, row);
-                // What only other robots have stays at its mean.
-                row[own..].fill(0.0);
-            }
-            Tensor::from_data(TensorData::new(values, [replies.len(), all]), &device)
-        };
-        Ok((0..horizon).map(step).collect())
+    }
+
+    /// The network, of whom recorded steps can be asked cheaply; `None` for the others.
+    pub fn network(&self) -> Option<&Network> {
+        match &self.kind {
+            Kind::Network(network) => Some(network),
+            _ => None,
+        }
     }
 }
 
@@ -239,14 +206,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_what_they_stand_for() {
+    fn names_and_what_they_stand_for() -> Result<()> {
         let who = |text: &str| text.parse::<Outsider>().map(|outsider| outsider.who).map_err(|e| e.to_string());
         assert_eq!(who("vla=ws://robot:8000"), Ok(Who::Server("ws://robot:8000".into())));
         assert_eq!(who("old=runs/old"), Ok(Who::Bundle("runs/old".into(), None)));
         assert_eq!(who("old=runs/old#cloned"), Ok(Who::Bundle("runs/old".into(), Some("cloned".into()))));
+        assert_eq!(who("net=actor.safetensors"), Ok(Who::Network("actor.safetensors".into())));
+        assert_eq!(who("net=a/actor.NPZ"), Ok(Who::Network("a/actor.NPZ".into())));
+        assert_eq!(who("log=demo.hdf5"), Ok(Who::Dataset("demo.hdf5".into())));
+        assert_eq!(who("log=hub:lerobot/pusht@v3.0"), Ok(Who::Dataset("hub:lerobot/pusht@v3.0".into())));
+        let dir = tempfile::tempdir()?;
+        let text = format!("log={}", dir.path().display());
+        assert_eq!(who(&text), Ok(Who::Bundle(dir.path().into(), None)));
+        std::fs::create_dir(dir.path().join("meta"))?;
+        std::fs::write(dir.path().join("meta/info.json"), "{}")?;
+        assert_eq!(who(&text), Ok(Who::Dataset(dir.path().into())));
         for wrong in ["vla", "=ws://robot:8000", "vla="] {
             assert!(who(wrong).is_err_and(|why| why.contains("NAME=ws://HOST:PORT")), "{wrong}");
         }
+        let twice = Outsider::all(&["a=x", "b=y", "a=z"].map(str::to_owned)).map_err(|e| e.to_string());
+        assert_eq!(twice, Err("--policy a=z: two policies are called 'a'".into()));
         assert!(who("improved=runs/old").is_err_and(|why| why.contains("choose another name")));
+        Ok(())
     }
 }

@@ -11,13 +11,14 @@ use world_model::agreement::mean;
 use world_model::corpus::human::{BEFORE_S, Said};
 
 use super::judge::Judged;
+use super::scope::Slice;
 use super::variant::Variant;
 use super::workshop::Workshop;
 use crate::pool::Outcomes;
 use crate::report::{
     Calibration, CompanionReport, Comparison, CounterfactualCheck, DatasetReport, Decision, Difference,
-    EstimatedReturn, Estimators, HorizonError, ImaginedScore, JudgeReport, MoreReport, PolicyReport, Report, TrueScore,
-    Verdict, WorldModelReport,
+    EstimatedReturn, Estimators, HorizonError, ImaginedScore, JudgeReport, MoreReport, PolicyReport, PolicyTrust,
+    Report, TimeToSuccess, TrueScore, Verdict, WorldModelReport,
 };
 
 /// Held-out successes imagined beyond those recorded, as a share, from which on no policy is judged.
@@ -32,6 +33,8 @@ const LEAST_SKILL: f64 = 0.1;
 pub struct Found {
     /// On held-out episodes.
     pub quality: WorldModelReport,
+    /// Held-out starts that belong together.
+    pub slices: Vec<Slice>,
     /// Against the simulator, where there is one.
     pub counterfactuals: Option<CounterfactualCheck>,
     /// What newly recorded episodes changed, where the run goes on from another one.
@@ -80,7 +83,7 @@ fn scorecard(
 impl Workshop {
     /// Puts the report together.
     pub fn report(&self, command: &str, device: &str, judged: &[Judged], found: Found) -> Result<Report> {
-        let Found { quality, counterfactuals, more } = found;
+        let Found { quality, slices, counterfactuals, more } = found;
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
         let record = quality.whole_episodes.as_ref().map(|whole| [&whole.value, &whole.success]);
         let of_behaviour = judged.iter().find(|j| j.name == "behaviour").and_then(|j| j.fitted.as_ref());
@@ -89,23 +92,18 @@ impl Workshop {
         let policies: Vec<PolicyReport> = judged
             .iter()
             .map(|j| {
-                let e = evaluate::estimate(&j.imagined, record, resamples, seed);
                 let corrected = record.and_then(|[returns, _]| DoublyRobust::of(&j.imagined.value, returns));
+                let imagined = self.imagined_score(&j.imagined, record);
+                let fqe = j.fitted.as_ref().map(|f| f.estimate(&of_fqe, resamples, seed).into());
+                let estimators = Estimators {
+                    imagined: Some((imagined.return_, imagined.return_ci95).into()),
+                    fqe,
+                    fitted_q: fqe,
+                    doubly_robust: corrected.as_ref().map(|c| c.estimate(resamples, seed).into()),
+                    effective_episodes: corrected.as_ref().map(|c| c.effective_episodes),
+                };
                 PolicyReport {
-                    name: j.name.clone(),
-                    imagined: ImaginedScore {
-                        return_: e.r#return,
-                        return_ci95: e.return_ci95,
-                        success: e.success,
-                        success_ci95: e.success_ci95,
-                        unsupported_share: evaluate::unsupported_share(&j.imagined),
-                    },
-                    estimators: Estimators {
-                        imagined: Some(EstimatedReturn { return_: e.r#return, return_ci95: e.return_ci95 }),
-                        fqe: j.fitted.as_ref().map(|f| f.estimate(&of_fqe, resamples, seed).into()),
-                        doubly_robust: corrected.as_ref().map(|c| c.estimate(resamples, seed).into()),
-                        effective_episodes: corrected.as_ref().map(|c| c.effective_episodes),
-                    },
+                    estimators,
                     truth: j.truth.as_ref().map(|t| {
                         let e = evaluate::estimate(
                             &PerStart { value: t.value.clone(), success: t.success.clone(), ..PerStart::default() },
@@ -121,6 +119,7 @@ impl Workshop {
                             episodes: t.success.len(),
                         }
                     }),
+                    ..PolicyReport::new(j.name.clone(), imagined, self.policy_trust(&j.imagined))
                 }
             })
             .collect();
@@ -131,8 +130,8 @@ impl Workshop {
         let against = |policy: &Judged, baseline: &Judged| Comparison {
             policy: policy.name.clone(),
             baseline: baseline.name.clone(),
-            imagined_return: paired(&policy.imagined.value, &baseline.imagined.value),
-            imagined_success: paired(&policy.imagined.success, &baseline.imagined.success),
+            imagined_return: paired(&policy.imagined.value, &policy.beside(baseline).value),
+            imagined_success: paired(&policy.imagined.success, &policy.beside(baseline).success),
             true_success: policy
                 .truth
                 .as_ref()
@@ -180,6 +179,7 @@ impl Workshop {
             verdict: Verdict { decision, why: verdict.why },
             policies,
             comparisons,
+            slices: self.on_slices(slices, judged, record),
             improvement,
             scorecard,
             world_model: WorldModelReport { calibration, ..quality },
@@ -199,6 +199,33 @@ impl Workshop {
             notes: self.notes(judged),
             config: serde_json::to_value(&self.config)?,
         })
+    }
+
+    fn imagined_score(&self, imagined: &PerStart, record: Option<[&TrackRecord; 2]>) -> ImaginedScore {
+        let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
+        let e = evaluate::estimate(imagined, record, resamples, seed);
+        let (undiscounted, undiscounted_ci95) = evaluate::interval(&imagined.collected, resamples, seed);
+        let rate_hz = self.dataset.spec.control_rate_hz;
+        ImaginedScore {
+            return_: e.r#return,
+            return_ci95: e.return_ci95,
+            success: e.success,
+            success_ci95: e.success_ci95,
+            unsupported_share: evaluate::unsupported_share(imagined),
+            undiscounted,
+            undiscounted_ci95,
+            time_to_success: evaluate::time_to_success(imagined, resamples, seed)
+                .map(|steps| TimeToSuccess::of(steps, rate_hz)),
+        }
+    }
+
+    fn policy_trust(&self, imagined: &PerStart) -> PolicyTrust {
+        let believed = &imagined.believed;
+        let share = || mean(believed.iter().copied()) / self.judge_horizon() as f64;
+        PolicyTrust {
+            believed_share: (!believed.is_empty()).then(share),
+            unsupported_share: evaluate::unsupported_share(imagined),
+        }
     }
 
     /// What speaks against believing the world model about any policy, in one sentence: a model that cannot beat doing nothing
@@ -313,6 +340,7 @@ impl Workshop {
             "The behaviour is imagined along its own recorded actions, set back onto the recording every few steps; the other policies act closed-loop.".into(),
             "Policies see one observation at a time: what a single picture and state do not show (speed, hidden objects) they cannot use.".into(),
         ];
+        notes.extend(judged.iter().filter_map(|j| j.note.clone()));
         if judged.iter().any(|j| j.name == "improved") {
             let method = self.config.improve.method;
             notes.push(format!("What made the improved policy out of the cloned one: {}.", method.describe()));

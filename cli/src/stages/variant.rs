@@ -21,6 +21,12 @@ pub enum Base {
     Random,
     /// Always the mean recorded action.
     Mean,
+    /// Always 0 in the units of the recording: a robot that is told speeds or differences stands still.
+    Idle,
+    /// The first recorded action of the start's episode, held: a robot that is told positions stays there.
+    Hold,
+    /// The recorded actions of the start's episode, replayed without looking.
+    Logged,
     /// What was recorded.
     Behaviour,
     /// The cloned policy.
@@ -55,7 +61,7 @@ pub struct Variant {
     pub changes: Vec<Change>,
 }
 
-const EXPECTED: &str = "random, mean, behaviour, planned, cloned, improved, candidate or (after --more) previous, the last five also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
+const EXPECTED: &str = "random, mean, idle, hold, logged, behaviour, planned, cloned, improved, candidate or (after --more) previous, the last five also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
 
 impl Variant {
     /// The policy network it needs, if any.
@@ -67,6 +73,11 @@ impl Variant {
             Base::Candidate => Some("candidate"),
             _ => None,
         }
+    }
+
+    /// Whether it follows a rule that nobody has learned, so that asking recorded steps about it tells little.
+    pub fn is_scripted(&self) -> bool {
+        matches!(self.base, Base::Mean | Base::Idle | Base::Hold | Base::Logged)
     }
 
     /// Normalised actions `[B, chunk*A]`, changed.
@@ -113,6 +124,9 @@ impl FromStr for Variant {
         let base = match parts.next() {
             Some("random") => Base::Random,
             Some("mean") => Base::Mean,
+            Some("idle") => Base::Idle,
+            Some("hold") => Base::Hold,
+            Some("logged") => Base::Logged,
             Some("behaviour") => Base::Behaviour,
             Some("cloned") => Base::Cloned,
             Some("improved") => Base::Improved,
@@ -145,6 +159,9 @@ impl fmt::Display for Variant {
         f.write_str(match self.base {
             Base::Random => "random",
             Base::Mean => "mean",
+            Base::Idle => "idle",
+            Base::Hold => "hold",
+            Base::Logged => "logged",
             Base::Behaviour => "behaviour",
             Base::Cloned => "cloned",
             Base::Improved => "improved",
@@ -166,9 +183,18 @@ mod tests {
 
     #[test]
     fn names_read_back_as_they_are_written_and_wrong_ones_are_one_sentence() {
-        for name in
-            ["random", "behaviour", "cloned", "improved+noise:0.5", "planned+gain:0.5", "cloned+gain:0.5+bias:-0.2"]
-        {
+        for name in [
+            "random",
+            "mean",
+            "idle",
+            "hold",
+            "logged",
+            "behaviour",
+            "cloned",
+            "improved+noise:0.5",
+            "planned+gain:0.5",
+            "cloned+gain:0.5+bias:-0.2",
+        ] {
             assert_eq!(name.parse::<Variant>().map(|v| v.to_string()).ok().as_deref(), Some(name));
         }
         for name in ["best", "improved+noise", "improved+noise:-1", "random+noise:1", "improved+gain:nan", ""] {

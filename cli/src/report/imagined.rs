@@ -1,0 +1,161 @@
+//! What is imagined of each policy beside return and success, and whether imagination is too kind.
+
+use std::fmt::Write;
+
+use rl::evaluate::RAREST_SUCCESS;
+use rl::optimism::{Along, Optimism};
+use serde::{Deserialize, Serialize};
+
+use super::Report;
+use super::markdown::{number_in, share};
+
+/// How far what is imagined of a policy may be believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PolicyTrust {
+    /// Share of imagined steps within the trust horizon; `None` for the recorded behaviour, which is set back onto its recording.
+    pub believed_share: Option<f64>,
+    /// Share of imagined steps that disagree more than 95 % of held-out data.
+    pub unsupported_share: f64,
+}
+
+/// When imagined successes come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TimeToSuccess {
+    /// Mean control step of success, given success.
+    pub steps: f64,
+    /// Its 95 % interval, over starts.
+    pub steps_ci95: [f64; 2],
+    /// The same in seconds; `None` where nobody knows the control rate.
+    pub time_s: Option<f64>,
+    /// Its 95 % interval.
+    pub time_s_ci95: Option<[f64; 2]>,
+}
+
+impl TimeToSuccess {
+    /// From steps, at a control rate, 0 where it is not known.
+    pub fn of((steps, steps_ci95): (f64, [f64; 2]), rate_hz: f64) -> Self {
+        let is_known = rate_hz > 0.0;
+        Self {
+            steps,
+            steps_ci95,
+            time_s: is_known.then(|| steps / rate_hz),
+            time_s_ci95: is_known.then(|| steps_ci95.map(|bound| bound / rate_hz)),
+        }
+    }
+
+    fn words(&self) -> String {
+        match (self.time_s, self.time_s_ci95) {
+            (Some(mean), Some([low, high])) => format!("{mean:.1} s [{low:.1}, {high:.1}]"),
+            _ => format!("{:.0} steps [{:.0}, {:.0}]", self.steps, self.steps_ci95[0], self.steps_ci95[1]),
+        }
+    }
+}
+
+/// The table under that of return and success.
+pub(super) fn write(report: &Report, out: &mut String) -> std::fmt::Result {
+    if report.policies.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "Further of what is imagined. Reward collected: undiscounted, until success, another end or the horizon. Time to success: of the \
+         imagined successes, not told below {:.0} % of them. Trusted: steps within the trust horizon. Guessed: steps that disagree more \
+         than 95 % of held-out data. Intervals are over starts alone.\n",
+        100.0 * RAREST_SUCCESS
+    )?;
+    writeln!(out, "| policy | reward collected | time to success | trusted | guessed |\n|---|---|---|---|---|")?;
+    for p in &report.policies {
+        let collected = number_in(p.imagined.undiscounted, p.imagined.undiscounted_ci95);
+        let time = p.imagined.time_to_success.map_or("-".to_owned(), |time| time.words());
+        let trusted = p.trust.believed_share.map_or("-".to_owned(), |share| format!("{:.0} %", 100.0 * share));
+        let guessed = 100.0 * p.trust.unsupported_share;
+        writeln!(out, "| {} | {collected} | {time} | {trusted} | {guessed:.0} % |", p.name)?;
+    }
+    writeln!(out)
+}
+
+/// Share of recorded failures imagined as successes above which a reader is warned, where the interval is sure of it.
+const TOO_KIND: f64 = 0.1;
+
+/// Whether actions that should fail are imagined as successes.
+pub(super) fn optimism(o: Option<&Optimism>, out: &mut String) -> std::fmt::Result {
+    let Some(o) = o.filter(|o| o.recorded_success > 0.0 || o.recorded_actions.all.success > 0.005) else {
+        return Ok(());
+    };
+    let all = |along: &Along| share(along.all.success, along.all.success_ci95);
+    writeln!(
+        out,
+        "Is imagination too kind? Without looking, the {} held-out episodes are imagined to succeed in {} along their own actions \
+         (recorded: {:.0} %), in {} with noise of one standard deviation on them, and in {} with these in another order; other \
+         episodes' actions succeed in {}.",
+        o.episodes,
+        all(&o.recorded_actions),
+        100.0 * o.recorded_success,
+        all(&o.noisy_actions),
+        all(&o.shuffled_actions),
+        all(&o.other_actions),
+    )?;
+    let of_failures = |along: &Along| along.failures.map(|s| share(s.success, s.success_ci95)).unwrap_or_default();
+    if let Some(failures) = o.recorded_actions.failures {
+        let warning = if failures.success_ci95[0] > TOO_KIND {
+            " Imagination turns failures into successes: believe no rate of success above."
+        } else {
+            ""
+        };
+        writeln!(
+            out,
+            "The {} recorded failures among them are imagined as successes in {}, with noise in {}, in another order in {}; other \
+             episodes' actions succeed from their starts in {}.{warning}",
+            o.failures,
+            of_failures(&o.recorded_actions),
+            of_failures(&o.noisy_actions),
+            of_failures(&o.shuffled_actions),
+            of_failures(&o.other_actions),
+        )?;
+    }
+    writeln!(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rl::optimism::Share;
+
+    fn along(success: f64) -> Along {
+        let share = Share { success, success_ci95: [success - 0.1, success + 0.1] };
+        Along { all: share, failures: Some(share) }
+    }
+
+    #[test]
+    fn time_is_in_seconds_where_the_rate_is_known() {
+        let steps = (42.0, [40.0, 46.0]);
+        assert_eq!(TimeToSuccess::of(steps, 10.0).words(), "4.2 s [4.0, 4.6]");
+        assert_eq!(TimeToSuccess::of(steps, 0.0).words(), "42 steps [40, 46]");
+    }
+
+    #[test]
+    fn failures_that_succeed_in_imagination_are_a_warning() {
+        let mut o = Optimism {
+            episodes: 30,
+            failures: 20,
+            recorded_success: 1.0 / 3.0,
+            recorded_actions: along(0.15),
+            noisy_actions: along(0.3),
+            shuffled_actions: along(0.2),
+            other_actions: along(0.25),
+        };
+        let words = |o: &Optimism| {
+            let mut text = String::new();
+            optimism(Some(o), &mut text).expect("a String takes everything");
+            text
+        };
+        assert!(words(&o).contains("The 20 recorded failures among them are imagined as successes in 15 % [5, 25], "));
+        assert!(!words(&o).contains("believe no rate"));
+        o.recorded_actions = along(0.4);
+        assert!(words(&o).contains("believe no rate of success above"));
+        o.recorded_actions.failures = None;
+        assert!(!words(&o).contains("recorded failures"));
+        (o.recorded_success, o.recorded_actions) = (0.0, Along::default());
+        assert_eq!(words(&o), "", "where nothing can succeed there is nothing to say");
+    }
+}

@@ -1,0 +1,169 @@
+//! The scope of competence: for which starts the policies' scores hold, and where the improved policy is known to be better.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use rl::selection::Kept;
+use rl::slices::Standing;
+use serde::{Deserialize, Serialize};
+
+use super::markdown::{number_in, share};
+use super::svg::{Whisker, escaped, whiskers};
+use super::{Difference, Report};
+
+/// What the starts of a slice have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SliceKind {
+    /// Their task.
+    Task,
+    /// What is seen at them.
+    Start,
+    /// Whether the recording from there is a success.
+    Outcome,
+    /// How long it is.
+    Length,
+}
+
+/// Held-out starts that belong together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SliceReport {
+    /// What they have in common.
+    pub kind: SliceKind,
+    /// A short name.
+    pub name: String,
+    /// What it stands for, in words.
+    pub about: String,
+    /// Its centre in the units of the recording, by element: of the hints where they are recorded, else of the state.
+    pub centre: BTreeMap<String, f64>,
+    /// The episode whose start is nearest the centre, by its index in the dataset.
+    pub example_episode: usize,
+    /// All its episodes, by their index in the dataset.
+    pub episodes: Vec<usize>,
+    /// The policies there.
+    pub policies: Vec<SlicePolicy>,
+}
+
+/// One policy on one slice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlicePolicy {
+    /// Its name.
+    pub name: String,
+    /// Starts it was imagined from.
+    pub starts: usize,
+    /// Mean return.
+    #[serde(rename = "return")]
+    pub return_: f64,
+    /// Its 95 % interval.
+    pub return_ci95: [f64; 2],
+    /// Share of successes, 0 to 1.
+    pub success: f64,
+    /// Its 95 % interval.
+    pub success_ci95: [f64; 2],
+    /// Gain in return over the clone from the same starts; `None` for the clone and where it was not judged.
+    pub gain: Option<Difference>,
+    /// What that says.
+    pub standing: Option<Standing>,
+}
+
+/// Policies that nobody would drive get no column.
+const NO_COLUMN: [&str; 5] = ["random", "mean", "idle", "hold", "logged"];
+
+/// The names with a column, in the order of the report.
+fn columns(report: &Report) -> Vec<&str> {
+    let names = report.policies.iter().map(|p| p.name.as_str());
+    names.filter(|name| !name.contains('+') && !NO_COLUMN.contains(name)).collect()
+}
+
+/// The policy whose scope matters: the improved one; where the clone was returned, the best copy; `None` where neither was judged.
+fn subject(report: &Report) -> Option<&'static str> {
+    let is_refused = report.improvement.as_ref().is_some_and(|i| i.kept == Kept::Cloned);
+    let name = if is_refused { "candidate" } else { "improved" };
+    report.policies.iter().any(|p| p.name == name).then_some(name)
+}
+
+pub(super) fn write(report: &Report, out: &mut String) -> std::fmt::Result {
+    if report.slices.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "## Scope\n")?;
+    writeln!(
+        out,
+        "The held-out starts in groups: imagined success; return, with 95 % intervals, each for itself. The more rows, the more of them \
+         look good or bad by chance.\n"
+    )?;
+    let names = columns(report);
+    writeln!(out, "| group | starts | like episode | {} |", names.join(" | "))?;
+    writeln!(out, "|---|---|---|{}", "---|".repeat(names.len()))?;
+    for slice in &report.slices {
+        write!(out, "| {} | {} | {} |", slice.name, slice.episodes.len(), slice.example_episode)?;
+        for name in &names {
+            match slice.policies.iter().find(|p| p.name == *name) {
+                Some(p) if p.starts > 1 => {
+                    write!(out, " {}; {} |", share(p.success, p.success_ci95), number_in(p.return_, p.return_ci95))?;
+                }
+                Some(p) if p.starts == 1 => write!(out, " {:.0} %; {:.2} |", 100.0 * p.success, p.return_)?,
+                _ => write!(out, " - |")?,
+            }
+        }
+        writeln!(out)?;
+    }
+    writeln!(out)?;
+    report.slices.iter().try_for_each(|slice| writeln!(out, "- {}: {}.", slice.name, slice.about))?;
+    for line in standing(report) {
+        writeln!(out, "- {line}")?;
+    }
+    writeln!(out)
+}
+
+/// Where the subject is known to be better than the clone, and where not.
+fn standing(report: &Report) -> Vec<String> {
+    let Some(subject) = subject(report) else {
+        let is_clone = report.improvement.is_some() && report.policies.iter().any(|p| p.name == "improved");
+        let words = "The improved policy is the clone itself, which was returned: it is better nowhere.".to_owned();
+        return if is_clone { vec![words] } else { Vec::new() };
+    };
+    let here = |wanted: Standing| {
+        let of = |slice: &&SliceReport| slice.policies.iter().any(|p| p.name == subject && p.standing == Some(wanted));
+        report.slices.iter().filter(of).map(|slice| slice.name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let said: Vec<String> = [
+        ("better than the clone", Standing::Better),
+        ("worse", Standing::Worse),
+        ("not known to be better", Standing::Unknown),
+        ("too few starts to tell", Standing::TooFew),
+    ]
+    .into_iter()
+    .map(|(words, wanted)| (words, here(wanted)))
+    .filter(|(_, where_)| !where_.is_empty())
+    .map(|(words, where_)| format!("{words}: {where_}"))
+    .collect();
+    let which = if subject == "candidate" { "The best copy, which was not returned" } else { "The improved policy" };
+    if said.is_empty() { Vec::new() } else { vec![format!("{which}, by return: {}.", said.join("; "))] }
+}
+
+/// Gains over the clone by group, drawn.
+pub(super) fn page(report: &Report, out: &mut String) -> std::fmt::Result {
+    let Some(subject) = subject(report) else { return Ok(()) };
+    let gain = |slice: &SliceReport| {
+        let p = slice.policies.iter().find(|p| p.name == subject && p.starts > 1)?;
+        p.gain.map(|gain| (slice.name.clone(), gain))
+    };
+    let gains: Vec<(String, Difference)> = report.slices.iter().filter_map(gain).collect();
+    if gains.is_empty() {
+        return Ok(());
+    }
+    let mark = |(label, g): &(String, Difference)| (label.clone(), g.mean, g.ci95);
+    let marks: Vec<(String, f64, [f64; 2])> = gains.iter().map(mark).collect();
+    let drawn: Vec<Whisker<'_>> = marks
+        .iter()
+        .map(|(label, mean, ci95)| Whisker { label, class: "imagined", mean: *mean, ci95: *ci95 })
+        .collect();
+    write!(out, "<h2>Scope: where it is better</h2><div class=\"row\">")?;
+    write!(out, "{}<ul>", whiskers("Gain in return over the clone, by group of starts", &drawn, false))?;
+    for slice in &report.slices {
+        write!(out, "<li>{}: {}</li>", escaped(&slice.name), escaped(&slice.about))?;
+    }
+    standing(report).iter().try_for_each(|line| write!(out, "<li>{}</li>", escaped(line)))?;
+    write!(out, "</ul></div>")
+}

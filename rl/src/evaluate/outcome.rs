@@ -1,0 +1,176 @@
+//! What came of every start: sums over imagined steps, averaged over the draws of noise.
+
+use rand::RngExt;
+use rollouts::Imagined;
+use rollouts::score::{believed, outcome};
+use world_model::agreement::mean;
+use world_model::corpus::ReturnRule;
+use world_model::trust::Limits;
+use world_model::vision::floats;
+use world_model::{Prediction, noise};
+
+/// Outcome per start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PerStart {
+    /// Discounted return.
+    pub value: Vec<f32>,
+    /// Probability of success.
+    pub success: Vec<f32>,
+    /// Share of imagined steps beyond the held-out 95th percentile of disagreement.
+    pub unsupported: Vec<f32>,
+    /// Steps before the trust horizon; empty where imagination is set back onto the recording.
+    pub believed: Vec<f32>,
+    /// Undiscounted return: `Σ_k m_k r_k` over the horizon, with `m_k` the probability that nothing has ended before step `k`.
+    pub collected: Vec<f32>,
+    /// `Σ_k (k+1) m_k p_k`: divided by the probability of success, the mean step at which it comes, the first being 1.
+    pub success_step: Vec<f32>,
+}
+
+impl PerStart {
+    /// The outcomes at these positions, in their order.
+    pub fn only(&self, positions: &[usize]) -> Self {
+        let of = |values: &Vec<f32>| positions.iter().filter_map(|&i| values.get(i).copied()).collect();
+        Self {
+            value: of(&self.value),
+            success: of(&self.success),
+            unsupported: of(&self.unsupported),
+            believed: of(&self.believed),
+            collected: of(&self.collected),
+            success_step: of(&self.success_step),
+        }
+    }
+}
+
+/// Sums up `samples` neighbouring rows per start. Beyond the horizon the last reward is held: the same rule as for a real episode that was cut off.
+pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, limits: Limits) -> PerStart {
+    let Some(last) = imagined.predictions.last() else {
+        return PerStart::default();
+    };
+    let end = last.reward.clone().clamp(rule.low, rule.high);
+    let result = outcome(&imagined.predictions, rule, end);
+    let beyond = imagined
+        .predictions
+        .iter()
+        .map(|p| p.disagreement.clone().greater_elem(limits.disagreement_95).float())
+        .reduce(|a, b| a + b);
+    let beyond = beyond.map_or_else(Vec::new, |b| floats(b / imagined.predictions.len() as f64));
+    let believed = believed(&imagined.predictions, last.doubt.zeros_like(), limits.doubt_budget);
+    let believed = believed.into_iter().reduce(|a, b| a + b).map_or_else(Vec::new, floats);
+    let [collected, success_step] = collected(&imagined.predictions, rule);
+    let mean = |rows: Vec<f32>| {
+        rows.chunks_exact(samples).map(|c| c.iter().sum::<f32>() / samples as f32).collect::<Vec<f32>>()
+    };
+    PerStart {
+        value: mean(floats(result.value)),
+        success: mean(floats(result.success)),
+        unsupported: mean(beyond),
+        believed: mean(believed),
+        collected: mean(collected),
+        success_step: mean(success_step),
+    }
+}
+
+/// Per row, `Σ_k m_k r_k` and `Σ_k (k+1) m_k p_k`.
+fn collected(predictions: &[Prediction], rule: &ReturnRule) -> [Vec<f32>; 2] {
+    let Some(first) = predictions.first() else { return Default::default() };
+    let mut going = first.success.ones_like();
+    let [mut reward, mut step] = [(); 2].map(|()| going.zeros_like());
+    for (k, p) in predictions.iter().enumerate() {
+        reward = reward + going.clone() * p.reward.clone().clamp(rule.low, rule.high);
+        step = step + going.clone() * p.success.clone() * (k + 1) as f64;
+        going = going * (p.success.clone().neg() + 1.0) * (p.failure.clone().neg() + 1.0);
+    }
+    [floats(reward), floats(step)]
+}
+
+pub(super) fn join(parts: Vec<PerStart>) -> PerStart {
+    parts.into_iter().fold(PerStart::default(), |mut all, p| {
+        all.value.extend(p.value);
+        all.success.extend(p.success);
+        all.unsupported.extend(p.unsupported);
+        all.believed.extend(p.believed);
+        all.collected.extend(p.collected);
+        all.success_step.extend(p.success_step);
+        all
+    })
+}
+
+/// Imagined share of successes below which nothing is said of when they come.
+pub const RAREST_SUCCESS: f64 = 0.05;
+
+/// Mean step of success, given success, `Σ_i success_step_i / Σ_i success_i`, with its 95 % percentile bootstrap interval over starts;
+/// `None` where success is rarer than [`RAREST_SUCCESS`] or there is one start alone.
+pub fn time_to_success(outcome: &PerStart, resamples: usize, seed: u64) -> Option<(f64, [f64; 2])> {
+    let n = outcome.success.len();
+    if n < 2 || mean(outcome.success.iter().copied()) < RAREST_SUCCESS {
+        return None;
+    }
+    let ratio = |of: &mut dyn FnMut(usize) -> usize| {
+        let (mut steps, mut successes) = (0.0, 0.0);
+        for i in (0..n).map(of) {
+            steps += f64::from(outcome.success_step[i]);
+            successes += f64::from(outcome.success[i]);
+        }
+        (successes > 1e-6).then(|| steps / successes)
+    };
+    let centre = ratio(&mut |i| i)?;
+    let mut rng = noise::generator(seed, "time-to-success", n as u64);
+    let mut draws: Vec<f64> = (0..resamples.max(1)).filter_map(|_| ratio(&mut |_| rng.random_range(0..n))).collect();
+    draws.sort_by(f64::total_cmp);
+    let at = |q: f64| draws.get((draws.len().saturating_sub(1) as f64 * q).round() as usize).copied().unwrap_or(centre);
+    Some((centre, [at(0.025).min(centre), at(0.975).max(centre)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, Tensor};
+
+    #[test]
+    fn rewards_and_the_step_of_success_by_hand() {
+        let step = |reward: f32, success: f32, failure: f32| {
+            let t = |v: f32| Tensor::<1>::from_floats([v], &Device::default());
+            Prediction {
+                reward: t(reward),
+                success: t(success),
+                failure: t(failure),
+                disagreement: t(0.0),
+                doubt: t(0.0),
+            }
+        };
+        let rule = ReturnRule { gamma: 0.5, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 };
+        let [reward, at] = collected(&[step(0.4, 0.5, 0.0), step(2.0, 0.5, 0.2), step(0.5, 1.0, 0.0)], &rule);
+        // Going: 1, 0.5, 0.5*0.5*0.8 = 0.2. Rewards 0.4 + 0.5*1 (clamped) + 0.2*0.5; steps 1*0.5 + 2*0.25 + 3*0.2.
+        assert!((reward[0] - 1.0).abs() < 1e-6, "{reward:?}");
+        assert!((at[0] - 1.6).abs() < 1e-6, "{at:?}");
+    }
+
+    #[test]
+    fn the_time_to_success_is_that_of_those_who_succeed() {
+        let sure = |success: Vec<f32>, step: f32| PerStart {
+            success_step: success.iter().map(|s| s * step).collect(),
+            success,
+            ..PerStart::default()
+        };
+        let (steps, [low, high]) = time_to_success(&sure(vec![1.0, 0.0, 0.5, 0.0], 12.0), 200, 0).expect("not rare");
+        assert!((steps - 12.0).abs() < 1e-5 && (low - 12.0).abs() < 1e-5 && (high - 12.0).abs() < 1e-5);
+        assert_eq!(time_to_success(&sure(vec![0.04; 20], 12.0), 200, 0), None, "too rare");
+        assert_eq!(time_to_success(&sure(vec![1.0], 12.0), 200, 0), None, "one start has no interval");
+        // Half of the starts succeed at step 10, half at step 20.
+        let mixed = PerStart {
+            success: vec![1.0; 20],
+            success_step: (0..20).map(|i| if i % 2 == 0 { 10.0 } else { 20.0 }).collect(),
+            ..PerStart::default()
+        };
+        let (steps, [low, high]) = time_to_success(&mixed, 1000, 0).expect("sure");
+        // The mean of 20 such draws has a standard deviation of 5/√20 = 1.1.
+        assert!((steps - 15.0).abs() < 1e-6 && (13.0 - low).abs() < 0.8 && (17.0 - high).abs() < 0.8, "{low} {high}");
+    }
+
+    #[test]
+    fn only_some_starts_in_their_order() {
+        let all = PerStart { value: vec![0.1, 0.2, 0.3], success: vec![1.0, 0.0, 0.5], ..PerStart::default() };
+        let some = all.only(&[2, 0]);
+        assert_eq!((some.value, some.success, some.believed), (vec![0.3, 0.1], vec![0.5, 1.0], vec![]));
+    }
+}
