@@ -6,10 +6,13 @@
 //! time the robot asks; [`evaluate`] judges policies in imagination and decides GO, NO-GO or ABSTAIN, beside [`doubly_robust`], which
 //! corrects them by what was recorded, and [`fqe`], which asks recorded steps alone; [`selection`] says which policy leaves `improve`;
 //! [`scorecard`] says how far that judge is to be believed where
-//! outcomes are known, and [`track_record`] makes intervals as wide as the model has been wrong.
+//! outcomes are known, [`conformal`] what that asks of its intervals, and [`track_record`] makes intervals as wide as the model has
+//! been wrong. Then the hardware: [`trials`] plans and reads real trials, on bets ([`betting`]) that allow to look at any time.
 
+pub mod betting;
 pub mod chunk_critic;
 pub mod climb;
+pub mod conformal;
 pub mod critic;
 pub mod doubly_robust;
 pub mod evaluate;
@@ -24,6 +27,7 @@ pub mod selection;
 #[cfg(test)]
 mod toys;
 pub mod track_record;
+pub mod trials;
 
 pub use chunk_critic::ChunkCritic;
 pub use critic::{Critic, CriticConfig, CriticLearner};
