@@ -451,7 +451,7 @@ fn a_plan_of_trials_is_drawn_from_the_seed_and_known_outcomes_enter_the_report()
     let read = rehearsal(dir.path(), &["trial", &name, "--out", "a", "--results", "a/trials.csv", "--json"])?;
     let value: serde_json::Value = serde_json::from_slice(&read.stdout)?;
     assert_eq!(
-        (&value["pairs"], &value["next"], &value["difference_without_model"]["mean"]),
+        (&value["pairs"], &value["next"]["trial"], &value["difference_without_model"]["mean"]),
         (&1.into(), &3.into(), &0.0.into())
     );
 

@@ -42,10 +42,20 @@ pub struct Results {
     policies: [Rate; 2],
     /// How many more pairs are expected; `None` after a verdict.
     more: Option<Needed>,
-    /// The trial to make next, by its number; `None` after a verdict or after the last.
-    next: Option<usize>,
+    /// The trial to make next; `None` after a verdict or after the last.
+    next: Option<Next>,
     /// Pairs left out before the last one that was done, by number from 1.
     left_out: Vec<usize>,
+}
+
+/// A trial that has not been made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Next {
+    /// Its number, from 1.
+    trial: usize,
+    /// Episode whose first observation is set up.
+    start: usize,
+    policy: String,
 }
 
 /// One policy's trials.
@@ -159,7 +169,10 @@ fn judged(plan: &Plan, made: &[Option<Made>]) -> Results {
         difference_without_model: estimate(&controlled(&differences, &[], &[], [-1.0, 1.0]), [-1.0, 1.0], plan.alpha),
         policies: [rate(&plan.from, &old, false), rate(&plan.to, &new, true)],
         more,
-        next: made.iter().position(Option::is_none).map(|i| i + 1).filter(|_| is_open),
+        next: made.iter().position(Option::is_none).filter(|_| is_open).and_then(|i| {
+            let (pair, policy) = plan.policy_of(i + 1)?;
+            Some(Next { trial: i + 1, start: pair.start, policy: policy.to_owned() })
+        }),
         left_out: (0..last).filter(|&pair| pairs[pair].is_none()).map(|pair| pair + 1).collect(),
     };
     Results { why: results.reason(), ..results }
@@ -239,8 +252,10 @@ impl Results {
                 count(more.half),
                 count(more.four_of_five)
             )?;
-            match self.next {
-                Some(trial) => writeln!(out, "Next: trial {trial}.")?,
+            match &self.next {
+                Some(Next { trial, start, policy }) => {
+                    writeln!(out, "Next: trial {trial}, {policy} from the start of episode {start}.")?;
+                }
                 None => writeln!(out, "All planned pairs have been made: the two cannot be told apart by so many.")?,
             }
         }
