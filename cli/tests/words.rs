@@ -431,7 +431,7 @@ fn a_plan_of_trials_is_drawn_from_the_seed_and_known_outcomes_enter_the_report()
     let run = std::path::absolute(std::env::var("REHEARSAL_RUN")?)?;
     let (name, dir) = (run.display().to_string(), tempfile::tempdir()?);
     let plan = |out: &str| -> Result<[Vec<u8>; 2], Error> {
-        let output = rehearsal(dir.path(), &["trial", &name, "--out", out, "--json"])?;
+        let output = rehearsal(dir.path(), &["trial", &name, "--to", "mean", "--out", out, "--json"])?;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let read = |file: &str| std::fs::read(dir.path().join(out).join(file));
         let value: serde_json::Value = serde_json::from_slice(&output.stdout)?;

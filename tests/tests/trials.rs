@@ -1,5 +1,7 @@
 //! The hardware stage on the embedded robot, where real trials cost nothing: how many pairs it takes, and what imagination saves.
 
+#![expect(clippy::print_stdout, reason = "its numbers are what it is run for")]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -112,6 +112,13 @@ impl Workshop {
         let (Some(old), Some(new)) = (of(from), of(to)) else {
             return Err(UsageError(format!("{from} and {to} could not be imagined both")).into());
         };
+        // `improved` is the clone where nothing better was found: the same from every start under the same noise.
+        if old.value == new.value {
+            return Err(UsageError(format!(
+                "{to} does what {from} does, whatever the start; expected two policies that differ (the copy that `improve` did not return is called candidate)"
+            ))
+            .into());
+        }
         let starts = rl::evaluate::starts(&self.corpus, self.config.evaluate.starts);
         let at = |values: &[f32], i: usize| values.get(i).map(|&x| f64::from(x));
         let score = |of: &rl::evaluate::PerStart, i: usize| Score {
