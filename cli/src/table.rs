@@ -2,22 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
-
 use crate::errors::UsageError;
 
 /// A table as it was read.
 pub struct Table {
     path: PathBuf,
-    header: StringRecord,
-    rows: Vec<StringRecord>,
+    header: Vec<String>,
+    rows: Vec<(usize, Vec<String>)>,
 }
 
 /// One row of a table.
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
     table: &'a Table,
-    fields: &'a StringRecord,
+    line: usize,
+    fields: &'a [String],
 }
 
 impl Table {
@@ -33,29 +32,22 @@ impl Table {
     }
 
     fn parse(path: &Path, bytes: &[u8], required: &[&str]) -> Result<Self, UsageError> {
-        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-        let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(bytes);
-        let unreadable = |error: &csv::Error| {
-            let line = error.position().map_or(1, Position::line);
-            let why = match error.kind() {
-                ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                    format!("has {len} fields; expected {expected_len}, as in the header")
-                }
-                ErrorKind::Utf8 { .. } => "is not text; expected UTF-8".to_owned(),
-                _ => format!("cannot be read ({error})"),
-            };
-            UsageError(format!("{}: line {line} {why}", path.display()))
-        };
-        let header = reader.headers().map_err(|error| unreadable(&error))?.clone();
+        let wrong = |line: usize, why: &str| UsageError(format!("{}: line {line} {why}", path.display()));
+        let text = std::str::from_utf8(bytes).map_err(|e| {
+            let line = 1 + bytes[..e.valid_up_to()].iter().filter(|&&b| b == b'\n').count();
+            wrong(line, "is not text; expected UTF-8")
+        })?;
+        let mut rows = records(text.strip_prefix('\u{feff}').unwrap_or(text))
+            .map_err(|line| wrong(line, "opens a quotation mark that nothing closes"))?;
+        let header = if rows.is_empty() { Vec::new() } else { rows.remove(0).1 };
         if !required.iter().all(|name| header.iter().any(|found| found.eq_ignore_ascii_case(name))) {
-            let found = header.iter().collect::<Vec<_>>().join(",");
-            return Err(UsageError(format!(
-                "{}: line 1 is '{found}'; expected a header with {}",
-                path.display(),
-                required.join(",")
-            )));
+            let why = format!("is '{}'; expected a header with {}", header.join(","), required.join(","));
+            return Err(wrong(1, &why));
         }
-        let rows = reader.records().collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(&error))?;
+        if let Some((line, fields)) = rows.iter().find(|(_, fields)| fields.len() != header.len()) {
+            let why = format!("has {} fields; expected {}, as in the header", fields.len(), header.len());
+            return Err(wrong(*line, &why));
+        }
         Ok(Self { path: path.to_path_buf(), header, rows })
     }
 
@@ -66,7 +58,7 @@ impl Table {
 
     /// In their order.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().map(|fields| Row { table: self, fields })
+        self.rows.iter().map(|(line, fields)| Row { table: self, line: *line, fields })
     }
 }
 
@@ -74,12 +66,12 @@ impl<'a> Row<'a> {
     /// What stands in a column; nothing where there is no such column.
     pub fn get(&self, column: &str) -> &'a str {
         let place = self.table.header.iter().position(|found| found.eq_ignore_ascii_case(column));
-        place.and_then(|place| self.fields.get(place)).unwrap_or("")
+        place.and_then(|place| self.fields.get(place)).map_or("", String::as_str)
     }
 
     /// Line in the file, from 1.
-    pub fn line(&self) -> u64 {
-        self.fields.position().map_or(0, Position::line)
+    pub fn line(&self) -> usize {
+        self.line
     }
 
     /// A number, or nothing where the field is empty.
@@ -101,12 +93,50 @@ impl<'a> Row<'a> {
     }
 }
 
+/// Records with the lines they begin on, fields without the spaces around them, empty lines left out (RFC 4180: a field in quotation marks
+/// may hold commas and line ends, a doubled mark is one). The error is the line of a mark that nothing closes.
+fn records(text: &str) -> Result<Vec<(usize, Vec<String>)>, usize> {
+    let (mut records, mut fields, mut field) = (Vec::new(), Vec::new(), String::new());
+    let (mut line, mut began, mut opened) = (1, 1, None);
+    let mut letters = text.chars().chain(['\n']).peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if opened.is_some() && letters.peek() == Some(&'"') => field.extend(letters.next()),
+            '"' => opened = if opened.is_some() { None } else { Some(line) },
+            ',' if opened.is_none() => fields.push(std::mem::take(&mut field).trim().to_owned()),
+            '\n' if opened.is_none() => {
+                fields.push(std::mem::take(&mut field).trim().to_owned());
+                let whole = std::mem::take(&mut fields);
+                if whole.iter().any(|field| !field.is_empty()) {
+                    records.push((began, whole));
+                }
+            }
+            _ => field.push(letter),
+        }
+        if letter == '\n' {
+            line += 1;
+            began = if opened.is_none() { line } else { began };
+        }
+    }
+    opened.map_or(Ok(records), Err)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn words(bytes: &[u8]) -> String {
         Table::parse(Path::new("t.csv"), bytes, &["policy", "success"]).err().map(|e| e.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn records_by_hand() {
+        let fields = |of: &[&str]| of.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>();
+        let read = records("a, b\r\n\n\"x, \"\"y\"\"\",\"1\n2\"\nlast,");
+        assert_eq!(
+            read,
+            Ok(vec![(1, fields(&["a", "b"])), (3, fields(&["x, \"y\"", "1\n2"])), (5, fields(&["last", ""]))])
+        );
     }
 
     #[test]
@@ -126,5 +156,7 @@ mod tests {
         );
         assert_eq!(words(b"policy,success\na,1\nb\n"), "t.csv: line 3 has 1 fields; expected 2, as in the header");
         assert_eq!(words(b"policy,success\n\xff,1\n"), "t.csv: line 2 is not text; expected UTF-8");
+        assert_eq!(words(b"policy,success\n\"a,1\n"), "t.csv: line 2 opens a quotation mark that nothing closes");
+        assert_eq!(words(b""), "t.csv: line 1 is ''; expected a header with policy,success");
     }
 }

@@ -19,8 +19,12 @@ impl JudgeReport {
         if let Some(e) = &self.exploitability {
             out += &exploitability(e);
         }
-        if let Some(c) = &self.conformal {
-            out += &conformal(c, self.decisions_widened.as_ref());
+        match &self.conformal {
+            Some(c) => out += &conformal(c, self.decisions_widened.as_ref()),
+            None if self.decisions_widened.is_some() => {
+                out += "- No return is known, so the gate, which goes by return, could not be calibrated.\n";
+            }
+            None => {}
         }
         out
     }

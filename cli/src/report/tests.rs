@@ -320,6 +320,13 @@ fn known_outcomes_stand_beside_the_imagined_ones() -> Result<()> {
     assert_eq!(page.matches("<circle").count(), 8 + 3 + 2 + 7);
     assert!(page.contains("<span class=\"key truth\"></span>known"));
     let value = serde_json::to_value(&report)?;
+    if let Some(judge) = &mut report.scorecard {
+        judge.conformal = None;
+        judge.return_ = Scorecard::default();
+        let words = judge.words();
+        assert!(words.contains("- No return is known, so the gate, which goes by return, could not be calibrated.\n"));
+        assert!(!words.contains("By return, 0 policies"), "{words}");
+    }
     assert_eq!(value.pointer("/policies/3/known/return"), Some(&json!(5.123)));
     for pointer in [
         "/scorecard/decisions/decided",
