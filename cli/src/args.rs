@@ -188,6 +188,28 @@ pub enum Verb {
         /// network of the state; repeatable. The world model plays the robot.
         #[arg(long = "policy", value_name = "NAME=WHAT")]
         outsiders: Vec<String>,
+        /// Policies whose true outcomes are known, a CSV file with the columns policy, return and success (0 to 1; one of the two is
+        /// enough) and perhaps episodes. They are judged too: the report says how far imagination agrees, and the verdict heeds it.
+        #[arg(long, value_name = "FILE.csv")]
+        known: Option<PathBuf>,
+    },
+    /// The hardware stage: plan real trials of one policy against another, and read their results as they come.
+    Trial {
+        /// Run directory with a trained world model and policies.
+        run: PathBuf,
+        /// Policy that is on the robot.
+        #[arg(long, value_name = "NAME", default_value = "cloned")]
+        from: String,
+        /// Policy that may replace it.
+        #[arg(long, value_name = "NAME", default_value = "improved")]
+        to: String,
+        /// A policy from elsewhere that --from or --to names, as for evaluate; repeatable.
+        #[arg(long = "policy", value_name = "NAME=WHAT")]
+        outsiders: Vec<String>,
+        /// Results so far: the planned trials.csv with successes filled in. Gives intervals and a verdict that hold however often one
+        /// looks.
+        #[arg(long, value_name = "FILE.csv", conflicts_with_all = ["from", "to", "outsiders"])]
+        results: Option<PathBuf>,
     },
     /// Read several runs of one experiment (its seeds) as one: pooled scores, paired gain, agreement of the orders.
     Pool {

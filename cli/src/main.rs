@@ -23,6 +23,7 @@ mod report;
 mod run_dir;
 mod source;
 mod stages;
+mod table;
 mod tools;
 mod view;
 
@@ -76,7 +77,12 @@ fn dispatch(cli: &Cli) -> Result<()> {
             }
             _ => stages::where_it_went_wrong(run, *episode, arms.as_deref(), *horizon, common),
         },
-        Verb::Evaluate { run, policies, outsiders } => stages::evaluate(run, policies, outsiders, common),
+        Verb::Evaluate { run, policies, outsiders, known } => {
+            stages::evaluate(run, policies, outsiders, known.as_deref(), common)
+        }
+        Verb::Trial { run, from, to, outsiders, results } => {
+            stages::trial(run, &stages::Replacing { from, to, outsiders }, results.as_deref(), common)
+        }
         Verb::Pool { runs } => pool::pool(runs, common.json),
         Verb::View { run } => view::view(run, common.json),
         Verb::Serve { from, policy, port, host, api_key } => {

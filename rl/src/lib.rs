@@ -6,11 +6,14 @@
 //! time the robot asks; [`evaluate`] judges policies in imagination and decides GO, NO-GO or ABSTAIN, beside [`doubly_robust`], which
 //! corrects them by what was recorded, and [`fqe`], which asks recorded steps alone; [`selection`] says which policy leaves `improve`;
 //! [`scorecard`] says how far that judge is to be believed where
-//! outcomes are known, and [`track_record`] makes intervals as wide as the model has been wrong. [`slices`] says for which starts a
-//! score holds, and [`optimism`] whether imagination takes for a success what it should not.
+//! outcomes are known, [`conformal`] what that asks of its intervals, and [`track_record`] makes intervals as wide as the model has
+//! been wrong. [`slices`] says for which starts a score holds, and [`optimism`] whether imagination takes for a success what it should not.
+//! Then the hardware: [`trials`] plans and reads real trials, on bets ([`betting`]) that allow to look at any time.
 
+pub mod betting;
 pub mod chunk_critic;
 pub mod climb;
+pub mod conformal;
 pub mod critic;
 pub mod doubly_robust;
 pub mod evaluate;
@@ -27,6 +30,7 @@ pub mod slices;
 #[cfg(test)]
 mod toys;
 pub mod track_record;
+pub mod trials;
 
 pub use chunk_critic::ChunkCritic;
 pub use critic::{Critic, CriticConfig, CriticLearner};

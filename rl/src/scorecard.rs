@@ -2,15 +2,19 @@
 //!
 //! Pearson's r, Spearman's ρ, the mean maximum rank violation (MMRV; Li et al. 2024, SIMPLER, sec. IV), the regret of taking
 //! the policy imagined best, the mean absolute error, and the share of true means that lie in their imagined interval; with
-//! 95 % intervals by resampling policies.
+//! 95 % intervals by resampling policies. Beside them the gate over all pairs of known policies, and the exploitability gap.
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use world_model::agreement::{mean, pearson, spearman};
 use world_model::noise;
 
-use crate::TrackRecord;
-use crate::evaluate::{PerStart, gate, paired};
+mod pairs;
+
+pub use pairs::{CLEAR, Decisions, Exploitability, Known, Subject, calibrated};
+
+/// Standard errors that a 95 % interval is wide.
+const CI95_IN_SE: f64 = 3.92;
 
 /// One policy: what was imagined of it and what is known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,66 +32,21 @@ pub struct Entry {
 impl Entry {
     /// From means with their 95 % intervals.
     pub fn new((imagined, imagined_ci95): (f64, [f64; 2]), (known, known_ci95): (f64, [f64; 2])) -> Self {
-        // An interval of 95 % is 3.92 standard errors wide.
-        let known_se = (known_ci95[1] - known_ci95[0]) / 3.92;
+        let known_se = (known_ci95[1] - known_ci95[0]) / CI95_IN_SE;
         Self { imagined: imagined as f32, imagined_ci95, known: known as f32, known_se }
     }
 }
 
+/// 95 % interval of a share of `episodes`, which is not empty where all or none succeeded (Wilson 1927).
+pub fn wilson(share: f64, episodes: usize) -> [f64; 2] {
+    let (z, n) = (CI95_IN_SE / 2.0, episodes.max(1) as f64);
+    let centre = (share + z * z / (2.0 * n)) / (1.0 + z * z / n);
+    let room = z / (1.0 + z * z / n) * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+    [(centre - room).max(0.0), (centre + room).min(1.0)]
+}
+
 /// A number with its interval; `None` where it cannot be told.
 pub type Measured = Option<(f64, [f64; 2])>;
-
-/// What the gate would have said of replacing one policy by another, over all pairs, beside what is known of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Decisions {
-    /// Pairs of policies.
-    pub pairs: usize,
-    /// Pairs of which the gate prefers one.
-    pub decided: usize,
-    /// Of these, pairs whose preferred policy has the lower known return.
-    pub contradicted: usize,
-    /// Of these, pairs whose 95 % interval of the known difference leaves no doubt about it.
-    pub refuted: usize,
-    /// Pairs whose known success differs by more than [`CLEAR`].
-    pub clear: usize,
-    /// Of these, pairs of which the gate prefers none.
-    pub clear_undecided: usize,
-}
-
-/// Difference of success above which a judge should have an opinion.
-pub const CLEAR: f64 = 0.2;
-
-impl Decisions {
-    /// Every pair of policies, each with its imagined outcomes per start and its known (returns, successes) per trial, paired by
-    /// position.
-    pub fn of(
-        policies: &[(&PerStart, (&[f32], &[f32]))],
-        record: Option<&TrackRecord>,
-        resamples: usize,
-        seed: u64,
-    ) -> Self {
-        let mut all = Self::default();
-        for (i, (a, (value_a, success_a))) in policies.iter().enumerate() {
-            for (b, (value_b, success_b)) in &policies[i + 1..] {
-                let verdict = gate(a, b, record, resamples, seed).decision;
-                let (known, ci95) = paired(value_a, value_b, resamples, seed);
-                let decided = verdict != "ABSTAIN";
-                // As seen from the preferred policy.
-                let (known, above) = if verdict == "GO" { (known, ci95[1]) } else { (-known, -ci95[0]) };
-                let successes = |x: &[f32]| mean(x.iter().copied());
-                let clear = (successes(success_a) - successes(success_b)).abs() > CLEAR;
-                all.pairs += 1;
-                all.decided += usize::from(decided);
-                all.contradicted += usize::from(decided && known < 0.0);
-                all.refuted += usize::from(decided && above < 0.0);
-                all.clear += usize::from(clear);
-                all.clear_undecided += usize::from(clear && !decided);
-            }
-        }
-        all
-    }
-}
 
 /// Agreement over all policies.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -189,22 +148,15 @@ mod tests {
     }
 
     #[test]
-    fn decisions_by_hand_right_wrong_and_undecided() {
-        let policy = |value: f32| PerStart {
-            value: (0..30).map(|i| value + 0.01 * (i % 3) as f32).collect(),
-            success: vec![0.5; 30],
-            unsupported: vec![0.0; 30],
-            ..PerStart::default()
-        };
-        let (low, high, guessed) = (policy(0.1), policy(0.5), PerStart { unsupported: vec![0.9; 30], ..policy(0.3) });
-        let known = |x: f32| (0..40).map(|i| x + 0.01 * (i % 2) as f32).collect::<Vec<f32>>();
-        let (best, worst, middle) = (known(0.9), known(0.1), known(0.5));
-        // Imagination has `high` above `low`, and is guessing about the third, which it takes for better than `low`.
-        let right = [(&low, (&worst[..], &worst[..])), (&high, (&best, &best)), (&guessed, (&middle, &middle))];
-        let expected = Decisions { pairs: 3, decided: 2, contradicted: 0, refuted: 0, clear: 3, clear_undecided: 1 };
-        assert_eq!(Decisions::of(&right, None, 200, 0), expected);
-        let wrong = [(&low, (&best[..], &best[..])), (&high, (&worst, &worst)), (&guessed, (&middle, &middle))];
-        assert_eq!(Decisions::of(&wrong, None, 200, 0), Decisions { contradicted: 2, refuted: 2, ..expected });
+    fn a_share_by_hand_and_one_of_nothing() {
+        // Half of ten: centre ½, room 1.96/(1 + 0.38416)·√(0.025 + 0.009604) = 0.26341.
+        let [low, high] = wilson(0.5, 10);
+        assert!((low - 0.23659).abs() < 1e-4 && (high - 0.76341).abs() < 1e-4, "{low} {high}");
+        let [low, high] = wilson(0.0, 10);
+        assert!(
+            low.abs() < 1e-9 && (high - 0.27754).abs() < 1e-4,
+            "{low} {high}: n = 10 has not shown that it never happens"
+        );
     }
 
     #[test]

@@ -110,6 +110,10 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
             success.push(mark("truth", t.success, t.success_ci95));
             value.push(mark("truth", t.return_, t.return_ci95));
         }
+        if let Some(k) = &p.known {
+            success.extend(k.success.map(|x| mark("truth", x, k.success_ci95.unwrap_or([x; 2]))));
+            value.extend(k.return_.map(|x| mark("truth", x, [x; 2])));
+        }
     }
     let mut estimated = Vec::new();
     for p in report.policies.iter().filter(|p| p.estimators.fqe.is_some() || p.estimators.doubly_robust.is_some()) {
@@ -121,9 +125,13 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
         }
     }
     let with_truth = report.policies.iter().any(|p| p.truth.is_some());
+    let with_known = report.policies.iter().any(|p| p.known.is_some());
     write!(out, "<h2>Policies</h2><p class=\"legend\"><span class=\"key imagined\"></span>imagined")?;
     if with_truth {
         write!(out, "<span class=\"key truth\"></span>true simulator")?;
+    }
+    if with_known {
+        write!(out, "<span class=\"key truth\"></span>known")?;
     }
     write!(out, " &nbsp; whiskers: 95 % intervals</p><div class=\"row\">")?;
     write!(out, "{}{}</div>", whiskers("Success", &success, true), whiskers("Return", &value, false))?;
@@ -134,7 +142,7 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
             whiskers("Return by three estimators", &estimated, false)
         )?;
     }
-    if !with_truth {
+    if !with_truth && !with_known {
         write!(out, "<p>There is no simulator of this robot, so nothing here was checked against the truth.</p>")?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use world_model::foresight::Foresight;
 use world_model::quality::Likeness;
 
 use super::{
-    Calibration, CounterfactualCheck, Decision, Difference, HintError, HorizonError, PolicyReport, Report,
+    Calibration, CounterfactualCheck, Decision, Difference, HintError, HorizonError, KnownScore, PolicyReport, Report,
     WholeEpisodes, imagined, improvement, more, scope,
 };
 use crate::clock::span;
@@ -77,20 +77,27 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "## Policies\n")?;
     let with_truth = report.policies.iter().any(|p| p.truth.is_some());
     let driven = report.policies.iter().find_map(|p| p.truth).map_or(0, |t| t.episodes);
+    let with_known = report.policies.iter().any(|p| p.known.is_some());
     write!(out, "| policy | imagined success | imagined return |")?;
-    writeln!(out, "{}", if with_truth { " true success | true return |" } else { "" })?;
-    writeln!(out, "|---|---|---|{}", if with_truth { "---|---|" } else { "" })?;
+    write!(out, "{}", if with_truth { " true success | true return |" } else { "" })?;
+    writeln!(out, "{}", if with_known { " known success | known return | episodes |" } else { "" })?;
+    write!(out, "|---|---|---|{}", if with_truth { "---|---|" } else { "" })?;
+    writeln!(out, "{}", if with_known { "---|---|---|" } else { "" })?;
     for policy in &report.policies {
         let i = &policy.imagined;
         let (success, value) = (share(i.success, i.success_ci95), number_in(i.return_, i.return_ci95));
         write!(out, "| {} | {success} | {value} |", policy.name)?;
         match &policy.truth {
             Some(t) => {
-                writeln!(out, " {} | {} |", share(t.success, t.success_ci95), number_in(t.return_, t.return_ci95))?;
+                write!(out, " {} | {} |", share(t.success, t.success_ci95), number_in(t.return_, t.return_ci95))?;
             }
-            None if with_truth => writeln!(out, " | |")?,
-            None => writeln!(out)?,
+            None if with_truth => write!(out, " | |")?,
+            None => {}
         }
+        if with_known {
+            known(&policy.known.unwrap_or_default(), out)?;
+        }
+        writeln!(out)?;
     }
     let has_record =
         report.world_model.whole_episodes.as_ref().is_some_and(|w| w.value.imagined.len() >= evaluate::FEWEST_STARTS);
@@ -102,6 +109,11 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
         let order =
             if report.policies.len() <= super::FEW { format!(" {}", order(&report.policies)) } else { String::new() };
         writeln!(out, "Truth is the simulator, {driven} episodes each.{order}\n")?;
+    } else if with_known {
+        writeln!(
+            out,
+            "Known outcomes are those told with --known: rates with Wilson's interval where the episodes were counted, the rest taken as exact.\n"
+        )?;
     } else {
         writeln!(out, "There is no simulator of this robot, so nothing here was checked against the truth.\n")?;
     }
@@ -120,6 +132,17 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
         writeln!(out)?;
     }
     Ok(())
+}
+
+/// What somebody knows of a policy, three cells.
+fn known(k: &KnownScore, out: &mut String) -> std::fmt::Result {
+    let success = match (k.success, k.success_ci95) {
+        (Some(success), Some(ci95)) => share(success, ci95),
+        (Some(success), None) => format!("{:.0} %", 100.0 * success),
+        (None, _) => String::new(),
+    };
+    let value = k.return_.map_or(String::new(), |x| format!("{x:.2}"));
+    write!(out, " {success} | {value} | {} |", k.episodes.map_or(String::new(), |n| n.to_string()))
 }
 
 /// Whether imagination puts the policies in their true order, by success and by return.

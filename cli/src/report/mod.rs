@@ -3,6 +3,7 @@
 mod html;
 mod imagined;
 mod improvement;
+mod judge;
 mod markdown;
 mod more;
 mod scope;
@@ -15,6 +16,7 @@ use std::path::Path;
 
 pub use html::Pictures;
 pub use imagined::{PolicyTrust, TimeToSuccess};
+pub use judge::card_words;
 pub use markdown::{points, share};
 pub use more::{ForeseenChange, MoreReport, RecordedReport};
 pub use scope::{SliceKind, SlicePolicy, SliceReport};
@@ -22,8 +24,9 @@ pub use scope::{SliceKind, SlicePolicy, SliceReport};
 use anyhow::Result;
 use episodes::Skipped;
 use rl::TrackRecord;
+use rl::conformal::Calibrated;
 use rl::optimism::Optimism;
-use rl::scorecard::{Decisions, Scorecard};
+use rl::scorecard::{Decisions, Exploitability, Scorecard};
 use rl::selection::Kept;
 use serde::{Deserialize, Serialize};
 use world_model::foresight::Foresight;
@@ -133,6 +136,24 @@ pub struct PolicyReport {
     pub estimators: Estimators,
     /// In the simulator; `None` where there is none.
     pub truth: Option<TrueScore>,
+    /// As somebody told with `--known`; `None` where nobody did.
+    #[serde(default)]
+    pub known: Option<KnownScore>,
+}
+
+/// What somebody knows of a policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KnownScore {
+    /// Mean return, in the units of the report.
+    #[serde(rename = "return")]
+    pub return_: Option<f64>,
+    /// Share of successes, 0 to 1.
+    pub success: Option<f64>,
+    /// Its 95 % interval (Wilson), where the episodes were counted.
+    pub success_ci95: Option<[f64; 2]>,
+    /// Episodes driven.
+    pub episodes: Option<usize>,
 }
 
 impl PolicyReport {
@@ -140,7 +161,18 @@ impl PolicyReport {
     pub fn new(name: String, imagined: ImaginedScore, trust: PolicyTrust) -> Self {
         let ImaginedScore { return_, return_ci95, success, success_ci95, .. } = imagined;
         let estimators = Estimators::default();
-        Self { name, return_, return_ci95, success, success_ci95, trust, imagined, estimators, truth: None }
+        Self {
+            name,
+            return_,
+            return_ci95,
+            success,
+            success_ci95,
+            trust,
+            imagined,
+            estimators,
+            truth: None,
+            known: None,
+        }
     }
 }
 
@@ -386,53 +418,22 @@ pub struct JudgeReport {
     pub return_: Scorecard,
     /// What the gate would have said of each pair.
     pub decisions: Decisions,
+    /// What it would have said with intervals as wide as the other policies ask for; `None` in reports of older versions.
+    #[serde(default)]
+    pub decisions_widened: Option<Decisions>,
+    /// How wide the intervals of returns should have been; `None` where no return is known.
+    #[serde(default)]
+    pub conformal: Option<Calibrated>,
+    /// What choosing by imagination was worth; `None` with fewer than two known policies.
+    #[serde(default)]
+    pub exploitability: Option<Exploitability>,
     /// By return, the estimators beside imagination, each over the policies that it says something of.
     #[serde(default)]
     pub estimators: BTreeMap<String, Scorecard>,
 }
 
-impl JudgeReport {
-    /// In words.
-    pub fn words(&self) -> String {
-        let d = self.decisions;
-        let estimators: String =
-            self.estimators.iter().map(|(name, card)| card_words(&format!("return, {name}"), card)).collect();
-        format!(
-            "{}{}{estimators}- Of {} pairs of policies imagination prefers one in {}; of these the truth has the other one ahead in {}, beyond doubt in {}. Of the {} pairs whose true success differs by more than {:.0} points it leaves {} undecided.\n",
-            card_words("success", &self.success),
-            card_words("return", &self.return_),
-            d.pairs,
-            d.decided,
-            d.contradicted,
-            d.refuted,
-            d.clear,
-            100.0 * rl::scorecard::CLEAR,
-            d.clear_undecided
-        )
-    }
-}
-
 /// Policies whose order fits a sentence.
 pub const FEW: usize = 6;
-
-/// A scorecard in one line.
-pub fn card_words(what: &str, card: &Scorecard) -> String {
-    let number = |x: rl::scorecard::Measured| {
-        x.map_or("cannot be told".to_owned(), |(x, [low, high])| format!("{x:.2} [{low:.2}, {high:.2}]"))
-    };
-    let coverage = card
-        .coverage
-        .map_or(String::new(), |c| format!("; {:.0} % of the true means lie in their imagined interval", 100.0 * c));
-    format!(
-        "- By {what}, {} policies: Pearson's r {}, Spearman's ρ {}, mean maximum rank violation {}, regret of the one imagined best {}, mean error {}{coverage}.\n",
-        card.policies,
-        number(card.pearson),
-        number(card.spearman),
-        number(card.mmrv),
-        number(card.regret),
-        number(card.error),
-    )
-}
 
 /// What was learned from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

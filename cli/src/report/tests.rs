@@ -132,7 +132,34 @@ fn demo() -> Report {
                 coverage: Some(1.0),
             },
             return_: Scorecard { policies: 4, ..Scorecard::default() },
-            decisions: Decisions { pairs: 6, decided: 5, contradicted: 1, refuted: 0, clear: 4, clear_undecided: 1 },
+            decisions: Decisions {
+                pairs: 6,
+                decided: 5,
+                abstained: 1,
+                contradicted: 1,
+                refuted: 0,
+                clear: 4,
+                clear_undecided: 1,
+                gains: 6,
+                gains_inside: 5,
+            },
+            decisions_widened: Some(Decisions {
+                pairs: 6,
+                decided: 4,
+                clear: 4,
+                clear_undecided: 2,
+                ..Decisions::default()
+            }),
+            conformal: Calibrated::of(&[0.4, 0.9, 1.2, 0.2]),
+            exploitability: Some(Exploitability {
+                policy: "improved".into(),
+                baseline: "cloned".into(),
+                by: "return".into(),
+                imagined_gain: 1.2,
+                known_gain: 1.1,
+                gap: 0.1,
+                gap_ci95: [-0.6, 0.8],
+            }),
         }),
         world_model: WorldModelReport {
             hints: vec![HintError {
@@ -358,6 +385,57 @@ fn programs_find_the_promised_fields() -> Result<()> {
     let temp = tempfile::tempdir()?;
     report.save(temp.path(), &Pictures::default())?;
     assert_eq!(Report::load(temp.path())?.to_markdown(), report.to_markdown());
+    Ok(())
+}
+
+#[test]
+fn known_outcomes_stand_beside_the_imagined_ones() -> Result<()> {
+    let mut report = demo();
+    report.policies.iter_mut().for_each(|p| p.truth = None);
+    report.policies[2].known = Some(KnownScore {
+        success: Some(0.4),
+        success_ci95: Some([0.22, 0.61]),
+        episodes: Some(20),
+        ..Default::default()
+    });
+    report.policies[3].known = Some(KnownScore { return_: Some(5.123), success: Some(0.6), ..Default::default() });
+    let text = report.to_markdown();
+    for line in [
+        "| policy | imagined success | imagined return | known success | known return | episodes |",
+        "| behaviour | 31 % [25, 37] | 3.10 [2.10, 4.10] |  |  |  |",
+        "| cloned | 40 % [34, 46] | 4.00 [3.00, 5.00] | 40 % [22, 61] |  | 20 |",
+        "| improved | 52 % [46, 58] | 5.20 [4.20, 6.20] | 60 % | 5.12 |  |",
+    ] {
+        assert!(text.lines().any(|l| l == line), "'{line}' is not in:\n{text}");
+    }
+    assert!(text.contains("Known outcomes are those told with --known") && !text.contains("There is no simulator"));
+    let page = html::page(&report, &Pictures::default());
+    // Four imagined policies in two drawings, two known rates and a known return; the rest as in the demo.
+    assert_eq!(page.matches("<circle").count(), 8 + 3 + 2 + 7);
+    assert!(page.contains("<span class=\"key truth\"></span>known"));
+    let value = serde_json::to_value(&report)?;
+    if let Some(judge) = &mut report.scorecard {
+        judge.conformal = None;
+        judge.return_ = Scorecard::default();
+        let words = judge.words();
+        assert!(words.contains("- No return is known, so the gate, which goes by return, could not be calibrated.\n"));
+        assert!(!words.contains("By return, 0 policies"), "{words}");
+    }
+    assert_eq!(value.pointer("/policies/3/known/return"), Some(&json!(5.123)));
+    for pointer in [
+        "/scorecard/decisions/decided",
+        "/scorecard/decisions/abstained",
+        "/scorecard/decisions/contradicted",
+        "/scorecard/decisions/clear_undecided",
+        "/scorecard/decisions/gains_inside",
+        "/scorecard/decisions_widened/decided",
+        "/scorecard/conformal/factor",
+        "/scorecard/conformal/level",
+        "/scorecard/exploitability/gap",
+        "/scorecard/return/regret",
+    ] {
+        assert!(value.pointer(pointer).is_some(), "{pointer} is missing");
+    }
     Ok(())
 }
 

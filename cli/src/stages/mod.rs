@@ -1,10 +1,11 @@
-//! What the verbs do beyond looking: training, rehearsing, judging, serving.
+//! What the verbs do beyond looking: training, rehearsing, judging, serving. Most verbs, and how each opens its run, make it long.
 
 mod branching;
 mod counterfactual;
 mod fitting;
 mod improver;
 mod judge;
+mod known;
 mod learn;
 mod more;
 mod outsider;
@@ -12,9 +13,11 @@ mod planning;
 mod record;
 mod reporting;
 mod scope;
+mod scoring;
 mod selecting;
 mod serving;
 mod training;
+mod trial;
 mod variant;
 mod workshop;
 
@@ -28,7 +31,7 @@ use crate::config::RunConfig;
 use crate::errors::UsageError;
 use crate::progress::Progress;
 use crate::report::Report;
-use crate::run_dir::{OpenRun, RunDir};
+use crate::run_dir::{self, OpenRun, RunDir};
 use crate::source::{self, Source};
 use crate::{config_file, interrupt, output};
 
@@ -37,6 +40,7 @@ pub use more::improve_more;
 use outsider::Outsider;
 use reporting::Found;
 pub use serving::serve;
+pub use trial::{Replacing, trial};
 use variant::Variant;
 use workshop::{Workshop, find_companions, open_data};
 
@@ -178,7 +182,7 @@ fn judge_and_report(
     w.write_bundle(&minds.model, embeddings)?;
     w.write_outcomes(&judged)?;
     let more = w.more_report(&minds.model, embeddings, &judged, &quality)?;
-    let found = Found { quality, slices: w.slices(embeddings), counterfactuals, more };
+    let found = Found { quality, slices: w.slices(embeddings), counterfactuals, more, known: Vec::new() };
     let report = w.report(command, device, &judged, found.clone())?;
     w.record(&minds, embeddings, &report.to_markdown())?;
     w.run.complete()?;
@@ -267,34 +271,58 @@ pub fn improve(dir: &Path, common: &Common) -> Result<()> {
     judge_and_report(&mut w, &embeddings, ("improve", &device), &names, false, common)
 }
 
-/// Judgement of named policies; all of the run's where none is named.
+/// Judgement of named policies; all of the run's where none is named; beside them those of which `known` tells the outcomes.
 ///
 /// # Errors
-/// A run without world model, a policy that is not there.
-pub fn evaluate(dir: &Path, policies: &[String], outsiders: &[String], common: &Common) -> Result<()> {
+/// A run without world model, a policy that is not there; as [`known::read`]; an `--out` that cannot be written.
+pub fn evaluate(
+    dir: &Path,
+    policies: &[String],
+    outsiders: &[String],
+    known: Option<&Path>,
+    common: &Common,
+) -> Result<()> {
     // Before anything is read: a misspelt name is told at once.
     let policies: Vec<Variant> = policies.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
     let outsiders = Outsider::all(outsiders)?;
+    let known = known.map_or(Ok(Vec::new()), |file| known::read(file, &outsiders))?;
+    common.out.as_deref().map_or(Ok(()), |out| check_beside(out, dir))?;
     let mut w = reopen(dir, common)?;
     let mut guests = outsiders.iter().map(|outsider| w.invite(outsider)).collect::<Result<Vec<_>>>()?;
-    let names: Vec<String> = if policies.is_empty() {
-        let known = w.own_policies();
-        known.into_iter().filter(|n| n != "improved" || w.run.is_complete("improve")).collect()
+    let mut names: Vec<String> = if policies.is_empty() {
+        let own = w.own_policies();
+        own.into_iter().filter(|n| n != "improved" || w.run.is_complete("improve")).collect()
     } else {
         policies.iter().map(ToString::to_string).collect()
     };
+    let is_outside = |name: &String| outsiders.iter().any(|outsider| outsider.name == *name);
+    let more = known.iter().map(|(name, _)| name).filter(|name| !is_outside(name) && !names.contains(name));
+    names.extend(more.cloned().collect::<Vec<_>>());
     let embeddings = w.embeddings()?;
     let model = w.model()?;
     let quality = w.quality(&model, &embeddings);
     w.select(&model, &embeddings, &quality)?;
     let mut judged = w.imagine_all(&model, &embeddings, &names, &mut guests)?;
     w.fit_all(&embeddings, &mut judged, &guests)?;
-    let found = Found { quality, slices: w.slices(&embeddings), counterfactuals: None, more: None };
+    let found = Found { quality, slices: w.slices(&embeddings), counterfactuals: None, more: None, known };
     let report = w.report("evaluate", &w.run.manifest().device, &judged, found)?;
+    if let Some(out) = &common.out {
+        std::fs::create_dir_all(out).map_err(|e| run_dir::write_error(out, &e))?;
+        report.save(out, &w.pictures())?;
+        output::tell(&format!("report     {}", out.join("report.html").display()));
+    }
     if common.json {
         return output::answer_json(&report);
     }
     output::answer(&report.to_markdown());
+    Ok(())
+}
+
+/// A later judgement must not take the place of the run's own.
+fn check_beside(out: &Path, run: &Path) -> Result<()> {
+    if std::fs::canonicalize(out).is_ok_and(|out| std::fs::canonicalize(run).is_ok_and(|run| out == run)) {
+        return Err(UsageError(format!("--out {} is the run, whose own report stays as it is", out.display())).into());
+    }
     Ok(())
 }
 

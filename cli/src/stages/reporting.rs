@@ -5,20 +5,21 @@ use policy::flow::LearnFrom;
 use rl::TrackRecord;
 use rl::doubly_robust::DoublyRobust;
 use rl::evaluate::{self, PerStart};
-use rl::scorecard::{Decisions, Entry, Scorecard};
+use rl::scorecard::calibrated;
 use rl::selection::{self, Kept};
 use world_model::agreement::mean;
 use world_model::corpus::human::{BEFORE_S, Said};
 
 use super::judge::Judged;
 use super::scope::Slice;
+use super::scoring::{scorecard, subjects};
 use super::variant::Variant;
 use super::workshop::Workshop;
 use crate::pool::Outcomes;
 use crate::report::{
-    Calibration, CompanionReport, Comparison, CounterfactualCheck, DatasetReport, Decision, Difference,
-    EstimatedReturn, Estimators, HorizonError, ImaginedScore, JudgeReport, MoreReport, PolicyReport, PolicyTrust,
-    Report, TimeToSuccess, TrueScore, Verdict, WorldModelReport,
+    Calibration, CompanionReport, Comparison, CounterfactualCheck, DatasetReport, Decision, Difference, Estimators,
+    HorizonError, ImaginedScore, KnownScore, MoreReport, PolicyReport, PolicyTrust, Report, TimeToSuccess, TrueScore,
+    Verdict, WorldModelReport,
 };
 
 /// Held-out successes imagined beyond those recorded, as a share, from which on no policy is judged.
@@ -39,51 +40,14 @@ pub struct Found {
     pub counterfactuals: Option<CounterfactualCheck>,
     /// What newly recorded episodes changed, where the run goes on from another one.
     pub more: Option<MoreReport>,
-}
-
-/// Imagined against true scores, where there is a truth for all.
-fn scorecard(
-    judged: &[Judged],
-    policies: &[PolicyReport],
-    record: Option<&TrackRecord>,
-    (resamples, seed): (usize, u64),
-) -> Option<JudgeReport> {
-    let known: Vec<(&PerStart, (&[f32], &[f32]))> = judged
-        .iter()
-        .map(|j| j.truth.as_ref().map(|t| (&j.imagined, (&t.value[..], &t.success[..]))))
-        .collect::<Option<_>>()?;
-    let by = |score: fn(&PolicyReport) -> Option<[(f64, [f64; 2]); 2]>| {
-        let entries: Vec<Entry> =
-            policies.iter().filter_map(score).map(|[imagined, known]| Entry::new(imagined, known)).collect();
-        Scorecard::of(&entries, resamples, seed)
-    };
-    let estimator = |name: &str, pick: fn(&Estimators) -> Option<EstimatedReturn>| {
-        let entry = |p: &PolicyReport| {
-            let (e, t) = (pick(&p.estimators)?, p.truth?);
-            Some(Entry::new((e.return_, e.return_ci95), (t.return_, t.return_ci95)))
-        };
-        let entries: Vec<Entry> = policies.iter().filter_map(entry).collect();
-        (entries.len() > 2).then(|| (name.to_owned(), Scorecard::of(&entries, resamples, seed)))
-    };
-    let estimators = [estimator("fitted Q", |e| e.fqe), estimator("doubly robust", |e| e.doubly_robust)];
-    Some(JudgeReport {
-        estimators: estimators.into_iter().flatten().collect(),
-        success: by(|p| {
-            let (i, t) = (p.imagined, p.truth?);
-            Some([(i.success, i.success_ci95), (t.success, t.success_ci95)])
-        }),
-        return_: by(|p| {
-            let (i, t) = (p.imagined, p.truth?);
-            Some([(i.return_, i.return_ci95), (t.return_, t.return_ci95)])
-        }),
-        decisions: Decisions::of(&known, record, resamples, seed),
-    })
+    /// What somebody knows of policies, by their names.
+    pub known: Vec<(String, KnownScore)>,
 }
 
 impl Workshop {
     /// Puts the report together.
     pub fn report(&self, command: &str, device: &str, judged: &[Judged], found: Found) -> Result<Report> {
-        let Found { quality, slices, counterfactuals, more } = found;
+        let Found { quality, slices, counterfactuals, more, known } = found;
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
         let record = quality.whole_episodes.as_ref().map(|whole| [&whole.value, &whole.success]);
         let of_behaviour = judged.iter().find(|j| j.name == "behaviour").and_then(|j| j.fitted.as_ref());
@@ -119,12 +83,14 @@ impl Workshop {
                             episodes: t.success.len(),
                         }
                     }),
+                    known: known.iter().find(|(name, _)| *name == j.name).map(|(_, score)| *score),
                     ..PolicyReport::new(j.name.clone(), imagined, self.policy_trust(&j.imagined))
                 }
             })
             .collect();
         let of_returns = record.map(|[value, _]| value);
-        let scorecard = scorecard(judged, &policies, of_returns, (resamples, seed));
+        let subjects = subjects(judged, &policies);
+        let scorecard = scorecard(&subjects, &policies, record, (resamples, seed));
         let find = |name: &str| judged.iter().find(|j| j.name == name);
         let paired = |a: &[f32], b: &[f32]| Difference::paired(a, b, resamples, seed);
         let against = |policy: &Judged, baseline: &Judged| Comparison {
@@ -141,6 +107,9 @@ impl Workshop {
         let (verdict, mut comparisons) = match (find("improved"), find("cloned")) {
             (Some(improved), Some(cloned)) => {
                 let verdict = evaluate::gate(&improved.imagined, &cloned.imagined, of_returns, resamples, seed);
+                // What was told before the verdict counts; what the demo finds out after it is its check.
+                let told = calibrated(&subjects, ["improved", "cloned"]).filter(|_| !known.is_empty());
+                let verdict = told.map_or(verdict.clone(), |told| told.verdict(verdict));
                 (verdict, vec![against(improved, cloned)])
             }
             _ => {
@@ -357,7 +326,7 @@ impl Workshop {
         if let (Some(better), Some(worse)) = (success_of(judged, "improved"), success_of(judged, "cloned")) {
             notes.push(match trials_needed(better, worse) {
                 Some(n) if n <= MOST_TRIALS => format!(
-                    "Next, on the robot: if the imagined rates hold ({:.0} % against {:.0} %), about {n} trials of each policy tell improved from cloned (one-sided 5 %, power 80 %).",
+                    "Next, on the robot: if the imagined rates hold ({:.0} % against {:.0} %), about {n} trials of each policy tell improved from cloned (one-sided 5 %, power 80 %); `rehearsal trial` plans them, and reads them as they come.",
                     100.0 * better, 100.0 * worse
                 ),
                 _ => format!(
