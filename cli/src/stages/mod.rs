@@ -1,21 +1,26 @@
 //! What the verbs do beyond looking: training, rehearsing, judging, serving.
 
 mod branching;
+mod comparing;
 mod counterfactual;
 mod fitting;
 mod improver;
 mod judge;
+mod known_truth;
 mod learn;
 mod more;
 mod outsider;
 mod planning;
+mod ranking;
 mod record;
 mod reporting;
+mod searching;
 mod selecting;
 mod serving;
 mod training;
 mod variant;
 mod workshop;
+mod writing;
 
 use std::path::{Path, PathBuf};
 
@@ -29,15 +34,17 @@ use crate::progress::Progress;
 use crate::report::Report;
 use crate::run_dir::{OpenRun, RunDir};
 use crate::source::{self, Source};
-use crate::{config_file, interrupt, output};
+use crate::{config_file, interrupt, live, output};
 
-pub use branching::{branch, where_it_went_wrong};
+pub use branching::branch;
 pub use more::improve_more;
 use outsider::Outsider;
 use reporting::Found;
+pub use searching::where_it_went_wrong;
 pub use serving::serve;
 use variant::Variant;
 use workshop::{Workshop, find_companions, open_data};
+pub use writing::Target;
 
 /// The run file of `demo`; every figure about the demo comes from it.
 const DEMO_TOML: &str = include_str!("../../../configs/demo.toml");
@@ -179,7 +186,7 @@ fn judge_and_report(
     let more = w.more_report(&minds.model, embeddings, &judged, &quality)?;
     let found = Found { quality, counterfactuals, more };
     let report = w.report(command, device, &judged, found.clone())?;
-    w.record(&minds, embeddings, &report.to_markdown())?;
+    w.record(&minds, embeddings, &report)?;
     w.run.complete()?;
     // Once more, so that the report counts the time of its own stage.
     let report = w.report(command, device, &judged, found)?;
@@ -289,10 +296,24 @@ pub fn evaluate(dir: &Path, policies: &[String], outsiders: &[String], common: &
     w.fit_all(&embeddings, &mut judged)?;
     let report =
         w.report("evaluate", &w.run.manifest().device, &judged, Found { quality, counterfactuals: None, more: None })?;
+    show_evaluation(&w, &report)?;
     if common.json {
         return output::answer_json(&report);
     }
     output::answer(&report.to_markdown());
+    Ok(())
+}
+
+/// Shows the scores in a running viewer, where there is one; nothing is written.
+fn show_evaluation(w: &Workshop, report: &Report) -> Result<()> {
+    let Some(viewer) = live::viewer() else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let name = format!("{} evaluation", w.run.root().display());
+    let mut recorder =
+        viz::Recorder::shown(&folder.path().join("evaluation.rrd"), "rehearsal evaluation", &name, Some(viewer))?;
+    recorder.evaluation(&record::evaluation_view(report, Vec::new()))?;
+    recorder.text("report", &report.to_markdown())?;
+    recorder.finish()?;
     Ok(())
 }
 
