@@ -142,9 +142,11 @@ pub(super) fn verdict(rows: &[ArmRow], horizon: usize) -> BranchVerdict {
         );
         say("WORSE", why)
     } else {
+        let how =
+            if *p >= 0.5 { "may be better than the logged actions" } else { "comes nearest to the logged actions" };
         let why = format!(
-            "{} may be better than the logged actions, with probability {sure:.0} % ({gain:+.3} return): too little to tell, given how \
-             wrong the model was about recorded moments; {trusted}.",
+            "{} {how}: better with probability {sure:.0} % ({gain:+.3} return), too little to tell, given how wrong the model was about \
+             recorded moments; {trusted}.",
             best.arm
         );
         say("UNDECIDED", why)
@@ -179,6 +181,11 @@ mod tests {
         assert_eq!(decision(&[logged(), of("hold", Some(0.05), true)]), "WORSE");
         assert_eq!(decision(&[of("hold", Some(0.99), false), logged()]), "UNDECIDED");
         assert_eq!(decision(&[logged()]), "UNDECIDED");
+        let nearest = verdict(&[logged(), of("hold", Some(0.3), true)], 20).why;
+        assert!(
+            nearest.starts_with("hold comes nearest to the logged actions: better with probability 30 %"),
+            "{nearest}"
+        );
         let why = verdict(&[of("improved", Some(0.95), true)], 20).why;
         assert_eq!(
             why,
