@@ -119,7 +119,7 @@ pub fn where_it_went_wrong(
     Ok(())
 }
 
-/// The alternative from every moment that is believed, as a dataset.
+/// The alternative from every moment where it stays on known ground (from all, where steps beyond trust are wanted), as a dataset.
 fn write_all(
     w: &Workshop,
     (minds, embeddings): (&Minds, &Embeddings),
@@ -130,7 +130,8 @@ fn write_all(
 ) -> Result<Written> {
     let mut out = Imagined::begin(w, target, measures.limits)?;
     let mut progress = Progress::stage("write", moments.len() as u64, "moments");
-    for (done, moment) in moments.iter().enumerate() {
+    let believed = moments.iter().filter(|moment| moment.believable || target.beyond_trust);
+    for (done, moment) in believed.enumerate() {
         let options = fork_at(w, moment.track, moment.step, horizon);
         let future = w.imagine_arm(minds, embeddings, alternative, &options)?;
         out.push((minds, embeddings), &alternative.to_string(), &future, &options)?;
