@@ -83,10 +83,17 @@ pub fn branch(
 
 fn in_words(compared: &Comparison, horizon: usize, moments: usize) -> String {
     let Comparison { check, verdict, view, .. } = compared;
+    let known = if moments < rl::evaluate::FEWEST_STARTS {
+        format!(
+            "is the share of the noise draws: {moments} held-out episodes are too few to know how wrong the model is"
+        )
+    } else {
+        format!(
+            "knows how wrong the model was about {moments} recorded moments of other episodes; \"in draws\" is the share of the noise draws"
+        )
+    };
     format!(
-        "# {}: {horizon} imagined steps, {SAMPLES} draws of shared noise\n\n{}\n{}: {}\n\n{}\n\n\
-         \"better than logged\" knows how wrong the model was about {moments} recorded moments of other episodes; \"in draws\" is the share of the noise \
-         draws.\n",
+        "# {}: {horizon} imagined steps, {SAMPLES} draws of shared noise\n\n{}\n{}: {}\n\n{}\n\n\"better than logged\" {known}.\n",
         view.name,
         view.table,
         verdict.decision,
