@@ -12,10 +12,11 @@ use rl::improve::Prior;
 use rl::{Critic, CriticConfig, ImproveConfig, ImproveLearner};
 use rollouts::branch::{Arm, ForkOptions, fork};
 use world_model::ensemble::EnsembleConfig;
+use world_model::model::{Inputs, Kind};
 use world_model::representation::{Encoder, Representation};
 use world_model::train::{DynamicsLearner, RepresentationLearner};
 use world_model::trust::Limits;
-use world_model::vision::{VisionConfig, floats};
+use world_model::vision::{VisionConfig, floats, to_blocks, to_frames};
 use world_model::{Corpus, Embeddings, Sequence, WorldModel, WorldModelConfig, noise};
 
 use crate::measure::Step;
@@ -53,7 +54,10 @@ pub const ALL: &[Case] = &[
     case("cloning", 2, cloning),
     case("improvement", 2, improvement),
     case("imagination_b1024_h15", 2, imagination),
-    case("branches_k64_h20", 2, branches),
+    case("branches_k64_h20", 2, |dir| branches(dir, 64, 20)),
+    case("branches_k1024_h50", 2, |dir| branches(dir, 1024, 50)),
+    case("pusht_branches_k1024_h50", 2, |dir| pusht_branches(dir, 1024, false)),
+    case("pusht_branches_k16_h50_decoded", 2, |dir| pusht_branches(dir, 16, true)),
     case("latency_state", 1, |_| latency(None)),
     case("latency_camera_96", 1, |_| latency(Some(96))),
     case("sampling", 2, sampling),
@@ -177,15 +181,60 @@ fn imagination(dir: &Path) -> Built {
     }))
 }
 
-/// A recorded moment forked into 64 branches of 20 steps, after three steps of context.
-fn branches(dir: &Path) -> Built {
+/// A recorded moment forked into `samples` branches of `horizon` steps, after three steps of context.
+fn branches(dir: &Path, samples: usize, horizon: usize) -> Built {
     let (model, corpus, embeddings) = imaginer(dir)?;
     let device = Device::default();
     Ok(Box::new(move |i| {
-        let options = ForkOptions { track: 0, step: 10, horizon: 20, samples: 64, context: 3, seed: i as u64 };
+        let options = ForkOptions { track: 0, step: 10, horizon, samples, context: 3, seed: i as u64 };
         let value = |e: &Tensor<2>| e.clone().narrow(1, 0, 1).squeeze_dim::<1>(1);
         let branch = fork(&model, (corpus, embeddings), &Arm::Scaled(0.5), &options, &value, &device);
-        assert_eq!(branch.values().len(), 64);
+        assert_eq!(branch.values().len(), samples);
+    }))
+}
+
+/// The world model of configs/pusht.toml: a recorded moment forked into `branches` of 50 steps; with `decoded`, every imagined step also
+/// becomes a picture of 64 pixels.
+fn pusht_branches(dir: &Path, branches: usize, decoded: bool) -> Built {
+    const SIZE: usize = 64;
+    const HORIZON: usize = 50;
+    /// Block position and, as cosine and sine, its angle.
+    const HINT: usize = 4;
+    let (_, corpus) = data::corpus(dir, STATE, None)?;
+    let ensemble = EnsembleConfig {
+        members: 4,
+        elites: 4,
+        width: 256,
+        layers: 3,
+        history: 2,
+        noise: 0.0,
+        robust_beyond: 0.25,
+        reward_of_next: true,
+        ..EnsembleConfig::default()
+    };
+    let config = WorldModelConfig { kind: Kind::Ensemble, ensemble, ..WorldModelConfig::default() };
+    let differences = &world_model::differences::Differences::NONE;
+    let (state, action) = (STATE, data::ACTION);
+    let inputs = Inputs { camera_sizes: &[SIZE], feature: 0, hint: HINT, state, task: 0, differences, action };
+    let device = training_device().inner();
+    let model = WorldModel::of(&config, &inputs, &device)?;
+    let embeddings = data::embeddings(corpus, config.representation.camera_len(HINT) + STATE);
+    let picture = vec![128; SIZE * SIZE * 3];
+    Ok(Box::new(move |i| {
+        let (seed, samples) = (i as u64, branches);
+        let options = ForkOptions { track: 0, step: 5, horizon: HORIZON, samples, context: 3, seed };
+        let value = |e: &Tensor<2>| e.clone().narrow(1, 0, 1).squeeze_dim::<1>(1);
+        let branch = fork(&model, (corpus, embeddings), &Arm::Scaled(0.5), &options, &value, &device);
+        assert_eq!(branch.values().len(), branches);
+        for latent in branch.imagined.latents.iter().filter(|_| decoded) {
+            let [rows, width] = latent.e.dims();
+            let reference = to_blocks([picture.as_slice()].into_iter(), SIZE, &device);
+            let [_, blocks, values] = reference.dims();
+            let (like, from) = (branch.start.clone(), reference.expand([rows, blocks, values]));
+            assert_eq!(like.dims(), [rows, width]);
+            let shown = to_frames(model.representation.decode(0, latent.e.clone(), like, from), SIZE);
+            assert_eq!(shown.len(), branches);
+        }
     }))
 }
 

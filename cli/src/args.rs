@@ -5,7 +5,7 @@ mod choice;
 
 use std::path::PathBuf;
 
-pub use arm::Arm;
+pub use arm::{Arm, Arms};
 pub use choice::Choice;
 use clap::{Args, Parser, Subcommand};
 
@@ -60,6 +60,10 @@ pub struct Common {
     /// Delete what the run directory holds and start over.
     #[arg(long, global = true)]
     pub fresh: bool,
+    /// Also show training curves and recordings in a running rerun viewer while they come
+    /// [default URL: rerun+http://127.0.0.1:9876/proxy].
+    #[arg(long, global = true, value_name = "URL", num_args = 0..=1, require_equals = true, default_missing_value = viz::DEFAULT_ADDRESS)]
+    pub rerun_connect: Option<String>,
 }
 
 impl Common {
@@ -164,16 +168,22 @@ pub enum Verb {
         /// Step at which to fork.
         #[arg(long, value_name = "T", required_unless_present = "where_it_went_wrong")]
         step: Option<usize>,
-        /// What to do instead, comma-separated: logged, cloned, improved, scaled:FACTOR, hold, file:PATH
-        /// [default: logged,cloned,improved,scaled:0.5,hold].
+        /// What to do instead, comma-separated: logged, cloned, improved, improved:8 (so many draws of its noise, an arm each),
+        /// scaled:FACTOR, hold, file:PATH; logged is always among them [default: logged,cloned,improved,scaled:0.5,hold].
         #[arg(long, value_delimiter = ',', value_name = "ARMS")]
-        arms: Option<Vec<Arm>>,
+        arms: Option<Vec<Arms>>,
         /// Search the episode, or every failed one, for the step at which acting otherwise would have mattered most.
         #[arg(long, conflicts_with = "step")]
         where_it_went_wrong: bool,
         /// Steps to imagine.
         #[arg(long, value_name = "H", default_value_t = 20)]
         horizon: usize,
+        /// Also write the alternatives as a LeRobot v3.0 dataset for other trainers, every step of it marked as imagined.
+        #[arg(long, value_name = "DIR")]
+        write: Option<PathBuf>,
+        /// Write all imagined steps, also those beyond the trust horizon.
+        #[arg(long, requires = "write")]
+        beyond_trust: bool,
     },
     /// Judge policies without the robot: imagined return and success with intervals, and a verdict.
     Evaluate {
@@ -375,7 +385,7 @@ mod tests {
         assert_eq!(
             words("rehearsal branch r --episode 1 --step 2 --arms logged,scaled:x"),
             "invalid value 'scaled:x' for '--arms <ARMS>': 'x' is no factor; expected logged, cloned, improved, \
-             scaled:FACTOR, hold or file:PATH (see rehearsal --help)"
+             cloned:K, improved:K, scaled:FACTOR, hold or file:PATH (see rehearsal --help)"
         );
     }
 }

@@ -15,6 +15,7 @@ mod doctor;
 mod errors;
 mod inspect;
 mod interrupt;
+mod live;
 mod memory;
 mod output;
 mod pool;
@@ -44,7 +45,9 @@ fn main() -> ExitCode {
         Err(words) => return command_line(&words),
     };
     // A panic has said its line through the hook; what is left is the exit code.
-    match std::panic::catch_unwind(|| dispatch(&cli)) {
+    let outcome = std::panic::catch_unwind(|| dispatch(&cli));
+    live::finish();
+    match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             let prefix = if errors::is_stop(&error) { "" } else { "error: " };
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<()> {
     let common = &cli.common;
     common.device()?; // a misspelt device is a usage error whatever the verb
+    live::connect(common.rerun_connect.as_deref());
     match &cli.verb {
         Verb::Demo { quick } => stages::demo(*quick, common),
         Verb::Run { config, quick } => stages::run(config.as_deref(), *quick, common),
@@ -71,12 +75,17 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Verb::Train { what, config } => stages::train(*what, config.as_deref(), common),
         Verb::Improve { run, more: None, .. } => stages::improve(run, common),
         Verb::Improve { run, more: Some(more), labels } => stages::improve_more(run, more, labels.as_deref(), common),
-        Verb::Branch { run, episode, step, arms, where_it_went_wrong, horizon } => match (episode, step) {
-            (Some(episode), Some(step)) if !where_it_went_wrong => {
-                stages::branch(run, (*episode, *step), arms.as_deref(), *horizon, common)
+        Verb::Branch { run, episode, step, arms, where_it_went_wrong, horizon, write, beyond_trust } => {
+            let arms =
+                arms.as_ref().map(|arms| arms.iter().flat_map(|arms| arms.0.iter().cloned()).collect::<Vec<_>>());
+            let write = write.as_deref().map(|dir| stages::Target { dir, beyond_trust: *beyond_trust });
+            match (episode, step) {
+                (Some(episode), Some(step)) if !where_it_went_wrong => {
+                    stages::branch(run, (*episode, *step), (arms.as_deref(), *horizon), write, common)
+                }
+                _ => stages::where_it_went_wrong(run, *episode, (arms.as_deref(), *horizon), write, common),
             }
-            _ => stages::where_it_went_wrong(run, *episode, arms.as_deref(), *horizon, common),
-        },
+        }
         Verb::Evaluate { run, policies, outsiders, known } => {
             stages::evaluate(run, policies, outsiders, known.as_deref(), common)
         }

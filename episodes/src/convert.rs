@@ -99,6 +99,13 @@ pub fn convert(
     }
     let existing = if is_there { Some(Info::read(out)?) } else { None };
     let mut survey = Survey::read(options, progress)?;
+    if survey.is_imagined() {
+        return Err(Error::BadFile {
+            found: "its episodes were imagined by a world model".to_owned(),
+            expected: "recorded ones: what says so of every step would be lost".to_owned(),
+            path: options.path.clone(),
+        });
+    }
     let mut holes = survey.take_holes();
     for key in survey.unread() {
         holes.note(format!("column {key}"), "is not kept: nothing here is made of it");

@@ -112,6 +112,8 @@ pub struct Dataset {
     pub frames: Vec<FrameStore>,
     /// The dataset's clock; absent where it has none.
     pub timing: Option<Timing>,
+    /// Its episodes were imagined by a world model, not recorded.
+    pub is_imagined: bool,
     /// Hash (hex) of what was read: metadata, settings and which episodes were kept. Independent of where it lies.
     pub content_id: String,
     /// How often this dataset itself is drawn from, relative to its companions; 1 unless set.
@@ -155,13 +157,14 @@ impl Dataset {
             return Err(holes.nothing_left(root));
         }
         let content_id = survey.content_id(&episodes);
-        let timing = survey.timing();
+        let (timing, is_imagined) = (survey.timing(), survey.is_imagined());
         Ok(Dataset {
             spec: survey.into_spec(),
             episodes,
             skipped: holes.into_skipped(),
             frames,
             timing,
+            is_imagined,
             content_id,
             weight: 1.0,
             companions: Vec::new(),

@@ -32,6 +32,7 @@ pub fn inspect(dataset: &Dataset, rule: &OutcomeRule) -> Inspection {
         report.doubts.extend(doubts::blank_camera(&camera.key, (camera.darkest, camera.brightest)));
     }
     report.timing = dataset.timing;
+    report.is_imagined = dataset.is_imagined;
     report.doubts.extend(report.fps.and_then(|fps| doubts::clock(report.timing.as_ref(), fps)));
     report
 }
@@ -91,6 +92,7 @@ fn summarise(spec: &DatasetSpec, episodes: &[Episode], skipped: &[Skipped], rule
         reward_rule: rule.resolve(spec).describe(),
         tasks: spec.tasks.clone(),
         timing: None,
+        is_imagined: false,
         split: None,
         doubts,
         skipped: skipped.to_vec(),

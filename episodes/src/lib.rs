@@ -40,4 +40,4 @@ pub use outcome::{Labels, Outcome, OutcomeRule, RewardRule};
 pub use spec::{CameraFeature, DatasetSpec, Skipped, VectorFeature};
 pub use split::Split;
 pub use window::{Window, WindowSampler};
-pub use writer::{LeRobotWriter, Pictures};
+pub use writer::{LeRobotWriter, Origin, Pictures, imagined::SENTENCE as IMAGINED};

@@ -11,6 +11,7 @@ use crate::guard::guarded;
 use crate::holes::{Holes, Why};
 use crate::outcome::Labels;
 use crate::spec::DatasetSpec;
+use crate::writer::imagined::IS_IMAGINED;
 use crate::{hdf5, lerobot};
 
 /// Episodes without usable pictures of one camera: position among the sound ones, and why.
@@ -119,6 +120,11 @@ impl Survey {
             Survey::LeRobot(survey) => &survey.unread,
             Survey::Hdf5(_) => &[],
         }
+    }
+
+    /// Whether its episodes were imagined by a world model rather than recorded.
+    pub fn is_imagined(&self) -> bool {
+        self.unread().iter().any(|key| key == IS_IMAGINED)
     }
 
     /// Number of sound episodes.

@@ -9,6 +9,7 @@ mod cameras;
 mod columns;
 mod existing;
 mod footage;
+pub(crate) mod imagined;
 mod meta;
 mod stats;
 mod videos;
@@ -30,6 +31,7 @@ use columns::Columns;
 use existing::Existing;
 pub use footage::Pictures;
 pub(crate) use footage::{Footage, Medium, Recorded};
+pub use imagined::Origin;
 use meta::EpisodeRow;
 use videos::Videos;
 
@@ -164,7 +166,17 @@ impl LeRobotWriter {
     /// refuses. An episode that was refused leaves the dataset as it was.
     pub fn push(&mut self, recorded: &RecordedEpisode) -> Result<(), Error> {
         let footage = self.encode(recorded).map_err(|(found, expected)| self.refusal(&found, expected))?;
-        self.push_footage(&recorded.episode, footage)
+        self.push_from(&recorded.episode, footage, None)
+    }
+
+    /// [`LeRobotWriter::push`] of an episode that was imagined, into a new dataset of such: every step is marked, with what
+    /// `origin` says, in the columns `is_imagined`, `imagined.doubt`, `imagined.from_episode` and `imagined.from_step`.
+    ///
+    /// # Errors
+    /// As there, and where recorded episodes were pushed before.
+    pub fn push_imagined(&mut self, recorded: &RecordedEpisode, origin: Origin) -> Result<(), Error> {
+        let footage = self.encode(recorded).map_err(|(found, expected)| self.refusal(&found, expected))?;
+        self.push_from(&recorded.episode, footage, Some(origin))
     }
 
     /// Recorded pixels of every camera in the form in which they are kept; `Err` is (found, expected).
@@ -197,16 +209,22 @@ impl LeRobotWriter {
 
     /// [`LeRobotWriter::push`] with pictures that need no more work, and video files that are copied.
     pub(crate) fn push_footage(&mut self, episode: &Episode, footage: Vec<Footage>) -> Result<(), Error> {
+        self.push_from(episode, footage, None)
+    }
+
+    fn push_from(&mut self, episode: &Episode, footage: Vec<Footage>, origin: Option<Origin>) -> Result<(), Error> {
         let is_first = self.rows.is_empty() && self.existing.is_none();
-        let columns = match self.columns.take() {
+        let mut columns = match self.columns.take() {
             Some(columns) => columns,
             None => {
                 let medium = |camera| footage.get(camera).map_or(Medium::Embedded, Footage::medium);
                 let media: Vec<Medium> = (0..self.spec.cameras.len()).map(medium).collect();
                 let intervention = episode.intervention.as_ref().map(|_| INTERVENTION[0]);
-                Columns::new(&self.spec, intervention, &media)
+                let columns = Columns::new(&self.spec, intervention, &media);
+                if origin.is_some() { columns.marking_imagined() } else { columns }
             }
         };
+        columns.origin = origin;
         let checked = columns.check(episode, &footage);
         self.columns = Some(columns);
         if let Err((found, expected)) = checked {

@@ -4,7 +4,10 @@
 
 use std::path::PathBuf;
 
-use viz::{ArmView, BranchView, Curve, EpisodeView, Error, Frame, ImaginedView, Recorder, SheetRow, save_sheet};
+use viz::{
+    ArmView, BranchView, Curve, EpisodeView, Error, EvaluationView, Frame, ImaginedView, RealView, Recorder,
+    ScoreChart, ScoreRow, SheetRow, save_sheet,
+};
 
 const FPS: f64 = 10.0;
 const HORIZON: usize = 20;
@@ -19,6 +22,7 @@ fn main() -> Result<(), Error> {
     let imagined = imagined("episode 0 from step 10", 96);
     recorder.imagined(&imagined)?;
     recorder.branches(&branch("episode 0 at step 10", 96))?;
+    recorder.evaluation(&evaluation())?;
     recorder.curves(&curves())?;
     recorder.finish()?;
     let (_, real, dreamt) = &imagined.cameras[0];
@@ -107,9 +111,57 @@ fn branch(name: &str, size: usize) -> BranchView {
         disagreement: series(HORIZON, |step| 0.1 * speed * step),
         reward: series(HORIZON, |step| speed * step / 20.0),
         return_mean: (speed * 10.0) as f32,
+        is_logged: name == "logged",
+        action: (0..HORIZON).map(|step| pose(1.0 + speed * step as f64)).collect(),
+        doubt: series(HORIZON, |step| 0.2 * speed * step),
+        value_band: [-0.1, 0.1].map(|by| series(HORIZON, |step| 0.4 + by + 0.1 * speed * step)),
+        spread: vec![(
+            "observation.image".to_owned(),
+            (0..HORIZON)
+                .map(|step| {
+                    let wide = step as f32 * speed as f32;
+                    picture(size, 1.0, [30, 150, 60]).heat(&vec![10.0 * wide; size * size])
+                })
+                .collect(),
+        )],
     };
-    let arms = vec![arm("recorded", 0.1), arm("policy", 0.2), arm("policy x 0.5", 0.05)];
-    BranchView { name: name.to_owned(), fps: FPS, fork_step: 10, arms }
+    BranchView {
+        name: name.to_owned(),
+        fps: FPS,
+        fork_step: 10,
+        real: RealView {
+            cameras: vec![(
+                "observation.image".to_owned(),
+                (0..HORIZON).map(|step| picture(size, 1.0 + 0.1 * step as f64, [200, 40, 40])).collect(),
+            )],
+            reward: vec![0.0; HORIZON],
+        },
+        arms: vec![arm("improved", 0.2), arm("logged", 0.1), arm("scaled:0.5", 0.05)],
+        action_names: names(&["target_x", "target_y"]),
+        draws: 16,
+        doubt_budget: Some(0.5),
+        disagreement_limit: Some(0.3),
+        table: "| arm | return |\n|---|---|\n| improved | 2.0 |\n".to_owned(),
+        verdict: "### BETTER\n\nimproved is better than what was logged.\n".to_owned(),
+    }
+}
+
+fn evaluation() -> EvaluationView {
+    let row = |name: &str, at: f64| ScoreRow {
+        name: name.to_owned(),
+        scores: vec![
+            ("imagined".to_owned(), at, [at - 0.1, at + 0.1]),
+            ("true".to_owned(), at + 0.03, [at, at + 0.06]),
+        ],
+    };
+    let rows = vec![row("random", 0.1), row("cloned", 0.3), row("improved", 0.7)];
+    let chart = |name: &str| ScoreChart { name: name.to_owned(), title: name.to_owned(), rows: rows.clone() };
+    let frames = (0..8).map(|step| picture(48, 0.3 * f64::from(step), [30, 150, 60])).collect();
+    EvaluationView {
+        verdict: "# GO\n\nThe results of this recording are made up.\n".to_owned(),
+        charts: vec![chart("success"), chart("return")],
+        strips: vec![SheetRow { label: "imagined".to_owned(), frames }],
+    }
 }
 
 fn curves() -> Vec<Curve> {

@@ -76,6 +76,16 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// No viewer answers at an address, or it stopped to.
+    #[error(
+        "no rerun viewer at {address} ({reason}); start one with `rerun`, or name its address as rerun+http://HOST:PORT/proxy"
+    )]
+    NoViewerThere {
+        /// As the user gave it.
+        address: String,
+        /// What was found instead.
+        reason: String,
+    },
     /// There is no viewer on this computer.
     #[error(
         "found no `rerun` program to open the recording with; run `uvx --from rerun-sdk=={version} rerun {path}`, \

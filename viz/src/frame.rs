@@ -12,6 +12,9 @@ const MAX_PNG_SIZE: usize = 64;
 /// JPEG quality of larger frames; above it files grow faster than the eye notices.
 const JPEG_QUALITY: u8 = 90;
 
+/// Spread of a pixel, grey levels of 255, at which its colour is the brightest: fixed, so that pictures can be compared.
+pub const BRIGHTEST_SPREAD: f32 = 48.0;
+
 /// A square colour picture.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Frame {
@@ -41,6 +44,26 @@ impl Frame {
             vec![255; self.rgb.len()]
         };
         Frame { size: self.size, rgb }
+    }
+
+    /// The picture in dim grey under how far its pixels are spread, `[size, size]`, in grey levels of 255: from no colour at 0 over
+    /// violet and orange to light yellow at [`BRIGHTEST_SPREAD`] and beyond.
+    pub fn heat(&self, spread: &[f32]) -> Frame {
+        /// Stops of the colour map, evenly spaced: brighter all the way, so that it can be read without seeing colours.
+        const COLOURS: [[f32; 3]; 5] =
+            [[0.0, 0.0, 0.0], [90.0, 20.0, 110.0], [190.0, 55.0, 85.0], [245.0, 140.0, 20.0], [252.0, 250.0, 160.0]];
+        let rgb = self.rgb.chunks_exact(3).zip(spread).flat_map(|(pixel, spread)| {
+            let share = (spread / BRIGHTEST_SPREAD).clamp(0.0, 1.0);
+            let at = share * (COLOURS.len() - 1) as f32;
+            let below = (at as usize).min(COLOURS.len() - 2);
+            let grey = pixel.iter().map(|value| f32::from(*value)).sum::<f32>() / 3.0;
+            [0, 1, 2].map(|channel| {
+                let (low, high) = (COLOURS[below][channel], COLOURS[below + 1][channel]);
+                let colour = low + (at - below as f32) * (high - low);
+                (colour + (1.0 - share) * 0.45 * grey).round().clamp(0.0, 255.0) as u8
+            })
+        });
+        Frame { size: self.size, rgb: rgb.collect() }
     }
 
     /// Mean over all pixels and channels, 0 (black) to 1 (white).
@@ -84,6 +107,18 @@ mod tests {
         assert_eq!(a.difference(&b).rgb, [10, 10, 255]);
         assert!((a.difference(&b).mean() - 275.0 / 765.0).abs() < 1e-6);
         assert_eq!(a.difference(&Frame::default()).rgb, [255; 3]);
+    }
+
+    #[test]
+    fn heat_is_dim_grey_without_spread_and_brighter_the_more_there_is() {
+        let frame = Frame { size: 2, rgb: vec![100; 12] };
+        let heat = frame.heat(&[0.0, 0.5 * BRIGHTEST_SPREAD, BRIGHTEST_SPREAD, 1e3]);
+        assert_eq!(&heat.rgb[..3], [45; 3]);
+        // Half way: the third stop, and half of the grey.
+        assert_eq!(&heat.rgb[3..6], [213, 78, 108]);
+        assert_eq!(heat.rgb[6..], [252, 250, 160, 252, 250, 160]);
+        let sums: Vec<u32> = heat.rgb.chunks_exact(3).map(|p| p.iter().map(|v| u32::from(*v)).sum()).collect();
+        assert!(sums.is_sorted(), "{sums:?}");
     }
 
     #[test]

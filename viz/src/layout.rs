@@ -11,10 +11,14 @@ use rerun::blueprint::{
 
 use crate::series::{FRAME_INDEX, UPDATE};
 
+/// Real, as logged, otherwise, where the draws disagree.
+const PICTURES_IN_A_ROW: u32 = 4;
+
 /// Kinds of results, in the order of their tabs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Section {
     Dataset,
+    Evaluation,
     Text,
     Branches,
     Imagined,
@@ -27,6 +31,7 @@ impl Section {
     fn title(self) -> &'static str {
         match self {
             Section::Dataset => "Dataset",
+            Section::Evaluation => "Evaluation",
             Section::Text => "Report",
             Section::Branches => "What if",
             Section::Imagined => "Real and imagined",
@@ -52,7 +57,6 @@ impl Layout {
     }
 
     pub(crate) fn into_blueprint(self) -> Blueprint {
-        let is_dataset = self.sections.contains_key(&Section::Dataset);
         let (time, curves_title) = match self.fps {
             // A plot shows the timeline chosen in the time panel; curves have one of their own.
             Some(fps) => (
@@ -64,13 +68,13 @@ impl Layout {
             }
             None => (TimePanel::new().with_state(PanelState::Hidden), String::new()),
         };
-        // A page with charts needs the room; play and the timeline's handle stay in sight.
-        let time = if is_dataset && self.fps.is_some() { time.with_state(PanelState::Collapsed) } else { time };
+        // What there is to see needs the room; play and the timeline's handle stay in sight.
+        let time = if self.fps.is_some() { time.with_state(PanelState::Collapsed) } else { time };
         let tabs = self.sections.into_iter().map(|(section, items)| match section {
             // Plots beside each other; pages have their name already.
             Section::Curves => Grid::new(unnamed(items)).with_name(curves_title.as_str()).into(),
             Section::Text => Tabs::new(unnamed(items)).with_name(section.title()).into(),
-            Section::Dataset => Vertical::new(unnamed(items)).with_name(section.title()).into(),
+            Section::Dataset | Section::Evaluation => Vertical::new(unnamed(items)).with_name(section.title()).into(),
             _ => Tabs::new(items.into_iter().map(|(name, item)| Vertical::new([item]).with_name(name).into()))
                 .with_name(section.title())
                 .into(),
@@ -105,6 +109,11 @@ pub(crate) fn picture(title: &str, entity: EntityPath) -> ContainerLike {
     Spatial2DView::new(title).with_origin(entity).into()
 }
 
+/// The view of a drawing of several parts.
+pub(crate) fn drawing(title: &str, root: EntityPath) -> ContainerLike {
+    Spatial2DView::new(title).with_contents([format!("+ {root}/**")]).into()
+}
+
 /// The view of a page of text.
 pub(crate) fn page(title: &str, entity: EntityPath) -> ContainerLike {
     TextDocumentView::new(title).with_origin(entity).into()
@@ -124,6 +133,56 @@ pub(crate) fn chart(title: &str, bars: &[EntityPath]) -> ContainerLike {
 pub(crate) fn grid(views: Vec<ContainerLike>) -> ContainerLike {
     let columns = (views.len() as f64).sqrt().ceil().max(1.0);
     Grid::new(views).with_grid_columns(columns as u32).into()
+}
+
+/// What the view of a branch is made of.
+pub(crate) struct BranchParts {
+    /// Per alternative its name and its pictures, the first in front.
+    pub(crate) alternatives: Vec<(String, Vec<ContainerLike>)>,
+    /// Per alternative its name and its actions beside those that were logged.
+    pub(crate) actions: Vec<(String, Plot)>,
+    pub(crate) plots: Vec<Plot>,
+    /// Behind each other, to choose from.
+    pub(crate) more: Vec<Plot>,
+    pub(crate) table: Option<ContainerLike>,
+    pub(crate) verdict: Option<ContainerLike>,
+}
+
+/// Pictures on top, a tab per alternative; plots in a row below them; verdict and table at the bottom.
+pub(crate) fn branches(parts: BranchParts) -> ContainerLike {
+    let BranchParts { alternatives, actions, plots, more, table, verdict } = parts;
+    let pictures = alternatives.into_iter().filter(|(_, pictures)| !pictures.is_empty());
+    let pictures: Vec<ContainerLike> = pictures
+        .map(|(name, pictures)| Grid::new(pictures).with_grid_columns(PICTURES_IN_A_ROW).with_name(name).into())
+        .collect();
+    let of = |plots: Vec<Plot>| plots.into_iter().filter(|one| !one.is_empty).map(plot).collect::<Vec<_>>();
+    let tabs = |views: Vec<ContainerLike>| (!views.is_empty()).then(|| Tabs::new(views).into());
+    let mut row = of(plots);
+    row.extend(tabs(of(actions.into_iter().map(|(_, plot)| plot).collect())));
+    row.extend(tabs(of(more)));
+    let pages: Vec<ContainerLike> = verdict.into_iter().chain(table).collect();
+    let rows = [
+        (tabs(pictures), 5.0),
+        ((!row.is_empty()).then(|| Horizontal::new(row).into()), 4.0),
+        ((!pages.is_empty()).then(|| Horizontal::new(pages).with_column_shares(vec![2.0, 3.0]).into()), 3.0),
+    ];
+    let (rows, shares): (Vec<ContainerLike>, Vec<f32>) =
+        rows.into_iter().filter_map(|(row, share)| Some((row?, share))).unzip();
+    Vertical::new(rows).with_row_shares(shares).into()
+}
+
+/// The verdict above the scores, film strips beside them.
+pub(crate) fn evaluation(
+    verdict: ContainerLike,
+    charts: Vec<ContainerLike>,
+    strips: Option<ContainerLike>,
+) -> ContainerLike {
+    let shares: Vec<f32> = std::iter::once(1.0).chain(charts.iter().map(|_| 2.0)).collect();
+    let scores = Vertical::new(std::iter::once(verdict).chain(charts)).with_row_shares(shares).into();
+    match strips {
+        Some(strips) => Horizontal::new([scores, strips]).with_column_shares(vec![3.0, 2.0]).into(),
+        None => scores,
+    }
 }
 
 /// Pages on the left; what there is to see first and the charts on the right, one above the other.

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rerun::blueprint::{BlueprintActivation, BlueprintOpts, ContainerLike};
-use rerun::{ApplicationId, RecordingStream, RecordingStreamBuilder, TextDocument};
+use rerun::sink::FileSink;
+use rerun::{RecordingStream, TextDocument};
 
 use crate::layout::{Layout, Section};
+use crate::live::{self, Live, Tee};
 use crate::recorded::FirstLook;
 use crate::{
-    BranchView, Curve, DatasetView, EpisodeView, Error, ImaginedView, RecordedView, branches, charts, curves, episode,
-    imagined, layout, recorded, series,
+    BranchView, Curve, DatasetView, EpisodeView, Error, EvaluationView, ImaginedView, RecordedView, branches, charts,
+    curves, episode, evaluation, imagined, layout, recorded, series,
 };
 
 /// Longest time to wait for a slow disk when a recording is finished.
@@ -39,18 +41,24 @@ impl Recorder {
     /// # Errors
     /// [`Error::File`] when the folder cannot be made, [`Error::Recording`] when the file cannot.
     pub fn create(path: &Path, app: &str, recording_id: &str) -> Result<Recorder, Error> {
+        Recorder::shown(path, app, recording_id, None)
+    }
+
+    /// [`Recorder::create`], and shown in a running viewer at the same time, where there is one.
+    ///
+    /// # Errors
+    /// As there; a viewer that is lost is none.
+    pub fn shown(path: &Path, app: &str, recording_id: &str, live: Option<&Live>) -> Result<Recorder, Error> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|source| Error::File { source, path: folder.to_owned() })?;
         }
         let partial = partial_name(path);
-        let rec = RecordingStreamBuilder::new(ApplicationId::new_or_unknown(app))
-            .recording_id(recording_id)
-            .send_properties(true)
-            .recording_name(recording_id)
-            // Whoever asked for a file gets one, also where the RERUN variable turns rerun off.
-            .enabled(true)
-            .save(&partial)
-            .map_err(|error| Error::recording("the first bytes", error))?;
+        let file = FileSink::new(&partial).map_err(|error| Error::recording("the first bytes", error))?;
+        let sink = match live {
+            Some(live) => live.sink(Some(file)),
+            None => Box::new(Tee::file_alone(file)),
+        };
+        let rec = live::stream(app, recording_id, sink)?;
         Ok(Recorder { rec: Some(rec), layout: Layout::default(), first_look: None, path: path.to_owned(), partial })
     }
 
@@ -112,13 +120,24 @@ impl Recorder {
         Ok(())
     }
 
-    /// Adds imagined futures of one moment: frames per arm, the arms' lines on shared plots, and a table.
+    /// Adds imagined futures of one moment: what was recorded beside frames per arm and where its draws disagree, the arms' lines on
+    /// shared plots, a table and a verdict.
     ///
     /// # Errors
     /// As [`Recorder::episode`].
     pub fn branches(&mut self, view: &BranchView) -> Result<(), Error> {
         let shown = branches::record(self.rec()?, view)?;
         self.layout.add(Section::Branches, &view.name, shown, Some(view.fps));
+        Ok(())
+    }
+
+    /// Adds policies judged side by side: scores with their intervals, the verdict, film strips.
+    ///
+    /// # Errors
+    /// As [`Recorder::episode`].
+    pub fn evaluation(&mut self, view: &EvaluationView) -> Result<(), Error> {
+        let shown = evaluation::record(self.rec()?, view)?;
+        self.layout.add(Section::Evaluation, "evaluation", shown, None);
         Ok(())
     }
 

@@ -1,7 +1,10 @@
 //! Columns of frames and numbers into a recording, many rows at a time.
 
 use rerun::components::MediaType;
-use rerun::{EncodedImage, EntityPath, EntityPathPart, RecordingStream, Scalars, SeriesLines, TimeColumn};
+use rerun::{
+    AsComponents, EncodedImage, EntityPath, EntityPathPart, RecordingStream, Scalars, SeriesLines, SeriesPoints,
+    TimeColumn,
+};
 
 use crate::{Error, Frame, Still};
 
@@ -140,23 +143,41 @@ impl<'r> Track<'r> {
         self.send(at, values.iter().map(|value| f64::from(*value)).collect(), 1, &lines)
     }
 
+    /// Sends one line `[T]` that is so many points wide.
+    pub(crate) fn thin_line(
+        &self,
+        at: &EntityPath,
+        values: &[f32],
+        name: &str,
+        colour: u32,
+        width: f32,
+    ) -> Result<(), Error> {
+        let lines = SeriesLines::new().with_names([name]).with_colors([colour]).with_widths([width]);
+        self.send(at, values.iter().map(|value| f64::from(*value)).collect(), 1, &lines)
+    }
+
+    /// Sends one point, at a row.
+    pub(crate) fn point(&self, at: &EntityPath, row: usize, value: f64, looks: &SeriesPoints) -> Result<(), Error> {
+        send_scalars(self.rec, at, self.times(row..row + 1), vec![value], 1, looks)
+    }
+
     fn send(&self, at: &EntityPath, values: Vec<f64>, per_row: usize, lines: &SeriesLines) -> Result<(), Error> {
         let times = self.times(0..values.len() / per_row);
         send_scalars(self.rec, at, times, values, per_row, lines)
     }
 }
 
-/// Sends `values` `[T, per_row]` at the given times, and how its lines look.
+/// Sends `values` `[T, per_row]` at the given times, and how they look.
 pub(crate) fn send_scalars(
     rec: &RecordingStream,
     at: &EntityPath,
     times: impl IntoIterator<Item = TimeColumn>,
     values: Vec<f64>,
     per_row: usize,
-    lines: &SeriesLines,
+    looks: &impl AsComponents,
 ) -> Result<(), Error> {
     let count = values.len() / per_row;
-    rec.log_static(at.clone(), lines)
+    rec.log_static(at.clone(), looks)
         .and_then(|()| {
             let columns = Scalars::new(values).columns(std::iter::repeat_n(per_row, count))?;
             rec.send_columns(at.clone(), times, columns)

@@ -1,6 +1,6 @@
 //! The plain results this crate can draw. Filling one needs nothing but vectors.
 
-use crate::{Frame, Still};
+use crate::{Frame, SheetRow, Still};
 
 /// One lived episode of `T` steps.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -105,36 +105,103 @@ pub struct ImaginedView {
     pub disagreement: Vec<f32>,
 }
 
-/// Several futures imagined from the same moment of an episode.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// Several futures imagined from the same moment of an episode, `H` steps long.
+///
+/// What is seen at element `i` (pictures, state, value) is of step `fork_step + 1 + i`; what leads there (action, reward, disagreement,
+/// doubt) is of step `fork_step + i`.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct BranchView {
     /// Unique among the branches of a recording, such as `episode 12 at step 40`.
     pub name: String,
     /// Control rate, frames per second.
     pub fps: f64,
-    /// Step of the episode at which the futures part; element 0 of every series below is this step.
+    /// Step of the episode at which the futures part.
     pub fork_step: usize,
-    /// The futures, in the order they are shown.
+    /// What was recorded after the fork; shorter where the episode ends, empty where nobody asked.
+    pub real: RealView,
+    /// The futures, the most telling alternative first, the replay of the logged actions anywhere.
     pub arms: Vec<ArmView>,
+    /// `[A]`, or empty for 0, 1, 2, …
+    pub action_names: Vec<String>,
+    /// Noise draws over which spreads and bands are taken.
+    pub draws: usize,
+    /// Summed doubt at which a future is no longer believed; `None` where nobody knows.
+    pub doubt_budget: Option<f32>,
+    /// Disagreement beyond which the model is on unknown ground; `None` where nobody knows.
+    pub disagreement_limit: Option<f32>,
+    /// Markdown: a row per future. May be empty, like the verdict.
+    pub table: String,
+    /// Markdown: what to make of it.
+    pub verdict: String,
+}
+
+/// What was recorded after a fork.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RealView {
+    /// Per camera its name and the frames.
+    pub cameras: Vec<(String, Vec<Frame>)>,
+    /// Rewards that were recorded.
+    pub reward: Vec<f32>,
 }
 
 /// One imagined future of `H` steps.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ArmView {
-    /// Unique within the branch: `recorded`, `policy`, `policy x 1.5`, …
+    /// Unique within the branch: `logged`, `improved`, `scaled:0.5`, …
     pub name: String,
+    /// The recorded actions once more: what the others are compared with.
+    pub is_logged: bool,
     /// Per camera its name and the imagined frames `[H]`.
     pub cameras: Vec<(String, Vec<Frame>)>,
-    /// `[H]`, expected discounted return from each step; may be empty, like all series of an arm.
+    /// Per camera its name and how far the noise draws disagree about each pixel, drawn by [`Frame::heat`], `[H]`; may be empty.
+    pub spread: Vec<(String, Vec<Frame>)>,
+    /// `[H, A]`, actions of the first draw, in the data's units.
+    pub action: Vec<Vec<f32>>,
+    /// `[H]`, expected discounted return from each step, mean over draws; may be empty, like all series of an arm.
     pub value: Vec<f32>,
+    /// `[H]`, tenth and ninetieth percentile of the same over draws.
+    pub value_band: [Vec<f32>; 2],
     /// `[H]`, probability 0 to 1 that the task succeeds by each step.
     pub success_probability: Vec<f32>,
     /// `[H]`, how far the model's ensemble disagrees with itself.
     pub disagreement: Vec<f32>,
+    /// `[H]`, doubt of all steps so far, summed.
+    pub doubt: Vec<f32>,
     /// `[H]`, predicted reward following each action.
     pub reward: Vec<f32>,
     /// Score of the whole future: predicted return, mean over noise.
     pub return_mean: f32,
+}
+
+/// Policies judged side by side.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EvaluationView {
+    /// Markdown: the decision and why.
+    pub verdict: String,
+    /// Scores on one axis each.
+    pub charts: Vec<ScoreChart>,
+    /// Film strips, such as real against imagined.
+    pub strips: Vec<SheetRow>,
+}
+
+/// One kind of score, a row per policy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ScoreChart {
+    /// Unique, such as `success`.
+    pub name: String,
+    /// What is shown, with its unit.
+    pub title: String,
+    /// In the order of the rows.
+    pub rows: Vec<ScoreRow>,
+}
+
+/// The score of one policy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ScoreRow {
+    /// The policy.
+    pub name: String,
+    /// By each way to know it, its name with a value and a 95 % interval, such as `imagined` and `true`.
+    pub scores: Vec<(String, f64, [f64; 2])>,
 }
 
 /// One line of a training plot.

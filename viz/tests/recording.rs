@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use viz::{
-    ArmView, Bars, BranchView, Chart, Curve, DatasetView, EpisodeView, Error, Frame, ImaginedView, RecordedView,
-    Recorder, Still,
+    ArmView, Bars, BranchView, Chart, Curve, DatasetView, EpisodeView, Error, EvaluationView, Frame, ImaginedView,
+    RealView, RecordedView, Recorder, ScoreChart, ScoreRow, SheetRow, Still,
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -63,6 +63,7 @@ fn a_recording_of_everything_is_complete() -> Outcome {
         fps: 10.0,
         fork_step: 7,
         arms: vec![arm, ArmView::default()],
+        ..BranchView::default()
     })?;
     recorder.curves(&[
         Curve { name: "loss:train".to_owned(), unit: "nats".to_owned(), points: vec![(0, 2.0), (10, 1.0)] },
@@ -77,6 +78,86 @@ fn a_recording_of_everything_is_complete() -> Outcome {
     for entity in ["observation.images.wrist", "success_probability"] {
         // An arm without numbers leaves no entity behind.
         assert_eq!(contains(&bytes, entity), entity != "success_probability", "{entity}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_branch_is_recorded_with_what_was_real_and_where_its_draws_disagree() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let arm = |name: &str, doubt: Vec<f32>, has_camera: bool| ArmView {
+        name: name.to_owned(),
+        is_logged: name == "logged",
+        cameras: if has_camera { vec![("top".to_owned(), frames(3, 16))] } else { Vec::new() },
+        spread: if has_camera { vec![("top".to_owned(), frames(3, 16))] } else { Vec::new() },
+        action: vec![vec![0.5, 1.0]; 3],
+        value: vec![0.2; 3],
+        value_band: [vec![0.1; 3], vec![0.3; 3]],
+        doubt,
+        disagreement: vec![0.1; 3],
+        ..ArmView::default()
+    };
+    let view = |has_camera: bool| BranchView {
+        name: "fork".to_owned(),
+        fps: 10.0,
+        fork_step: 7,
+        real: RealView {
+            cameras: if has_camera { vec![("top".to_owned(), frames(2, 16))] } else { Vec::new() },
+            reward: vec![0.0; 3],
+        },
+        arms: vec![arm("improved#2", vec![0.1, 0.3, 0.6], has_camera), arm("logged", vec![0.1, 0.2, 0.3], has_camera)],
+        draws: 16,
+        doubt_budget: Some(0.5),
+        disagreement_limit: Some(f32::INFINITY),
+        table: "| arm |".to_owned(),
+        verdict: "### BETTER".to_owned(),
+        ..BranchView::default()
+    };
+    for has_camera in [true, false] {
+        let mut recorder = Recorder::create(&folder.path().join("branch.rrd"), "test", "branch")?;
+        recorder.branches(&view(has_camera))?;
+        let bytes = fs::read(recorder.finish()?)?;
+        for (entity, is_there) in [
+            ("branches/fork/real/observation.images.top", has_camera),
+            ("branches/fork/improved\\#2/spread/observation.images.top", has_camera),
+            ("branches/fork/improved\\#2/action", true),
+            ("branches/fork/improved\\#2/value/low", true),
+            // Doubt spends the budget in one future alone; a limit that is infinite is none.
+            ("branches/fork/improved\\#2/trust_horizon", true),
+            ("branches/fork/logged/trust_horizon", false),
+            ("branches/fork/limit/doubt", true),
+            ("branches/fork/limit/disagreement", false),
+            ("branches/fork/real/next.reward", true),
+            ("branches/fork/table", true),
+            ("branches/fork/verdict", true),
+        ] {
+            assert_eq!(contains(&bytes, entity), is_there, "{entity}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn an_evaluation_is_recorded_with_intervals_verdict_and_strips() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let mut recorder = Recorder::create(&folder.path().join("evaluation.rrd"), "test", "evaluation")?;
+    let score = |way: &str| (way.to_owned(), 0.5, [0.4, 0.6]);
+    let row = |name: &str, ways: &[&str]| ScoreRow {
+        name: name.to_owned(),
+        scores: ways.iter().map(|way| score(way)).collect(),
+    };
+    let rows = vec![row("cloned", &["imagined"]), row("improved", &["imagined", "true"])];
+    recorder.evaluation(&EvaluationView {
+        verdict: "# GO".to_owned(),
+        charts: vec![
+            ScoreChart { name: "success".to_owned(), title: "success".to_owned(), rows },
+            ScoreChart::default(),
+        ],
+        strips: vec![SheetRow { label: "recorded".to_owned(), frames: frames(2, 16) }],
+    })?;
+    let bytes = fs::read(recorder.finish()?)?;
+    for entity in ["verdict", "strips", "success/axis", "success/names", "success/imagined_ci95", "success/true"] {
+        assert!(contains(&bytes, &format!("evaluation/{entity}")), "{entity}");
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::choose::{Chosen, choose};
 use super::with_progress;
 use crate::args::Choice;
 use crate::errors::UsageError;
-use crate::interrupt;
+use crate::{interrupt, live};
 
 /// The viewer keeps a layout per application: that of an inspection is not that of a run.
 const APP: &str = "rehearsal inspect";
@@ -90,7 +90,7 @@ pub fn write(
 ) -> Result<Written> {
     let chosen = choose(choice, inspection)?;
     interrupt::install(interrupt::WHOLE_OR_NOT)?;
-    let mut recorder = Recorder::create(file, APP, &inspection.source)?;
+    let mut recorder = Recorder::shown(file, APP, &inspection.source, live::viewer())?;
     let every = picture_every(dataset, &chosen);
     let mut pictures = pictures(file, options, dataset, &chosen, every)?;
     for (episode, cameras) in chosen.iter().zip(pictures.iter_mut()) {

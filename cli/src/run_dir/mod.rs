@@ -238,6 +238,7 @@ impl RunDir {
         };
         line.insert("stage".to_owned(), stage.into());
         line.insert("step".to_owned(), step.into());
+        crate::live::metric(&self.root, stage, step, &line);
         let text = format!("{}\n", Value::Object(line));
         self.metrics.write_all(text.as_bytes()).map_err(|e| write_error(&self.path("metrics.jsonl"), &e))
     }

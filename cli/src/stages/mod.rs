@@ -1,25 +1,30 @@
 //! What the verbs do beyond looking: training, rehearsing, judging, serving. Most verbs, and how each opens its run, make it long.
 
 mod branching;
+mod comparing;
 mod counterfactual;
 mod fitting;
 mod improver;
 mod judge;
 mod known;
+mod known_truth;
 mod learn;
 mod more;
 mod outsider;
 mod planning;
+mod ranking;
 mod record;
 mod reporting;
 mod scope;
 mod scoring;
+mod searching;
 mod selecting;
 mod serving;
 mod training;
 mod trial;
 mod variant;
 mod workshop;
+mod writing;
 
 use std::path::{Path, PathBuf};
 
@@ -33,16 +38,18 @@ use crate::progress::Progress;
 use crate::report::Report;
 use crate::run_dir::{self, OpenRun, RunDir};
 use crate::source::{self, Source};
-use crate::{config_file, interrupt, output};
+use crate::{config_file, interrupt, live, output};
 
-pub use branching::{branch, where_it_went_wrong};
+pub use branching::branch;
 pub use more::improve_more;
 use outsider::Outsider;
 use reporting::Found;
+pub use searching::where_it_went_wrong;
 pub use serving::serve;
 pub use trial::{Replacing, trial};
 use variant::Variant;
 use workshop::{Workshop, find_companions, open_data};
+pub use writing::Target;
 
 /// The run file of `demo`; every figure about the demo comes from it.
 const DEMO_TOML: &str = include_str!("../../../configs/demo.toml");
@@ -184,7 +191,7 @@ fn judge_and_report(
     let more = w.more_report(&minds.model, embeddings, &judged, &quality)?;
     let found = Found { quality, slices: w.slices(embeddings), counterfactuals, more, known: Vec::new() };
     let report = w.report(command, device, &judged, found.clone())?;
-    w.record(&minds, embeddings, &report.to_markdown())?;
+    w.record(&minds, embeddings, &report)?;
     w.run.complete()?;
     // Once more, so that the report counts the time of its own stage.
     let report = w.report(command, device, &judged, found)?;
@@ -311,6 +318,7 @@ pub fn evaluate(
         report.save(out, &w.pictures())?;
         output::tell(&format!("report     {}", out.join("report.html").display()));
     }
+    show_evaluation(&w, &report)?;
     if common.json {
         return output::answer_json(&report);
     }
@@ -323,6 +331,19 @@ fn check_beside(out: &Path, run: &Path) -> Result<()> {
     if std::fs::canonicalize(out).is_ok_and(|out| std::fs::canonicalize(run).is_ok_and(|run| out == run)) {
         return Err(UsageError(format!("--out {} is the run, whose own report stays as it is", out.display())).into());
     }
+    Ok(())
+}
+
+/// Shows the scores in a running viewer, where there is one; nothing is written.
+fn show_evaluation(w: &Workshop, report: &Report) -> Result<()> {
+    let Some(viewer) = live::viewer() else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let name = format!("{} evaluation", w.run.root().display());
+    let mut recorder =
+        viz::Recorder::shown(&folder.path().join("evaluation.rrd"), "rehearsal evaluation", &name, Some(viewer))?;
+    recorder.evaluation(&record::evaluation_view(report, Vec::new()))?;
+    recorder.text("report", &report.to_markdown())?;
+    recorder.finish()?;
     Ok(())
 }
 

@@ -9,13 +9,13 @@ use policy::FlowPolicy;
 use rl::Critic;
 use rollouts::branch::{Arm, Branch, ForkOptions, fork};
 use rollouts::imagine::split_chunk;
-use viz::{ArmView, BranchView, Curve, EpisodeView, Frame, ImaginedView, Recorder, SheetRow};
+use viz::{Curve, EpisodeView, EvaluationView, Frame, ImaginedView, Recorder, ScoreChart, ScoreRow, SheetRow};
 use world_model::vision::{floats, to_blocks, to_frames};
 use world_model::{Embeddings, WorldModel, noise};
 
 use super::workshop::Workshop;
-use crate::args;
-use crate::report::Pictures;
+use crate::report::{Pictures, Report};
+use crate::{args, live};
 
 /// Networks that a branch may ask.
 pub struct Minds {
@@ -43,7 +43,7 @@ impl Workshop {
     }
 
     /// Shows embeddings `[N, E]` as pictures of one camera, repainting the picture recorded at (track, step).
-    fn shown(
+    pub(super) fn shown(
         &self,
         model: &WorldModel,
         camera: usize,
@@ -62,7 +62,7 @@ impl Workshop {
         to_frames(painted, size).into_iter().map(|rgb| Frame { size, rgb }).collect()
     }
 
-    fn real_frames(&self, camera: usize, track: usize, steps: std::ops::Range<usize>) -> Vec<Frame> {
+    pub(super) fn real_frames(&self, camera: usize, track: usize, steps: std::ops::Range<usize>) -> Vec<Frame> {
         let size = self.dataset.spec.cameras[camera].model_size;
         let episode = self.corpus.tracks[track].episode;
         steps.map(|t| Frame { size, rgb: self.dataset.frame(camera, episode, t).to_vec() }).collect()
@@ -107,18 +107,30 @@ impl Workshop {
             args::Arm::Scaled(factor) => go(&Arm::Scaled(*factor)),
             args::Arm::Hold => go(&Arm::Hold),
             args::Arm::File(path) => go(&Arm::Given(self.actions_from(path)?)),
-            args::Arm::Cloned | args::Arm::Improved => {
-                let name = arm.to_string();
-                let Some(policy) = minds.policies.get(&name) else {
+            args::Arm::Cloned | args::Arm::Improved | args::Arm::Draw(..) => {
+                let name = arm.network().unwrap_or_default();
+                let Some(policy) = minds.policies.get(name) else {
                     let root = self.run.root().display();
                     return Err(crate::errors::UsageError(format!(
-                        "{root} has no {name} policy yet; leave the arm '{name}' out, or train it first"
+                        "{root} has no {name} policy yet; leave the arm '{arm}' out, or train it first"
                     ))
                     .into());
                 };
+                // One way to act has noise of its own, the same in every draw of the world's.
+                let number = if let args::Arm::Draw(_, number) = arm { Some(*number as u64) } else { None };
+                let own = number.map(|number| {
+                    let key = number << 48 | (options.track as u64) << 24 | options.step as u64;
+                    RefCell::new(noise::generator(options.seed, "branch-draw", key))
+                });
                 let last = RefCell::new(None);
                 let act = |e: &Tensor<2>, rng: &mut rand::rngs::StdRng| {
-                    let noise = noise::normal([e.dims()[0], policy.noise_len()], rng, &e.device());
+                    let (rows, width) = (e.dims()[0], policy.noise_len());
+                    let noise = match &own {
+                        Some(own) => {
+                            noise::normal([1, width], &mut own.borrow_mut(), &e.device()).expand([rows, width])
+                        }
+                        None => noise::normal([rows, width], rng, &e.device()),
+                    };
                     let chunk = receding.go_on(&mut last.borrow_mut(), policy.act(e.clone(), noise), a);
                     split_chunk(&chunk, a, receding.execute)
                 };
@@ -152,61 +164,6 @@ impl Workshop {
             return Err(wrong("no rows".into()).into());
         }
         Ok(out)
-    }
-
-    /// Forks (track, step) into the arms, as something to show; with the mean return and success of each.
-    ///
-    /// # Errors
-    /// As [`Self::imagine_arm`].
-    pub fn branch_view(
-        &self,
-        minds: &Minds,
-        embeddings: &Embeddings,
-        arms: &[args::Arm],
-        options: &ForkOptions,
-    ) -> Result<(BranchView, Vec<Branch>)> {
-        let mut views = Vec::new();
-        let mut branches = Vec::new();
-        for arm in arms {
-            let branch = self.imagine_arm(minds, embeddings, arm, options)?;
-            let first: Vec<Tensor<2>> = branch.imagined.latents.iter().map(|l| l.e.clone().narrow(0, 0, 1)).collect();
-            let path = Tensor::cat(first, 0);
-            let cameras = (0..self.dataset.spec.cameras.len())
-                .map(|c| {
-                    (
-                        self.dataset.spec.cameras[c].key.clone(),
-                        self.shown(&minds.model, c, &path, (options.track, options.step), embeddings),
-                    )
-                })
-                .collect();
-            let mut reached = 0.0;
-            let mut going = 1.0;
-            let success_probability = branch
-                .series(|p| &p.success)
-                .into_iter()
-                .map(|p| {
-                    reached += going * p;
-                    going *= 1.0 - p;
-                    reached
-                })
-                .collect();
-            views.push(ArmView {
-                name: arm.to_string(),
-                cameras,
-                value: branch.imagined.latents.iter().map(|l| minds.critic.mean(&l.e).mean().into_scalar()).collect(),
-                success_probability,
-                disagreement: branch.series(|p| &p.disagreement),
-                reward: branch.series(|p| &p.reward),
-                return_mean: branch.outcome.value.clone().mean().into_scalar(),
-            });
-            branches.push(branch);
-        }
-        let episode = self.dataset.episodes[self.corpus.tracks[options.track].episode].index;
-        let name = format!("episode {episode} at step {}", options.step);
-        Ok((
-            BranchView { name, fps: self.dataset.spec.control_rate_hz, fork_step: options.step, arms: views },
-            branches,
-        ))
     }
 
     /// A recorded episode with its values.
@@ -288,9 +245,10 @@ impl Workshop {
     ///
     /// # Errors
     /// The run directory cannot be written.
-    pub fn record(&self, minds: &Minds, embeddings: &Embeddings, report: &str) -> Result<()> {
-        let mut recorder =
-            Recorder::create(&self.run.path("recording.rrd"), "rehearsal", &self.run.root().display().to_string())?;
+    pub fn record(&self, minds: &Minds, embeddings: &Embeddings, report: &Report) -> Result<()> {
+        let (path, name) = (self.run.path("recording.rrd"), self.run.root().display().to_string());
+        let mut recorder = Recorder::shown(&path, "rehearsal", &name, live::viewer())?;
+        let measures = self.measures(minds, embeddings, self.config.quality.horizon)?;
         let shown = self.corpus.judged_on();
         let mut rows = Vec::new();
         for (i, &track) in shown.iter().filter(|&&t| self.corpus.tracks[t].len > 4).take(3).enumerate() {
@@ -308,7 +266,7 @@ impl Workshop {
             let imagined = self.imagined_view(minds, embeddings, &options)?;
             let mut arms = vec![args::Arm::Logged, args::Arm::Scaled(0.5), args::Arm::Hold];
             arms.extend(minds.policies.keys().filter_map(|n| n.parse().ok()));
-            let (branches, _) = self.branch_view(minds, embeddings, &arms, &options)?;
+            let branches = self.compare(minds, embeddings, &arms, &options, &measures)?.view;
             // The sheet shows the first camera at eight moments: recorded, imagined, the arms.
             let few = |frames: &[Frame]| -> Vec<Frame> {
                 (0..8).map(|k| frames[(k * (frames.len() - 1)) / 7].clone()).collect()
@@ -331,46 +289,39 @@ impl Workshop {
             recorder.imagined(&imagined)?;
             recorder.branches(&branches)?;
         }
+        recorder.evaluation(&evaluation_view(report, rows.clone()))?;
         recorder.curves(&self.curves())?;
-        recorder.text("report", report)?;
+        recorder.text("report", &report.to_markdown())?;
         recorder.finish()?;
         if !rows.is_empty() {
             viz::save_sheet(&self.run.path("contact_sheet.png"), &rows, 2)?;
         }
         Ok(())
     }
+}
 
-    /// A fork's pictures at the recorded steps, for `branch`: the recorded future beside the imagined ones.
-    ///
-    /// # Errors
-    /// The directory cannot be written.
-    pub fn save_branch(
-        &self,
-        view: &BranchView,
-        options: &ForkOptions,
-        stem: &std::path::Path,
-        markdown: &str,
-    ) -> Result<()> {
-        let mut recorder = Recorder::create(&stem.with_extension("rrd"), "rehearsal", &view.name)?;
-        recorder.branches(view)?;
-        recorder.text("branch", markdown)?;
-        recorder.finish()?;
-        if self.dataset.spec.cameras.is_empty() {
-            return Ok(());
-        }
-        let len = self.corpus.tracks[options.track].len;
-        let end = (options.step + 1 + options.horizon).min(len);
-        let real = self.real_frames(0, options.track, (options.step + 1).min(end)..end);
-        let few = |frames: &[Frame]| -> Vec<Frame> {
-            let n = frames.len();
-            (0..8).filter(|_| n > 0).map(|k| frames[(k * options.horizon / 8).min(n - 1)].clone()).collect()
+/// The report's policies side by side, above film strips.
+pub(super) fn evaluation_view(report: &Report, strips: Vec<SheetRow>) -> EvaluationView {
+    let chart =
+        |name: &str, title: &str, of: fn(&crate::report::PolicyReport) -> Vec<(String, f64, [f64; 2])>| ScoreChart {
+            name: name.to_owned(),
+            title: title.to_owned(),
+            rows: report.policies.iter().map(|p| ScoreRow { name: p.name.clone(), scores: of(p) }).collect(),
         };
-        let mut rows = vec![SheetRow { label: "recorded".into(), frames: few(&real) }];
-        rows.extend(view.arms.iter().filter_map(|arm| {
-            let (_, frames) = arm.cameras.first()?;
-            Some(SheetRow { label: format!("{}  return {:.2}", arm.name, arm.return_mean), frames: few(frames) })
-        }));
-        rows.retain(|r| !r.frames.is_empty());
-        Ok(viz::save_sheet(&stem.with_extension("png"), &rows, 2)?)
+    let success = chart("success", "success, share of episodes, 95 % intervals", |p| {
+        let imagined = ("imagined".to_owned(), p.imagined.success, p.imagined.success_ci95);
+        let truth = p.truth.map(|t| ("true".to_owned(), t.success, t.success_ci95));
+        [imagined].into_iter().chain(truth).collect()
+    });
+    let value = chart("return", "discounted return, 95 % intervals", |p| {
+        let imagined = ("imagined".to_owned(), p.imagined.return_, p.imagined.return_ci95);
+        let truth = p.truth.map(|t| ("true".to_owned(), t.return_, t.return_ci95));
+        [imagined].into_iter().chain(truth).collect()
+    });
+    let decision = serde_json::to_value(report.verdict.decision).unwrap_or_default();
+    EvaluationView {
+        verdict: format!("# {}\n\n{}\n", decision.as_str().unwrap_or_default(), report.verdict.why),
+        charts: vec![success, value],
+        strips,
     }
 }

@@ -16,10 +16,10 @@ use world_model::{Corpus, Embeddings, WorldModel};
 
 use crate::config::{CompanionConfig, DataConfig, LaterConfig, RunConfig};
 use crate::errors::UsageError;
-use crate::interrupt;
 use crate::progress::Progress;
 use crate::run_dir::{RunDir, write_atomic};
 use crate::source::Source;
+use crate::{interrupt, output};
 
 use super::improver::{restore_policy, values_of};
 use super::selecting::Selected;
@@ -76,17 +76,27 @@ pub fn find_companions(config: &RunConfig, home: &Source) -> Result<Vec<Source>>
 pub fn open_data(config: &RunConfig, source: &Source, companions: &[Source]) -> Result<Dataset> {
     config.data.check()?;
     let mut dataset = source.open(config.data.options())?;
+    warn_if_imagined(&dataset);
     dataset.weight = config.data.weight;
     for (with, source) in config.data.with.iter().zip(companions) {
         let (how, options) = (with.joining(), with.options(&config.data));
         let cameras = how.cameras_to_read(&dataset.spec, &source.probe(options.control_rate)?);
         let options = OpenOptions { cameras: Some(cameras), ..source.complete(options)? };
-        dataset.join(source.open(options)?, &how)?;
+        let theirs = source.open(options)?;
+        warn_if_imagined(&theirs);
+        dataset.join(theirs, &how)?;
     }
     for (later, source) in config.data.more.iter().zip(companions.iter().skip(config.data.with.len())) {
         go_on(&mut dataset, &config.data, later, source)?;
     }
     Ok(dataset)
+}
+
+/// Whoever wants to learn from imagination may; not without being told.
+fn warn_if_imagined(dataset: &Dataset) {
+    if dataset.is_imagined {
+        output::tell(&format!("warning: {}: {}", dataset.spec.source, episodes::IMAGINED));
+    }
 }
 
 /// Takes in episodes that the robot of `dataset` recorded later.
@@ -95,6 +105,7 @@ pub fn open_data(config: &RunConfig, source: &Source, companions: &[Source]) -> 
 /// As [`Source::open`] and [`Dataset::go_on`]; no reward where the earlier episodes have one.
 pub fn go_on(dataset: &mut Dataset, data: &DataConfig, later: &LaterConfig, source: &Source) -> Result<()> {
     let theirs = source.open(later.options(data, &dataset.spec))?;
+    warn_if_imagined(&theirs);
     let reads_column = data.rule().resolve(&dataset.spec).reward == RewardRule::Column;
     if reads_column && !theirs.spec.has_reward {
         return Err(UsageError(format!(

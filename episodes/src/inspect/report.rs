@@ -12,6 +12,8 @@ pub struct Inspection {
     pub source: String,
     /// LeRobot codebase version, or the name of another format.
     pub codebase_version: String,
+    /// The episodes were imagined by a world model, not recorded.
+    pub is_imagined: bool,
     /// Robot type, where the dataset names one.
     pub robot_type: Option<String>,
     /// Sound episodes.

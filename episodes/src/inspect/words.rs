@@ -14,6 +14,7 @@ impl Inspection {
             .lengths
             .map_or_else(String::new, |l| format!("; lengths {} to {}, median {} steps", l.min, l.max, l.median));
         let mut out = vec![format!("{} episodes, {} frames {rate}{lengths}", self.episodes, self.frames)];
+        out.extend(self.is_imagined.then(|| crate::IMAGINED.to_owned()));
         out.extend(self.tasks.iter().map(|task| format!("task: {task}")));
         out.push(match self.success {
             Some(s) => format!("success: {} episodes ({:.0} %)", s.episodes, 100.0 * s.share),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::arrays;
 use super::cameras::{self, Camera};
 use super::footage::{Footage, Medium};
+use super::imagined::{DOUBT, FROM_EPISODE, FROM_STEP, IS_IMAGINED, Origin};
 use super::stats::Stats;
 use crate::lerobot::info::Feature;
 use crate::{DatasetSpec, Episode, VectorFeature};
@@ -26,6 +27,10 @@ enum Kind {
     Reward,
     Success,
     Intervention,
+    IsImagined,
+    Doubt,
+    FromEpisode,
+    FromStep,
     Terminated,
     Truncated,
     Done,
@@ -47,6 +52,10 @@ struct Column {
     stats: Option<Stats>,
 }
 
+fn scalar(key: &str, kind: Kind, dtype: &'static str) -> Column {
+    Column { key: key.to_owned(), kind, dtype, len: 1, names: None, stats: None }
+}
+
 /// Types of numbers that a dataset may have chosen for a column.
 const NUMBERS: [&str; 5] = ["float32", "float64", "int32", "int64", "bool"];
 
@@ -63,6 +72,8 @@ pub(super) struct Columns {
     rate_hz: f64,
     state_len: usize,
     action_len: usize,
+    /// Of the episode that is checked, counted and written next; `None` for one that was recorded.
+    pub(super) origin: Option<Origin>,
 }
 
 impl Columns {
@@ -77,8 +88,6 @@ impl Columns {
             names: Some(f.names.clone()),
             stats: None,
         };
-        let scalar =
-            |key: &str, kind, dtype| Column { key: key.to_owned(), kind, dtype, len: 1, names: None, stats: None };
         let mut columns = Vec::new();
         let mut offset = 0;
         for f in &spec.state {
@@ -118,7 +127,24 @@ impl Columns {
         ] {
             columns.push(scalar(key, kind, "int64"));
         }
-        Self { columns, rate_hz: spec.control_rate_hz, state_len: spec.state_len(), action_len: spec.action_len() }
+        let (rate_hz, state_len, action_len) = (spec.control_rate_hz, spec.state_len(), spec.action_len());
+        Self { columns, rate_hz, state_len, action_len, origin: None }
+    }
+
+    /// The same for episodes that were imagined.
+    pub(super) fn marking_imagined(mut self) -> Self {
+        self.columns.extend([
+            scalar(IS_IMAGINED, Kind::IsImagined, "bool"),
+            scalar(DOUBT, Kind::Doubt, "float32"),
+            scalar(FROM_EPISODE, Kind::FromEpisode, "int64"),
+            scalar(FROM_STEP, Kind::FromStep, "int64"),
+        ]);
+        self
+    }
+
+    /// Whether the episodes are imagined ones.
+    pub(super) fn marks_imagined(&self) -> bool {
+        self.has(|kind| matches!(kind, Kind::IsImagined))
     }
 
     /// The columns for episodes that are added to a dataset with these features: its types of numbers, and of the three that
@@ -184,6 +210,7 @@ impl Columns {
             (Some(_), false) => Err((format!("a {what} column"), format!("no {what} column, as in this dataset"))),
             (None, true) => Err((format!("no {what} column"), format!("a {what} column, as in this dataset"))),
         };
+        declared(self.origin.as_ref().map(|o| o.doubt.len()), "doubt", |k| matches!(k, Kind::IsImagined))?;
         declared(e.reward.as_ref().map(Vec::len), "reward", |k| matches!(k, Kind::Reward))?;
         declared(e.success.as_ref().map(Vec::len), "success", |k| matches!(k, Kind::Success))?;
         declared(e.intervention.as_ref().map(Vec::len), "intervention", |k| matches!(k, Kind::Intervention))
@@ -237,7 +264,7 @@ impl Columns {
 
     /// The numbers of a vector or scalar column, row by row; exact in `f64` for every column type.
     fn values<'a>(
-        &self,
+        &'a self,
         c: &'a Column,
         e: &'a Episode,
         episode_index: usize,
@@ -246,6 +273,7 @@ impl Columns {
     ) -> Box<dyn Iterator<Item = f64> + 'a> {
         let (state_len, rate_hz) = (self.state_len, self.rate_hz);
         let steps = 0..e.len;
+        let origin = || self.origin.iter();
         let flag = |x: bool| f64::from(u8::from(x));
         let flags = move |v: &'a Option<Vec<bool>>| v.iter().flatten().map(move |&x| flag(x));
         match c.kind {
@@ -260,6 +288,10 @@ impl Columns {
             Kind::Reward => Box::new(e.reward.iter().flatten().map(|&x| f64::from(x))),
             Kind::Success => Box::new(flags(&e.success)),
             Kind::Intervention => Box::new(flags(&e.intervention)),
+            Kind::IsImagined => Box::new(steps.map(|_| 1.0)),
+            Kind::Doubt => Box::new(origin().flat_map(|o| o.doubt.iter().map(|&x| f64::from(x)))),
+            Kind::FromEpisode => Box::new(steps.zip(origin().cycle()).map(|(_, o)| o.from_episode as f64)),
+            Kind::FromStep => Box::new(steps.zip(origin().cycle()).map(|(_, o)| o.from_step as f64)),
             Kind::Terminated => Box::new(steps.map(move |t| flag(e.terminated && t + 1 == e.len))),
             Kind::Truncated => Box::new(steps.map(move |t| flag(e.truncated && t + 1 == e.len))),
             Kind::Done => Box::new(steps.map(move |t| flag(t + 1 == e.len))),

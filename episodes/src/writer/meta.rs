@@ -16,7 +16,7 @@ use super::columns::Columns;
 use super::existing::Existing;
 use super::stats::Stats;
 use super::videos::{VIDEO_PATH, VideoRow};
-use super::{CHUNK_FILES, DATA_FILE_MB, io, open_parquet, parquet_error};
+use super::{CHUNK_FILES, DATA_FILE_MB, imagined, io, open_parquet, parquet_error};
 use crate::{DatasetSpec, Error};
 
 /// One line of the list of episodes.
@@ -82,6 +82,9 @@ pub(super) fn write(
         let whole = existing.map_or_else(|| added.clone(), |existing| existing.stats(key, added));
         (key.to_owned(), whole.json(is_camera))
     });
+    if columns.marks_imagined() {
+        imagined::declare(dir, &mut info)?;
+    }
     write_json(&dir.join("meta/info.json"), &info)?;
     write_json(&dir.join("meta/stats.json"), &Value::Object(stats.collect()))?;
     write_tasks(&dir.join("meta/tasks.parquet"), tasks)?;

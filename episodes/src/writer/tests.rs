@@ -139,3 +139,46 @@ fn an_abandoned_writer_leaves_nothing_behind() -> Outcome {
     assert!(empty.is_err());
     Ok(())
 }
+
+#[test]
+fn imagined_episodes_are_marked_at_every_step_and_wherever_they_are_read() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path().join("imagined");
+    let mut writer = LeRobotWriter::create(&root, &spec())?;
+    let origin = |doubt: &[f32]| Origin { from_episode: 7, from_step: 12, doubt: doubt.to_vec() };
+    let refused = writer.push_imagined(&recorded(3, "push"), origin(&[0.5])).map_err(|error| error.to_string());
+    assert!(refused.is_err_and(|words| words.contains("1 doubt values") && words.contains("3 for 3 steps")));
+    writer.push_imagined(&recorded(3, "push"), origin(&[0.25, 0.5, 0.75]))?;
+    let refused = writer.push(&recorded(2, "push")).map_err(|error| error.to_string());
+    assert!(refused.is_err_and(|words| words.contains("no doubt column")), "what was recorded stays apart");
+    writer.finish()?;
+
+    let path = root.join(meta::data_file(0, 0));
+    let rows = arrow::compute::concat_batches(&read(&path)?[0].schema(), &read(&path)?)?;
+    let column = |name: &str| rows.column_by_name(name).expect("the column was written").clone();
+    assert_eq!(column("is_imagined").as_boolean().true_count(), 3);
+    assert_eq!(column("imagined.doubt").as_primitive::<Float32Type>().values().to_vec(), vec![0.25, 0.5, 0.75]);
+    assert_eq!(column("imagined.from_episode").as_primitive::<Int64Type>().values().to_vec(), vec![7; 3]);
+    assert_eq!(column("imagined.from_step").as_primitive::<Int64Type>().values().to_vec(), vec![12; 3]);
+    let info: serde_json::Value = serde_json::from_str(&fs::read_to_string(root.join("meta/info.json"))?)?;
+    assert_eq!(info["imagined"], crate::IMAGINED);
+    assert_eq!(info["features"]["is_imagined"]["dtype"], "bool");
+    assert!(fs::read_to_string(root.join("README.md"))?.contains(crate::IMAGINED));
+
+    let options = crate::OpenOptions {
+        path: root.clone(),
+        cache_dir: dir.path().join("cache"),
+        state_keys: vec![crate::dataset::ALL.to_owned()],
+        ..crate::OpenOptions::default()
+    };
+    let dataset = crate::Dataset::open(&options, &mut |_| ())?;
+    assert!(dataset.is_imagined);
+    let inspection = crate::inspect(&dataset, &crate::OutcomeRule::from(crate::RewardRule::Auto));
+    assert!(inspection.is_imagined && inspection.to_string().contains(crate::IMAGINED));
+    let out = dir.path().join("converted");
+    let to = crate::Destination { path: &out, append: false, pictures: Pictures::Embedded };
+    let refused = crate::convert(&options, &to, &|| false, &mut |_| ()).map_err(|error| error.to_string());
+    assert!(refused.is_err_and(|words| words.contains("imagined by a world model")));
+    assert!(!out.exists());
+    Ok(())
+}

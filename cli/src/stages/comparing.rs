@@ -1,0 +1,242 @@
+//! Several futures of one recorded moment: imagined, compared with the logged replay, ranked, and made ready to be looked at.
+
+use anyhow::Result;
+use burn::tensor::Tensor;
+use rl::TrackRecord;
+use rollouts::Branch;
+use rollouts::branch::ForkOptions;
+use viz::{ArmView, BranchView, Frame, RealView};
+use world_model::trust::Limits;
+use world_model::vision::{floats, to_blocks, to_frames};
+use world_model::{Embeddings, Latent, WorldModel};
+
+use super::known_truth::LoggedCheck;
+use super::ranking::{ArmRow, BranchVerdict, row, table, verdict};
+use super::record::Minds;
+use super::workshop::Workshop;
+use crate::args::Arm;
+
+/// What futures are measured by.
+pub struct Measures {
+    /// Where the model stops being believed.
+    pub limits: Limits,
+    /// How wrong it was about recorded moments.
+    pub record: TrackRecord,
+}
+
+/// Futures of one moment, ranked.
+pub struct Comparison {
+    /// A row per future, the one that is most probably better than the logged replay first.
+    pub rows: Vec<ArmRow>,
+    /// The futures in the order of the rows.
+    pub futures: Vec<(Arm, Branch)>,
+    /// The logged replay against what was recorded.
+    pub check: LoggedCheck,
+    /// The conclusion.
+    pub verdict: BranchVerdict,
+    /// To look at.
+    pub view: BranchView,
+}
+
+impl Workshop {
+    /// What futures of `horizon` steps are measured by.
+    ///
+    /// # Errors
+    /// As [`Self::moment_record`].
+    pub fn measures(&self, minds: &Minds, embeddings: &Embeddings, horizon: usize) -> Result<Measures> {
+        Ok(Measures {
+            limits: self.limits(&minds.model, embeddings),
+            record: self.moment_record(minds, embeddings, horizon)?,
+        })
+    }
+
+    /// Imagines the arms, and the logged replay if it is not among them, and ranks them.
+    ///
+    /// # Errors
+    /// As [`Self::imagine_arm`].
+    pub fn compare(
+        &self,
+        minds: &Minds,
+        embeddings: &Embeddings,
+        arms: &[Arm],
+        options: &ForkOptions,
+        measures: &Measures,
+    ) -> Result<Comparison> {
+        let logged = self.imagine_arm(minds, embeddings, &Arm::Logged, options)?;
+        let (reference, check) = (logged.values(), self.check_logged(embeddings, &logged, options));
+        let row = |arm: &Arm, branch: &Branch| {
+            let against = (*arm != Arm::Logged).then_some(reference.as_slice());
+            row(arm, branch, against, measures, (options, self.config.seed))
+        };
+        let mut ranked = vec![(row(&Arm::Logged, &logged), Arm::Logged, logged)];
+        for arm in arms.iter().filter(|arm| **arm != Arm::Logged) {
+            let branch = self.imagine_arm(minds, embeddings, arm, options)?;
+            ranked.push((row(arm, &branch), arm.clone(), branch));
+        }
+        // The replay is as good as itself: what is probably worse stands below it.
+        let rank = |row: &ArmRow| (row.probability_better.unwrap_or(0.5), row.gain_over_logged.unwrap_or(0.0));
+        ranked.sort_by(|(a, ..), (b, ..)| {
+            let ((pa, ga), (pb, gb)) = (rank(a), rank(b));
+            pb.total_cmp(&pa).then(gb.total_cmp(&ga))
+        });
+        let views =
+            ranked.iter().map(|(_, arm, branch)| self.arm_view((minds, embeddings), arm, branch, options)).collect();
+        let (rows, futures): (Vec<ArmRow>, Vec<(Arm, Branch)>) =
+            ranked.into_iter().map(|(row, arm, branch)| (row, (arm, branch))).unzip();
+        let verdict = verdict(&rows, options.horizon);
+        let view = BranchView {
+            arms: views,
+            table: table(&rows, options.horizon),
+            verdict: format!("### {}\n\n{}\n\n{}\n", verdict.decision, verdict.why, check.in_words()),
+            ..self.bare_view(options, &measures.limits)
+        };
+        Ok(Comparison { rows, futures, check, verdict, view })
+    }
+
+    /// What a view says of the moment itself.
+    fn bare_view(&self, options: &ForkOptions, limits: &Limits) -> BranchView {
+        let ForkOptions { track, step, horizon, .. } = *options;
+        let t = &self.corpus.tracks[track];
+        let after = (step + 1).min(t.len)..(step + 1 + horizon).min(t.len);
+        let cameras = self.dataset.spec.cameras.iter().enumerate();
+        BranchView {
+            name: format!("episode {} at step {step}", self.dataset.episodes[t.episode].index),
+            fps: self.dataset.spec.control_rate_hz,
+            fork_step: step,
+            real: RealView {
+                cameras: cameras
+                    .filter(|_| !after.is_empty())
+                    .map(|(c, camera)| (camera.key.clone(), self.real_frames(c, track, after.clone())))
+                    .collect(),
+                reward: t.reward[step..(step + horizon).min(t.len)].to_vec(),
+            },
+            action_names: self.dataset.spec.action.names.clone(),
+            draws: options.samples,
+            doubt_budget: Some(limits.doubt_budget),
+            disagreement_limit: Some(limits.disagreement_95),
+            ..BranchView::default()
+        }
+    }
+
+    fn arm_view(
+        &self,
+        (minds, embeddings): (&Minds, &Embeddings),
+        arm: &Arm,
+        branch: &Branch,
+        options: &ForkOptions,
+    ) -> ArmView {
+        let latents = &branch.imagined.latents;
+        let (mut cameras, mut spread) = (Vec::new(), Vec::new());
+        for (c, camera) in self.dataset.spec.cameras.iter().enumerate() {
+            let at = (options.track, options.step);
+            let (frames, heat) = self.shown_draws(&minds.model, c, latents, at, embeddings);
+            cameras.push((camera.key.clone(), frames));
+            if options.samples > 1 {
+                spread.push((camera.key.clone(), heat));
+            }
+        }
+        let values: Vec<Vec<f32>> = latents.iter().map(|latent| sorted(floats(minds.critic.mean(&latent.e)))).collect();
+        let edge = |share: f32| values.iter().map(|v| v[((v.len() - 1) as f32 * share).round() as usize]).collect();
+        ArmView {
+            name: arm.to_string(),
+            is_logged: *arm == Arm::Logged,
+            cameras,
+            spread,
+            action: self.raw_actions(branch, 0),
+            value: values.iter().map(|v| v.iter().sum::<f32>() / v.len() as f32).collect(),
+            value_band: [edge(0.1), edge(0.9)],
+            success_probability: reached(&branch.series(|p| &p.success)),
+            disagreement: branch.series(|p| &p.disagreement),
+            doubt: running_sum(&branch.series(|p| &p.doubt)),
+            reward: branch.series(|p| &p.reward),
+            return_mean: branch.outcome.value.clone().mean().into_scalar(),
+        }
+    }
+
+    /// Actions of one draw in the data's units, `[H, A]`.
+    pub(super) fn raw_actions(&self, branch: &Branch, draw: usize) -> Vec<Vec<f32>> {
+        let normaliser = &self.corpus.action_normaliser;
+        let raw = |action: &Tensor<2>| {
+            let row = floats(action.clone().narrow(0, draw, 1));
+            let mut raw = vec![0.0; row.len()];
+            normaliser.denormalise(&row, &mut raw);
+            raw.truncate(self.dataset.spec.action_len());
+            raw
+        };
+        branch.imagined.actions.iter().map(raw).collect()
+    }
+
+    /// One camera's pictures of the first draw, and how far all draws disagree about each pixel, a picture per step.
+    fn shown_draws(
+        &self,
+        model: &WorldModel,
+        camera: usize,
+        latents: &[Latent],
+        reference: (usize, usize),
+        embeddings: &Embeddings,
+    ) -> (Vec<Frame>, Vec<Frame>) {
+        let device = self.inner();
+        let size = self.dataset.spec.cameras[camera].model_size;
+        let picture = self.dataset.frame(camera, self.corpus.tracks[reference.0].episode, reference.1);
+        let blocks = to_blocks([picture].into_iter(), size, &device);
+        let [_, m, v] = blocks.dims();
+        let e_reference = embeddings.gather(&[reference], &device);
+        let shown = latents.iter().map(|latent| {
+            let [n, width] = latent.e.dims();
+            let (like, from) = (e_reference.clone().expand([n, width]), blocks.clone().expand([n, m, v]));
+            let mut draws = to_frames(model.representation.decode(camera, latent.e.clone(), like, from), size);
+            let spread = pixel_spread(&draws);
+            let first = Frame { size, rgb: draws.swap_remove(0) };
+            let heat = first.heat(&spread);
+            (first, heat)
+        });
+        shown.unzip()
+    }
+}
+
+/// Standard deviation of each pixel over pictures `[size, size, 3]`, root mean square over its colours, in grey levels of 255.
+fn pixel_spread(pictures: &[Vec<u8>]) -> Vec<f32> {
+    let n = pictures.len() as f32;
+    let variance = |i: usize| {
+        let mean = pictures.iter().map(|p| f32::from(p[i])).sum::<f32>() / n;
+        pictures.iter().map(|p| (f32::from(p[i]) - mean).powi(2)).sum::<f32>() / n
+    };
+    let pixels = pictures.first().map_or(0, Vec::len) / 3;
+    (0..pixels).map(|p| ((0..3).map(|c| variance(3 * p + c)).sum::<f32>() / 3.0).sqrt()).collect()
+}
+
+fn sorted(mut values: Vec<f32>) -> Vec<f32> {
+    values.sort_by(f32::total_cmp);
+    values
+}
+
+fn running_sum(values: &[f32]) -> Vec<f32> {
+    let sum = values.iter().scan(0.0, |sum, value| {
+        *sum += value;
+        Some(*sum)
+    });
+    sum.collect()
+}
+
+/// Probability of success by each step from that of each step.
+pub(super) fn reached(success: &[f32]) -> Vec<f32> {
+    let by = success.iter().scan(1.0, |going, p| {
+        *going *= 1.0 - p;
+        Some(1.0 - *going)
+    });
+    by.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_and_sums_by_hand() {
+        // First pixel: red 0 and 10, deviation 5; over three colours 5/√3. Second pixel the same in both.
+        let spread = pixel_spread(&[vec![0, 7, 7, 1, 2, 3], vec![10, 7, 7, 1, 2, 3]]);
+        assert!((spread[0] - 5.0 / 3.0f32.sqrt()).abs() < 1e-5 && spread[1] == 0.0, "{spread:?}");
+        assert_eq!(running_sum(&[0.5, 0.25, 1.0]), [0.5, 0.75, 1.75]);
+        assert_eq!(reached(&[0.0, 0.5, 0.5]), [0.0, 0.5, 0.75]);
+    }
+}

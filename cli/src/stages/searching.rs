@@ -1,0 +1,235 @@
+//! `branch --where-it-went-wrong`: the step of an episode, or of every failed one, at which acting otherwise would have mattered most.
+
+use std::path::Path;
+
+use anyhow::Result;
+use rayon::prelude::*;
+use rl::track_record::probability_better;
+use rollouts::branch::ForkOptions;
+use serde::Serialize;
+use world_model::Embeddings;
+
+use super::branching::track_of;
+use super::comparing::Measures;
+use super::ranking::{believable, share_above};
+use super::record::Minds;
+use super::reopen;
+use super::workshop::Workshop;
+use super::writing::{Imagined, Target, Written};
+use crate::args::{Arm, Common};
+use crate::errors::UsageError;
+use crate::progress::Progress;
+use crate::{interrupt, output};
+
+/// Forks of one episode lie this many steps apart when the best moment is searched.
+const SEARCH_STRIDE: usize = 4;
+/// Draws of shared noise per fork in the search.
+const SEARCH_SAMPLES: usize = 8;
+/// Moments shown; `--json` has them all.
+const SHOWN: usize = 12;
+
+/// The moment of one episode at which acting otherwise would have mattered most.
+#[derive(Clone, Debug, Serialize)]
+struct Moment {
+    episode: usize,
+    step: usize,
+    #[serde(skip)]
+    track: usize,
+    reference_return: f32,
+    alternative_return: f32,
+    gain: f64,
+    gain_ci95: [f64; 2],
+    /// Share of the noise draws under which the alternative is better.
+    better: f64,
+    /// Probability of that, given how wrong the model was about recorded moments.
+    probability_better: f64,
+    steps_beyond_known_ground: usize,
+    believable: bool,
+}
+
+/// Searches an episode, or every episode without a recorded success, for the step at which the second arm gains most
+/// over the first; with `write` the second arm from each of those steps becomes an imagined episode.
+///
+/// # Errors
+/// As [`branch`](super::branch); other than two arms.
+pub fn where_it_went_wrong(
+    dir: &Path,
+    episode: Option<usize>,
+    (arms, horizon): (Option<&[Arm]>, usize),
+    write: Option<Target<'_>>,
+    common: &Common,
+) -> Result<()> {
+    if horizon == 0 {
+        return Err(UsageError("expected --horizon above 0, got 0".into()).into());
+    }
+    write.as_ref().map_or(Ok(()), Target::check)?;
+    let w = reopen(dir, common)?;
+    let embeddings = w.embeddings()?;
+    let minds = w.minds()?;
+    let better = if minds.policies.contains_key("improved") { Arm::Improved } else { Arm::Cloned };
+    let (reference, alternative) = match arms {
+        None => (Arm::Logged, better),
+        Some([reference, alternative]) => (reference.clone(), alternative.clone()),
+        Some(other) => {
+            return Err(UsageError(format!(
+                "--where-it-went-wrong compares two arms, got {}; expected e.g. --arms logged,improved",
+                other.len()
+            ))
+            .into());
+        }
+    };
+    let tracks: Vec<usize> = match episode {
+        Some(episode) => vec![track_of(&w, episode)?],
+        None => {
+            let failed = |&t: &usize| !w.corpus.tracks[t].success && w.corpus.tracks[t].len > 0;
+            w.corpus.own_tracks().filter(failed).collect()
+        }
+    };
+    if tracks.is_empty() {
+        return Err(UsageError("every episode ends in success; name one with --episode N".into()).into());
+    }
+    let measures = w.measures(&minds, &embeddings, horizon)?;
+    let mut progress = Progress::stage("search", tracks.len() as u64, "episodes");
+    let mut moments = Vec::new();
+    for part in tracks.chunks(16) {
+        interrupt::check()?;
+        let found: Result<Vec<Option<Moment>>> = part
+            .par_iter()
+            .map(|&track| best_moment(&w, (&minds, &embeddings), track, (&reference, &alternative), horizon, &measures))
+            .collect();
+        moments.extend(found?.into_iter().flatten());
+        progress.set(moments.len() as u64, "");
+    }
+    progress.finish();
+    moments.sort_by(|a, b| b.gain_ci95[0].total_cmp(&a.gain_ci95[0]));
+    let written = match write {
+        Some(target) => {
+            Some(write_all(&w, (&minds, &embeddings), &moments, &alternative, target, (horizon, &measures))?)
+        }
+        None => None,
+    };
+    if common.json {
+        return output::answer_json(&serde_json::json!({
+            "reference": reference.to_string(), "alternative": alternative.to_string(), "horizon": horizon, "moments": moments,
+            "written": written,
+        }));
+    }
+    output::answer(&moments_in_words(&w, &moments, (&reference, &alternative), horizon, episode.is_some()));
+    written.iter().for_each(Written::tell);
+    Ok(())
+}
+
+/// The alternative from every moment where it stays on known ground (from all, where steps beyond trust are wanted), as a dataset.
+fn write_all(
+    w: &Workshop,
+    (minds, embeddings): (&Minds, &Embeddings),
+    moments: &[Moment],
+    alternative: &Arm,
+    target: Target<'_>,
+    (horizon, measures): (usize, &Measures),
+) -> Result<Written> {
+    let mut out = Imagined::begin(w, target, measures.limits)?;
+    let mut progress = Progress::stage("write", moments.len() as u64, "moments");
+    let believed = moments.iter().filter(|moment| moment.believable || target.beyond_trust);
+    for (done, moment) in believed.enumerate() {
+        let options = fork_at(w, moment.track, moment.step, horizon);
+        let future = w.imagine_arm(minds, embeddings, alternative, &options)?;
+        out.push((minds, embeddings), &alternative.to_string(), &future, &options)?;
+        progress.set(done as u64 + 1, "");
+    }
+    progress.finish();
+    out.finish()
+}
+
+fn fork_at(w: &Workshop, track: usize, step: usize, horizon: usize) -> ForkOptions {
+    let (context, seed) = (w.config.quality.context, w.config.seed);
+    ForkOptions { track, step, horizon, samples: SEARCH_SAMPLES, context, seed }
+}
+
+/// Of the believable forks the one whose gain is surest; where none is believable, the surest of all.
+fn best_moment(
+    w: &Workshop,
+    (minds, embeddings): (&Minds, &Embeddings),
+    track: usize,
+    (reference, alternative): (&Arm, &Arm),
+    horizon: usize,
+    measures: &Measures,
+) -> Result<Option<Moment>> {
+    let mut best: Option<Moment> = None;
+    for step in (0..w.corpus.tracks[track].len).step_by(SEARCH_STRIDE) {
+        let options = fork_at(w, track, step, horizon);
+        let one = w.imagine_arm(minds, embeddings, reference, &options)?.values();
+        let branch = w.imagine_arm(minds, embeddings, alternative, &options)?;
+        let other = branch.values();
+        let gains: Vec<f32> = other.iter().zip(&one).map(|(a, b)| a - b).collect();
+        let (gain, gain_ci95) = rl::evaluate::interval(&gains, 200, w.config.seed);
+        let beyond =
+            branch.series(|p| &p.disagreement).iter().filter(|d| **d > measures.limits.disagreement_95).count();
+        let mean = |x: &[f32]| x.iter().sum::<f32>() / x.len().max(1) as f32;
+        let moment = Moment {
+            episode: w.dataset.episodes[w.corpus.tracks[track].episode].index,
+            step,
+            track,
+            reference_return: mean(&one),
+            alternative_return: mean(&other),
+            gain,
+            gain_ci95,
+            better: share_above(&gains),
+            probability_better: probability_better(&other, &one, &measures.record),
+            steps_beyond_known_ground: beyond,
+            believable: believable(beyond, horizon),
+        };
+        let surer = |b: &Moment| (moment.believable, moment.gain_ci95[0]) > (b.believable, b.gain_ci95[0]);
+        if best.as_ref().is_none_or(surer) {
+            best = Some(moment);
+        }
+    }
+    Ok(best)
+}
+
+fn moments_in_words(
+    w: &Workshop,
+    moments: &[Moment],
+    (reference, alternative): (&Arm, &Arm),
+    horizon: usize,
+    one_episode: bool,
+) -> String {
+    let what =
+        if one_episode { "the episode".to_owned() } else { format!("{} episodes without success", moments.len()) };
+    let mut text = format!(
+        "# Where acting otherwise would have mattered most in {what}\n\n{alternative} instead of {reference}, {horizon} imagined \
+         steps and the value of where they lead; per episode the step with the surest gain \
+         of one every {SEARCH_STRIDE} steps (chosen as the best of many: it flatters the gain; \
+         \"better\" is a probability that knows how wrong the model was about recorded moments).\n\n\
+         | episode | step | {reference} | {alternative} | gain | 95 % | better | in draws | beyond known ground |\n\
+         |---|---|---|---|---|---|---|---|---|\n"
+    );
+    for m in moments.iter().take(SHOWN) {
+        text.push_str(&format!(
+            "| {} | {} | {:.3} | {:.3} | {:+.3} | {:+.3} … {:+.3} | {:.0} % | {:.0} % | {} of {horizon} steps{} |\n",
+            m.episode,
+            m.step,
+            m.reference_return,
+            m.alternative_return,
+            m.gain,
+            m.gain_ci95[0],
+            m.gain_ci95[1],
+            100.0 * m.probability_better,
+            100.0 * m.better,
+            m.steps_beyond_known_ground,
+            if m.believable { "" } else { ": do not believe it" }
+        ));
+    }
+    if moments.len() > SHOWN {
+        text.push_str(&format!("\nand {} more episodes, listed by --json.\n", moments.len() - SHOWN));
+    }
+    if let Some(first) = moments.first() {
+        text.push_str(&format!(
+            "\nTo see the first: rehearsal branch {} --episode {} --step {}\n",
+            w.run.root().display(),
+            first.episode,
+            first.step
+        ));
+    }
+    text
+}
