@@ -34,7 +34,7 @@ fn fixed(values: Vec<f32>, device: &Device) -> Param<Tensor<1>> {
 }
 
 /// `sign(x) ln(1 + |x|)` (DreamerV3, eq. 9).
-fn symlog<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+pub(crate) fn symlog<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x.clone().sign() * (x.abs() + 1.0).log()
 }
 
