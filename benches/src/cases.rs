@@ -175,7 +175,7 @@ fn imagination(dir: &Path) -> Built {
         let act = |e: &Tensor<2>, rng: &mut rand::rngs::StdRng| {
             policy.act(e.clone(), noise::normal([e.dims()[0], policy.noise_len()], rng, &device))
         };
-        let (data, judge) = ((corpus, embeddings), (&config, LIMITS));
+        let (data, judge) = ((corpus, embeddings), (&config, LIMITS.into()));
         let judged = imagine_policy(&model, data, (&act, flow.execute), judge, &from, (i as u64, &device));
         assert_eq!(judged.value.len(), config.starts);
     }))

@@ -16,12 +16,11 @@ use rollouts::imagine::{Actor, imagine_knowing, shared_noise, split_chunk};
 use serde::{Deserialize, Serialize};
 use world_model::shards::side_by_side;
 use world_model::train::latents_at;
-use world_model::trust::Limits;
 use world_model::{Corpus, Embeddings, Latent, WorldModel, noise};
 
 pub(crate) use behaviour::LATE;
 pub use behaviour::imagine_behaviour;
-pub use outcome::{PerStart, RAREST_SUCCESS, time_to_success};
+pub use outcome::{Belief, PerStart, RAREST_SUCCESS, time_to_success};
 use outcome::{join, per_start};
 pub(crate) use sequences::follow;
 pub use sequences::{Played, imagine_sequences};
@@ -100,7 +99,7 @@ pub fn imagine_policy(
     model: &WorldModel,
     data: (&Corpus, &Embeddings),
     (act, receding): (Act<'_>, impl Into<Receding>),
-    (config, limits): (&EvaluateConfig, Limits),
+    (config, belief): (&EvaluateConfig, Belief<'_>),
     starts: &[(usize, usize)],
     (seed, device): (u64, &Device),
 ) -> PerStart {
@@ -113,7 +112,7 @@ pub fn imagine_policy(
             let chunk = receding.go_on(&mut last, act(&latent.e, &mut rng), action_len);
             split_chunk(&chunk, action_len, receding.execute)
         };
-        imagine_part(model, data, actor, (config, limits), starts, (seed, part as u64), device)
+        imagine_part(model, data, actor, (config, belief), starts, (seed, part as u64), device)
     });
     join(parts)
 }
@@ -124,7 +123,7 @@ pub fn imagine_actor(
     model: &WorldModel,
     data: (&Corpus, &Embeddings),
     actor: Actor<'_>,
-    judged: (&EvaluateConfig, Limits),
+    judged: (&EvaluateConfig, Belief<'_>),
     starts: &[(usize, usize)],
     (seed, device): (u64, &Device),
 ) -> PerStart {
@@ -136,7 +135,7 @@ pub fn imagine_planned(
     model: &WorldModel,
     data: (&Corpus, &Embeddings),
     (planner, change): (&Planner<'_>, Change<'_>),
-    (config, limits): (&EvaluateConfig, Limits),
+    (config, belief): (&EvaluateConfig, Belief<'_>),
     starts: &[(usize, usize)],
     (seed, device): (u64, &Device),
 ) -> PerStart {
@@ -149,7 +148,7 @@ pub fn imagine_planned(
             knots = Some(planner.moved_on(&plan.knots, planner.execute()));
             split_chunk(&change(plan.actions, &mut rng), data.0.action_len, planner.execute())
         };
-        imagine_part(model, data, actor, (config, limits), starts, (seed, part as u64), device)
+        imagine_part(model, data, actor, (config, belief), starts, (seed, part as u64), device)
     });
     join(parts)
 }
@@ -158,13 +157,13 @@ fn imagine_part(
     model: &WorldModel,
     data: (&Corpus, &Embeddings),
     actor: &mut dyn FnMut(&Latent, usize) -> Vec<Tensor<2>>,
-    (config, limits): (&EvaluateConfig, Limits),
+    (config, belief): (&EvaluateConfig, Belief<'_>),
     starts: &[(usize, usize)],
     random: (u64, u64),
     device: &Device,
 ) -> PerStart {
     let imagined = imagine_rows(model, data, actor, config, starts, random, device);
-    per_start(&imagined, &data.0.returns, config.samples, limits)
+    per_start(&imagined, &data.0.returns, config.samples, belief)
 }
 
 /// `samples` neighbouring rows per start, imagined for the horizon.

@@ -186,7 +186,8 @@ mod tests {
             }
         };
         let predictions = vec![step([0.5, 0.0], [0.0, 0.5]), step([0.5, 0.4], [0.0; 2]), step([1.0; 2], [0.0; 2])];
-        let imagined = Imagined { latents: Vec::new(), actions: Vec::new(), predictions };
+        let start = world_model::Latent { e: Tensor::zeros([4, 1], &Device::default()), h: None, z: None };
+        let imagined = Imagined { start, latents: Vec::new(), actions: Vec::new(), predictions };
         // 0.5 + 0.5*0.5; the other one: 0.5*0.4 after a failure with a probability of a half.
         let each = reached(&imagined, 1, &[2, 2]);
         assert!((each[0] - 0.75).abs() < 1e-6 && (each[1] - 0.2).abs() < 1e-6, "{each:?}");

@@ -10,6 +10,8 @@ pub type Actor<'a> = &'a mut dyn FnMut(&Tensor<2>, usize) -> Vec<Tensor<2>>;
 
 /// `H` imagined steps of `B` rows.
 pub struct Imagined {
+    /// Latent state before the first.
+    pub start: Latent,
     /// Latent states after each step, `H` of them.
     pub latents: Vec<Latent>,
     /// Actions taken, `H × [B, A]`.
@@ -49,7 +51,7 @@ pub fn imagine_knowing(
     actor: &mut dyn FnMut(&Latent, usize) -> Vec<Tensor<2>>,
     noise: &[Tensor<2>],
 ) -> Imagined {
-    let mut out = Imagined { latents: Vec::new(), actions: Vec::new(), predictions: Vec::new() };
+    let mut out = Imagined { start: latent.clone(), latents: Vec::new(), actions: Vec::new(), predictions: Vec::new() };
     let mut latent = latent.clone();
     let mut queue: std::collections::VecDeque<Tensor<2>> = std::collections::VecDeque::new();
     for (step, noise) in noise.iter().enumerate() {

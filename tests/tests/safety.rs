@@ -98,12 +98,12 @@ fn decide(recording: Recording, episodes: usize) -> Decided {
         let act = |e: &Tensor<2>, rng: &mut StdRng| {
             policy.act(e.clone(), noise::normal([e.dims()[0], policy.noise_len()], rng, &e.device()))
         };
-        evaluate::imagine_policy(&model, data, (&act, flow.execute), (&config, limits), &starts, (0, &inner))
+        evaluate::imagine_policy(&model, data, (&act, flow.execute), (&config, limits.into()), &starts, (0, &inner))
     };
     let whole = EvaluateConfig { anchor_every: 50, ..config };
     let along = evaluate::imagine_behaviour(&model, data, &whole, Limits::NONE, &starts, (0, &inner));
     let played: Vec<_> = starts.iter().map(|&(track, t)| ((track, t), &corpus.tracks[track].action[..])).collect();
-    let logged = evaluate::imagine_sequences(&model, data, (&config, limits), &played, (0, &inner));
+    let logged = evaluate::imagine_sequences(&model, data, (&config, limits.into()), &played, (0, &inner));
     let replayed = [logged.value, along.value.clone()];
     let optimism = Optimism::of(&model, data, &config, &starts, (0, &inner));
     let recorded = starts.iter().map(|&(track, _)| &corpus.tracks[track]);

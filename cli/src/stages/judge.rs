@@ -9,7 +9,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
 use rl::TrackRecord;
-use rl::evaluate::{self, EvaluateConfig, PerStart};
+use rl::evaluate::{self, Belief, EvaluateConfig, PerStart};
 use rl::fqe::Evaluated;
 use rl::optimism::Optimism;
 use rollouts::score::real_return;
@@ -74,7 +74,8 @@ impl Workshop {
         names: &[String],
         guests: &mut [Guest],
     ) -> Result<Vec<Judged>> {
-        let limits = self.limits(model, embeddings);
+        let critic = self.recorded_critic().ok();
+        let belief = Belief { limits: self.limits(model, embeddings), values: critic.as_ref() };
         let mut config = self.config.evaluate;
         config.horizon = self.judge_horizon();
         let starts = evaluate::starts(&self.corpus, config.starts);
@@ -82,13 +83,13 @@ impl Workshop {
         let mut out = Vec::new();
         for name in names {
             interrupt::check()?;
-            let imagined = self.imagine_named(model, embeddings, &name.parse()?, limits)?;
+            let imagined = self.imagine_named(model, embeddings, &name.parse()?, belief)?;
             out.push(Judged::new(name, imagined));
             progress.set(out.len() as u64, name);
         }
         progress.finish();
         for guest in guests {
-            out.push(self.imagine_guest((model, embeddings), guest, (&config, limits), &starts)?);
+            out.push(self.imagine_guest((model, embeddings), guest, (&config, belief), &starts)?);
         }
         Ok(out)
     }
@@ -102,14 +103,14 @@ impl Workshop {
         model: &WorldModel,
         embeddings: &Embeddings,
         variant: &Variant,
-        limits: Limits,
+        belief: Belief<'_>,
     ) -> Result<PerStart> {
         let device = self.inner();
         let config = EvaluateConfig { horizon: self.judge_horizon(), ..self.config.evaluate };
         let starts = evaluate::starts(&self.corpus, config.starts);
         let (data, random) = ((&self.corpus, embeddings), (self.config.seed, &device));
         if variant.base == Base::Behaviour {
-            return Ok(evaluate::imagine_behaviour(model, data, &config, limits, &starts, random));
+            return Ok(evaluate::imagine_behaviour(model, data, &config, belief.limits, &starts, random));
         }
         if matches!(variant.base, Base::Hold | Base::Logged) {
             let actions = |track: usize| match variant.base {
@@ -117,18 +118,18 @@ impl Workshop {
                 _ => &self.corpus.tracks[track].action[..],
             };
             let played: Vec<_> = starts.iter().map(|&(track, t)| ((track, t), actions(track))).collect();
-            return Ok(evaluate::imagine_sequences(model, data, (&config, limits), &played, random));
+            return Ok(evaluate::imagine_sequences(model, data, (&config, belief), &played, random));
         }
         if variant.base == Base::Planned {
             let robot = self.robot(model, self.planner_spec(model, embeddings))?;
             let change = |actions: Tensor<2>, rng: &mut StdRng| variant.change(actions, rng);
             let planned = (&robot.planner(), &change as evaluate::Change<'_>);
-            return Ok(evaluate::imagine_planned(model, data, planned, (&config, limits), &starts, random));
+            return Ok(evaluate::imagine_planned(model, data, planned, (&config, belief), &starts, random));
         }
         let policy = variant.network().map(|name| self.policy(name)).transpose()?;
         let act = |e: &Tensor<2>, rng: &mut StdRng| self.act(variant, policy.as_ref(), e, rng);
         let receding = if policy.is_some() { self.config.policy.receding() } else { 1.into() };
-        Ok(evaluate::imagine_policy(model, data, (&act, receding), (&config, limits), &starts, random))
+        Ok(evaluate::imagine_policy(model, data, (&act, receding), (&config, belief), &starts, random))
     }
 
     /// Normalised actions at embeddings `[B, E]`: a chunk `[B, chunk*A]` of a network, else one action `[B, A]`.

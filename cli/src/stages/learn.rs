@@ -364,7 +364,7 @@ impl Judging {
             model,
             data,
             (&act, config.policy.receding()),
-            (&judge, limits),
+            (&judge, limits.into()),
             &self.starts,
             (config.seed, device),
         )

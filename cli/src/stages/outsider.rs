@@ -17,9 +17,8 @@ use asking::Own;
 use burn::tensor::Tensor;
 use network::Network;
 use rand::rngs::StdRng;
-use rl::evaluate::{self, EvaluateConfig};
+use rl::evaluate::{self, Belief, EvaluateConfig};
 use sequences::Sequences;
-use world_model::trust::Limits;
 use world_model::{Embeddings, WorldModel};
 
 use super::judge::Judged;
@@ -153,7 +152,7 @@ impl Workshop {
         &self,
         world: (&WorldModel, &Embeddings),
         guest: &mut Guest,
-        judged: (&EvaluateConfig, Limits),
+        judged: (&EvaluateConfig, Belief<'_>),
         starts: &[(usize, usize)],
     ) -> Result<Judged> {
         let (name, (model, embeddings), device) = (guest.name.as_str(), world, self.inner());

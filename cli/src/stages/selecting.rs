@@ -65,7 +65,7 @@ impl Workshop {
             return Ok(());
         }
         let limits = self.limits(model, embeddings);
-        let imagine = |base| self.imagine_named(model, embeddings, &plain(base), limits);
+        let imagine = |base| self.imagine_named(model, embeddings, &plain(base), limits.into());
         let went_in = if self.went_in() == "previous" { Base::Previous } else { Base::Cloned };
         let (cloned, candidate) = (imagine(went_in)?, imagine(Base::Candidate)?);
         let calibration = self.calibration(&imagine(Base::Behaviour)?);

@@ -85,6 +85,7 @@ pub fn imagine_behaviour(
                 collected: vec![collected / n],
                 success_step: vec![success_step / n],
                 believed: Vec::new(),
+                believed_value: Vec::new(),
             }
         })
         .collect();

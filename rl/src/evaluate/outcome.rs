@@ -1,13 +1,31 @@
 //! What came of every start: sums over imagined steps, averaged over the draws of noise.
 
+use burn::tensor::Tensor;
 use rand::RngExt;
 use rollouts::Imagined;
-use rollouts::score::{believed, outcome};
+use rollouts::score::{believed, believed_outcome, outcome};
 use world_model::agreement::mean;
 use world_model::corpus::ReturnRule;
 use world_model::trust::Limits;
 use world_model::vision::floats;
 use world_model::{Prediction, noise};
+
+use crate::critic::Critic;
+
+/// How far what is imagined is believed, and what stands for the rest.
+#[derive(Clone, Copy)]
+pub struct Belief<'a> {
+    /// Disagreement and doubt that held-out data itself have.
+    pub limits: Limits,
+    /// Values of the recorded behaviour, which nobody can call a dream; `None` where they are not asked.
+    pub values: Option<&'a Critic>,
+}
+
+impl From<Limits> for Belief<'_> {
+    fn from(limits: Limits) -> Self {
+        Self { limits, values: None }
+    }
+}
 
 /// Outcome per start.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +42,9 @@ pub struct PerStart {
     pub collected: Vec<f32>,
     /// `Σ_k (k+1) m_k p_k`: divided by the probability of success, the mean step at which it comes, the first being 1.
     pub success_step: Vec<f32>,
+    /// Discounted return of the steps before the trust horizon, and from there on the value of going on as recorded; empty where that
+    /// was not asked.
+    pub believed_value: Vec<f32>,
 }
 
 impl PerStart {
@@ -37,12 +58,14 @@ impl PerStart {
             believed: of(&self.believed),
             collected: of(&self.collected),
             success_step: of(&self.success_step),
+            believed_value: of(&self.believed_value),
         }
     }
 }
 
 /// Sums up `samples` neighbouring rows per start. Beyond the horizon the last reward is held: the same rule as for a real episode that was cut off.
-pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, limits: Limits) -> PerStart {
+pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, belief: Belief<'_>) -> PerStart {
+    let limits = belief.limits;
     let Some(last) = imagined.predictions.last() else {
         return PerStart::default();
     };
@@ -55,6 +78,11 @@ pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, 
         .reduce(|a, b| a + b);
     let beyond = beyond.map_or_else(Vec::new, |b| floats(b / imagined.predictions.len() as f64));
     let believed = believed(&imagined.predictions, last.doubt.zeros_like(), limits.doubt_budget);
+    let believed_value = belief.values.map_or_else(Vec::new, |critic| {
+        let states = std::iter::once(&imagined.start).chain(&imagined.latents);
+        let values: Vec<Tensor<1>> = states.map(|latent| critic.mean(&latent.e)).collect();
+        floats(believed_outcome(&imagined.predictions, rule, &values, &believed).value)
+    });
     let believed = believed.into_iter().reduce(|a, b| a + b).map_or_else(Vec::new, floats);
     let [collected, success_step] = collected(&imagined.predictions, rule);
     let mean = |rows: Vec<f32>| {
@@ -67,6 +95,7 @@ pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, 
         believed: mean(believed),
         collected: mean(collected),
         success_step: mean(success_step),
+        believed_value: mean(believed_value),
     }
 }
 
@@ -91,6 +120,7 @@ pub(super) fn join(parts: Vec<PerStart>) -> PerStart {
         all.believed.extend(p.believed);
         all.collected.extend(p.collected);
         all.success_step.extend(p.success_step);
+        all.believed_value.extend(p.believed_value);
         all
     })
 }
@@ -124,7 +154,9 @@ pub fn time_to_success(outcome: &PerStart, resamples: usize, seed: u64) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{Device, Tensor};
+    use crate::critic::CriticConfig;
+    use burn::tensor::Device;
+    use world_model::Latent;
 
     #[test]
     fn rewards_and_the_step_of_success_by_hand() {
@@ -143,6 +175,34 @@ mod tests {
         // Going: 1, 0.5, 0.5*0.5*0.8 = 0.2. Rewards 0.4 + 0.5*1 (clamped) + 0.2*0.5; steps 1*0.5 + 2*0.25 + 3*0.2.
         assert!((reward[0] - 1.0).abs() < 1e-6, "{reward:?}");
         assert!((at[0] - 1.6).abs() < 1e-6, "{at:?}");
+    }
+
+    #[test]
+    fn beyond_the_trust_horizon_the_recorded_values_stand_for_the_rest() {
+        let device = Device::default();
+        let rule = ReturnRule { gamma: 0.5, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 };
+        let critic = Critic::new(&CriticConfig { width: 8, ..CriticConfig::default() }, 1, &rule, &device);
+        let t = |v: f32| Tensor::<1>::from_floats([v, v], &device);
+        let at = |e: f32| Latent { e: Tensor::from_floats([[e], [e]], &device), h: None, z: None };
+        let [reward, disagreement, doubt] = [0.8, 0.0, 1.0].map(t);
+        let prediction = Prediction { reward, success: t(0.0), failure: t(0.0), disagreement, doubt };
+        let imagined = Imagined {
+            start: at(-1.0),
+            latents: vec![at(0.5), at(2.0)],
+            actions: Vec::new(),
+            predictions: vec![prediction.clone(), prediction],
+        };
+        let value = |e: f32| floats(critic.mean(&at(e).e))[0];
+        let believed = |doubt_budget: f32| {
+            let belief = Belief { limits: Limits { doubt_budget, ..Limits::NONE }, values: Some(&critic) };
+            per_start(&imagined, &rule, 2, belief).believed_value[0]
+        };
+        // Nothing, one step of 0.5·0.8, both steps: 0.4 + 0.5·0.4.
+        for (budget, expected) in [(0.5, value(-1.0)), (1.5, 0.4 + 0.5 * value(0.5)), (9.0, 0.6 + 0.25 * value(2.0))] {
+            let found = believed(budget);
+            assert!((found - expected).abs() < 1e-5, "budget {budget}: {found}, not {expected}");
+        }
+        assert!(per_start(&imagined, &rule, 2, Limits::NONE.into()).believed_value.is_empty());
     }
 
     #[test]

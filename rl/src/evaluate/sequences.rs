@@ -3,10 +3,9 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rollouts::Imagined;
 use world_model::shards::side_by_side;
-use world_model::trust::Limits;
 use world_model::{Corpus, Embeddings, WorldModel};
 
-use super::{EvaluateConfig, PerStart, imagine_rows, join, per_start};
+use super::{Belief, EvaluateConfig, PerStart, imagine_rows, join, per_start};
 
 /// A start and what is done from it: normalised actions `[T, A]`, `T ≥ 1`, of which the last is held for the rest of the horizon.
 pub type Played<'a> = ((usize, usize), &'a [f32]);
@@ -16,14 +15,14 @@ pub type Played<'a> = ((usize, usize), &'a [f32]);
 pub fn imagine_sequences(
     model: &WorldModel,
     data: (&Corpus, &Embeddings),
-    (config, limits): (&EvaluateConfig, Limits),
+    (config, belief): (&EvaluateConfig, Belief<'_>),
     played: &[Played<'_>],
     (seed, device): (u64, &Device),
 ) -> PerStart {
     let shards: Vec<&[Played<'_>]> = played.chunks(played.len().div_ceil(config.shards.max(1)).max(1)).collect();
     let parts = side_by_side(shards, |part, played| {
         let imagined = follow(model, data, config, played, (seed, part as u64), device);
-        per_start(&imagined, &data.0.returns, config.samples, limits)
+        per_start(&imagined, &data.0.returns, config.samples, belief)
     });
     join(parts)
 }

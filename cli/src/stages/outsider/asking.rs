@@ -9,9 +9,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use episodes::CameraFeature;
 use policy::{Bundle, Memory};
 use rand::rngs::StdRng;
-use rl::evaluate::{self, EvaluateConfig, PerStart};
+use rl::evaluate::{self, Belief, EvaluateConfig, PerStart};
 use serve::{Camera, Client, Observation, Reply};
-use world_model::trust::Limits;
 use world_model::vision::{to_blocks, to_frames};
 use world_model::{Embeddings, WorldModel, noise};
 
@@ -100,7 +99,7 @@ impl Workshop {
         &self,
         world: (&WorldModel, &Embeddings),
         (name, address): (&str, &str),
-        judged: (&EvaluateConfig, Limits),
+        judged: (&EvaluateConfig, Belief<'_>),
         starts: &[(usize, usize)],
     ) -> Result<PerStart> {
         let key = std::env::var("OPENPI_API_KEY").ok();
@@ -117,7 +116,7 @@ impl Workshop {
         &self,
         world: (&WorldModel, &Embeddings),
         (name, own): (&str, &mut Own),
-        judged: (&EvaluateConfig, Limits),
+        judged: (&EvaluateConfig, Belief<'_>),
         starts: &[(usize, usize)],
     ) -> Result<PerStart> {
         self.imagine_asked(world, (name, Asked::Bundle(own)), judged, starts)
@@ -127,7 +126,7 @@ impl Workshop {
         &self,
         (model, embeddings): (&WorldModel, &Embeddings),
         (name, mut asked): (&str, Asked<'_>),
-        (config, limits): (&EvaluateConfig, Limits),
+        (config, belief): (&EvaluateConfig, Belief<'_>),
         starts: &[(usize, usize)],
     ) -> Result<PerStart> {
         let (device, config) = (self.inner(), EvaluateConfig { samples: 1, ..*config });
@@ -153,7 +152,7 @@ impl Workshop {
         };
         let data = (&self.corpus, embeddings);
         let imagined =
-            evaluate::imagine_actor(model, data, actor, (&config, limits), starts, (self.config.seed, &device));
+            evaluate::imagine_actor(model, data, actor, (&config, belief), starts, (self.config.seed, &device));
         progress.finish();
         failed.map_or(Ok(imagined), Err)
     }
