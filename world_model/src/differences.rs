@@ -4,17 +4,16 @@
 //! They stand in the embedding beside the elements themselves, so that dynamics, policy and values all see them, and are never
 //! foreseen but worked out from the elements that are:
 //! ```text
-//! e = [cameras, state, differences, task]      d_k = symlog((raw_i - raw_j) / step),   symlog(x) = sign(x) ln(1 + |x|)
+//! e = [cameras, state, differences, task]      d_k = (raw_i - raw_j) / deviation of (raw_i - raw_j)
 //! ```
-//! where `step` is by how much they typically come nearer or part in a control step: fine where they are about to touch, coarse far
-//! away. Networks could form differences, but form them at the scale of a whole table.
+//! Networks could form them, and at the scale of a whole table form them too coarsely: with them the dynamics of PushT are twice as
+//! exact after as many updates (docs/LOG.md, 2026-11-26).
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::angles::Angles;
-use crate::ensemble::symlog;
 
 /// Where an element stands in an embedding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,22 +59,27 @@ impl Differences {
     /// Nothing beside the elements.
     pub const NONE: Self = Self { all: Vec::new(), state: 0, task: 0 };
 
-    /// Every two elements of each of `axes`; `episodes` gives the raw values of two of them at every step of each training episode.
-    /// `state` and `task` are the elements of the state without differences, and those of the task at its end.
-    pub fn fit(
+    /// Every pair of `axes` in codes: the differences of raw units, in their own deviation among `rows`, which gives the raw
+    /// values of two elements at every training step. `state` and `task` are the elements of the state without differences, and those of the
+    /// task at its end.
+    pub fn fit<'a>(
         axes: &[Vec<Element>],
         (state, task): (usize, usize),
-        episodes: impl Fn(Place, Place) -> Vec<Vec<[f32; 2]>>,
+        rows: impl Fn(Place, Place) -> Vec<[f32; 2]> + 'a,
     ) -> Self {
         let mut all = Vec::new();
         for axis in axes {
             for (k, &of) in axis.iter().enumerate() {
                 for &from in &axis[k + 1..] {
-                    let step = step(&episodes(of.place, from.place));
+                    let apart: Vec<f64> = rows(of.place, from.place).iter().map(|[a, b]| f64::from(a - b)).collect();
+                    let count = apart.len().max(1) as f64;
+                    let mean = apart.iter().sum::<f64>() / count;
+                    let variance = apart.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / count;
+                    let deviation = if variance > 1e-12 { variance.sqrt() as f32 } else { 1.0 };
                     all.push(Difference {
                         of: [of.place, from.place],
-                        scale: [of.std / step, from.std / step],
-                        offset: (of.mean - from.mean) / step,
+                        scale: [of.std / deviation, from.std / deviation],
+                        offset: (of.mean - from.mean) / deviation,
                     });
                 }
             }
@@ -108,8 +112,7 @@ impl Differences {
         let told = width - self.task - self.len();
         let mut parts = vec![e.clone().narrow(D - 1, 0, told)];
         parts.extend(self.all.iter().map(|d| {
-            let [a, b] = [0, 1].map(|i| element(d.of[i]) * f64::from(d.scale[i]));
-            symlog(a - b + f64::from(d.offset))
+            element(d.of[0]) * f64::from(d.scale[0]) - element(d.of[1]) * f64::from(d.scale[1]) + f64::from(d.offset)
         }));
         if self.task > 0 {
             parts.push(e.narrow(D - 1, width - self.task, self.task));
@@ -122,20 +125,9 @@ impl Differences {
         let width = row.len();
         for (k, d) in self.all.iter().enumerate() {
             let [a, b] = d.of.map(|place| row[self.at(place, width)]);
-            let apart = d.scale[0] * a - d.scale[1] * b + d.offset;
-            row[width - self.task - self.len() + k] = apart.signum() * apart.abs().ln_1p();
+            row[width - self.task - self.len() + k] = d.scale[0] * a - d.scale[1] * b + d.offset;
         }
     }
-}
-
-/// Root mean square of how much the difference of two elements changes from one step to the next; 1 where it never does.
-fn step(episodes: &[Vec<[f32; 2]>]) -> f32 {
-    let changes = episodes.iter().flat_map(|rows| {
-        let apart: Vec<f64> = rows.iter().map(|[a, b]| f64::from(a - b)).collect();
-        apart.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>()
-    });
-    let (sum, count) = changes.fold((0.0, 0usize), |(sum, count), change| (sum + change * change, count + 1));
-    if sum > 0.0 { (sum / count as f64).sqrt() as f32 } else { 1.0 }
 }
 
 /// Finds the elements called so on every axis: hints with these names and angles first, then those of the state.
@@ -195,24 +187,21 @@ mod tests {
             Element { place: Place::Hint(0), mean: 10.0, std: 2.0 },
             Element { place: Place::State(1), mean: 4.0, std: 1.0 },
         ];
-        // From 3 to 7 to 3 in one episode, by 0 in the other: root mean square of 4, 4, 0, 0.
-        let episodes = [vec![[8.0, 5.0], [12.0, 5.0], [8.0, 5.0]], vec![[1.0, 1.0]; 3]];
-        Differences::fit(&[axis], (3, 1), |_, _| episodes.to_vec())
+        // 3, 7: mean 5, deviation 2.
+        Differences::fit(&[axis], (3, 1), |_, _| vec![[8.0, 5.0], [12.0, 5.0]])
     }
 
     #[test]
     fn a_difference_by_hand_in_rows_and_tensors() {
         let d = differences();
         assert_eq!((d.len(), d.is_empty()), (1, false));
-        // [hint | state 0, state 1 | difference | task]; raw 10 + 2·0.5 = 11 from 4 - 1 = 3: 8 in steps of √8, so ln(1 + √8).
+        // [hint | state 0, state 1 | difference | task]; raw 10 + 2·0.5 = 11 from 4 - 1 = 3, in deviations of 2.
         let mut row = [0.5, 9.0, -1.0, 99.0, 7.0];
         let e = Tensor::<2>::from_data([row], &Device::default());
         d.renew(&mut row);
-        for renewed in [row.to_vec(), floats(d.renewed(e.clone())), floats(d.renewed(e.unsqueeze::<3>()))] {
-            for (x, expected) in renewed.iter().zip([0.5, 9.0, -1.0, 1.342_454, 7.0]) {
-                assert!((x - expected).abs() < 1e-5, "{renewed:?}");
-            }
-        }
+        assert_eq!(row, [0.5, 9.0, -1.0, 4.0, 7.0]);
+        assert_eq!(floats(d.renewed(e.clone())), row);
+        assert_eq!(floats(d.renewed(e.unsqueeze::<3>())), row);
         let untouched = Tensor::<2>::ones([1, 2], &Device::default());
         assert_eq!(floats(Differences::NONE.renewed(untouched)), [1.0, 1.0]);
     }

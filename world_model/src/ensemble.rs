@@ -28,7 +28,6 @@ use crate::optimise::Metrics;
 use crate::vision::floats;
 use past::Past;
 use view::View;
-pub(crate) use view::symlog;
 
 /// Sizes and loss weights.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,9 +58,6 @@ pub struct EnsembleConfig {
     /// The reward is read off the state that follows, by a network of its own, in the place of being foreseen beside the change: better
     /// where it is a sharp function of where things are, as how well they fit is.
     pub reward_of_next: bool,
-    /// Success is told from the reward alone, where it ends what the reward grows towards: every step says how much of it a state has, a
-    /// handful of successes only how much of it success takes. Needs `reward_of_next`.
-    pub success_of_reward: bool,
     /// Elements with values beyond so many standard deviations are seen through symlog; 0 for none.
     pub symlog_beyond: f32,
 }
@@ -79,7 +75,6 @@ impl Default for EnsembleConfig {
             noise: 1.0,
             robust_beyond: 0.0,
             reward_of_next: false,
-            success_of_reward: false,
             symlog_beyond: 10.0,
         }
     }
@@ -98,7 +93,6 @@ pub struct Ensemble {
     count: usize,
     embedding: usize,
     carried: usize,
-    success_of_reward: bool,
     many_step: f64,
     noise: f64,
     robust_beyond: f64,
@@ -150,7 +144,6 @@ impl Ensemble {
     ) -> Self {
         assert!(carried <= embedding, "what is carried is the end of the embedding");
         let EnsembleConfig { members, width, .. } = *config;
-        let of_reward = config.success_of_reward && config.reward_of_next;
         let past = Past::new(config.history, embedding, action);
         let mut sizes = vec![embedding + action + past.len()];
         sizes.extend(std::iter::repeat_n(width, config.layers));
@@ -159,8 +152,7 @@ impl Ensemble {
         Self {
             members: make(members, &sizes, device),
             reward: config.reward_of_next.then(|| Mlp::new(&[2 * embedding + action, width, width, 1], device)),
-            success: Mlp::new(&[if of_reward { 1 } else { 2 * embedding + action }, width, 1], device),
-            success_of_reward: of_reward,
+            success: Mlp::new(&[2 * embedding + action, width, 1], device),
             failure: Mlp::new(&[2 * embedding + action, width, 1], device),
             view: View::plain((embedding, carried), device),
             elites: chosen((0..config.elites.clamp(1, members)).collect(), device),
@@ -185,6 +177,9 @@ impl Ensemble {
     fn renewed<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         if self.differences.is_empty() {
             return x;
+        }
+        if self.view.is_plain() {
+            return self.differences.renewed(x);
         }
         self.view.squash(self.differences.renewed(self.view.stretch(x)))
     }
@@ -253,11 +248,10 @@ impl Ensemble {
         let next = self.renewed(self.view.held(x.clone() + sampled.clone().narrow(1, 0, self.embedding)));
         let e = self.view.stretch(next);
         let passed = Tensor::cat(vec![x.clone(), action.clone(), self.view.squash(e.clone())], 1);
-        let scaled = self.reward.as_ref().map(|head| head.forward(passed.clone()));
-        let failure = self.failure.forward(passed.clone()).squeeze_dim::<1>(1);
-        let success = self.success.forward(self.tells_success(passed, &scaled)).squeeze_dim::<1>(1);
-        let reward = match scaled {
-            Some(scaled) => self.view.reward(scaled),
+        let [success, failure] =
+            [&self.success, &self.failure].map(|head| head.forward(passed.clone()).squeeze_dim::<1>(1));
+        let reward = match &self.reward {
+            Some(head) => self.view.reward(head.forward(passed)),
             None => sampled.narrow(1, self.embedding, 1),
         };
         let prediction = Prediction {
@@ -366,28 +360,16 @@ impl Ensemble {
         let expected = self.renewed(now.clone() + foreseen);
         let next = expected.clone() + (next - expected) * flat3(observed);
         let x = Tensor::cat(vec![now, action, next], 1);
-        let scaled = self.reward.as_ref().map(|head| head.forward(x.clone()));
-        let bernoulli = |head: &Mlp, x: Tensor<2>, y: Tensor<1>| {
-            let logit = head.forward(x).squeeze_dim::<1>(1);
+        let bernoulli = |head: &Mlp, y: Tensor<1>| {
+            let logit = head.forward(x.clone()).squeeze_dim::<1>(1);
             ((softplus(logit.clone(), 1.0) - logit * y) * taken.clone()).sum() / taken.clone().sum().clamp_min(1.0)
         };
-        // The few successes must not bend the reward.
-        let told = self.tells_success(x.clone(), &scaled.clone().map(Tensor::detach));
-        let success = bernoulli(&self.success, told, flat(s.success));
-        let failure = bernoulli(&self.failure, x, flat(s.failure));
-        let reward = scaled.map(|scaled| {
-            let squared = (scaled - wanted).square().squeeze_dim::<1>(1);
+        let (success, failure) = (bernoulli(&self.success, flat(s.success)), bernoulli(&self.failure, flat(s.failure)));
+        let reward = self.reward.as_ref().map(|head| {
+            let squared = (head.forward(x.clone()) - wanted).square().squeeze_dim::<1>(1);
             (squared * taken.clone()).sum() / taken.clone().sum().clamp_min(1.0)
         });
         Terms { step, ahead, nll, reward, success, failure }
-    }
-
-    /// What success is told from: what came to pass `[N, E+A+E]`, or the reward `[N, 1]` that was read off it.
-    fn tells_success(&self, passed: Tensor<2>, reward: &Option<Tensor<2>>) -> Tensor<2> {
-        match reward {
-            Some(reward) if self.success_of_reward => reward.clone(),
-            _ => passed,
-        }
     }
 
     /// What squared errors count, in squared standard deviations of a step's change.

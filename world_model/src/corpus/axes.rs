@@ -46,8 +46,8 @@ impl Corpus {
             }
         };
         let both = |a: Place, b: Place| {
-            let at = |track: usize, t: usize| [a, b].map(|place| raw(place, track, t));
-            self.train.iter().map(|&track| (0..self.tracks[track].len).map(|t| at(track, t)).collect()).collect()
+            let steps = |&track: &usize| (0..self.tracks[track].len).map(move |t| (track, t));
+            self.train.iter().flat_map(steps).map(|(track, t)| [a, b].map(|place| raw(place, track, t))).collect()
         };
         let (before, task) = (self.state_len, self.task_len);
         let differences = Differences::fit(&axes, (before, task), both);

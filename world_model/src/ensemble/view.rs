@@ -34,7 +34,7 @@ fn fixed(values: Vec<f32>, device: &Device) -> Param<Tensor<1>> {
 }
 
 /// `sign(x) ln(1 + |x|)` (DreamerV3, eq. 9).
-pub(crate) fn symlog<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+fn symlog<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x.clone().sign() * (x.abs() + 1.0).log()
 }
 
@@ -111,6 +111,11 @@ impl View {
             low: fixed(low, device),
             high: fixed(high, device),
         }
+    }
+
+    /// Nothing is wide: what is seen is the embedding itself.
+    pub fn is_plain(&self) -> bool {
+        self.wide.val().sum().into_scalar::<f32>() == 0.0
     }
 
     /// Embeddings `[.., E]` as they are seen.
@@ -226,6 +231,7 @@ mod tests {
         for (x, expected) in floats(x.clone()).iter().zip([3.0, 1.386_294_4, -50.0, -3.931_825_6, 200.0, 0.0]) {
             assert!((x - expected).abs() < 1e-5, "{x} is not {expected}");
         }
+        assert!(!view().is_plain() && View::plain((2, 0), &device).is_plain());
         for (back, e) in floats(view().stretch(x)).iter().zip(floats(e.clone())) {
             assert!((back - e).abs() < 1e-3, "{back} is not {e}");
         }
