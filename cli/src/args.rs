@@ -159,6 +159,9 @@ pub enum Verb {
         labels: Option<PathBuf>,
     },
     /// Fork a recorded episode: act otherwise from one step on, see and score what would have happened.
+    ///
+    /// Writes a recording, RUN/branches/episode_N_step_T.rrd, and where there is a camera film strips beside it (.png); with
+    /// --where-it-went-wrong it writes nothing but what --write asks for.
     Branch {
         /// Run directory with a trained world model.
         run: PathBuf,
@@ -168,8 +171,10 @@ pub enum Verb {
         /// Step at which to fork.
         #[arg(long, value_name = "T", required_unless_present = "where_it_went_wrong")]
         step: Option<usize>,
-        /// What to do instead, comma-separated: logged, cloned, improved, improved:8 (so many draws of its noise, an arm each),
-        /// scaled:FACTOR, hold, file:PATH; logged is always among them [default: logged,cloned,improved,scaled:0.5,hold].
+        /// What to do instead, comma-separated: logged, cloned, improved, improved:8 (so many draws of its noise, an arm each), improved#3
+        /// (the third of them), scaled:FACTOR (recorded actions, their distance to the one at T times FACTOR), hold (the action
+        /// before T, held), file:PATH (a line per step: comma-separated numbers in the dataset's units, one per element of the action; the
+        /// last line is held); logged is always among them [default: logged,cloned,improved,scaled:0.5,hold].
         #[arg(long, value_delimiter = ',', value_name = "ARMS")]
         arms: Option<Vec<Arms>>,
         /// Search the episode, or every failed one, for the step at which acting otherwise would have mattered most.

@@ -416,6 +416,14 @@ fn imagined_episodes_are_written_where_nothing_is_and_several_draws_have_a_numbe
 }
 
 #[test]
+fn a_search_compares_two_arms_and_says_so_before_it_reads_the_run() -> Result<(), Error> {
+    let search = ["branch", "nowhere", "--where-it-went-wrong", "--arms", "logged,improved,hold"];
+    let expected = "error: --where-it-went-wrong compares two arms, got 3; expected e.g. --arms logged,improved";
+    assert_eq!(failure(&search)?, (2, expected.to_owned()));
+    Ok(())
+}
+
+#[test]
 fn a_viewer_that_is_not_there_is_told_once_and_holds_nothing_up() -> Result<(), Error> {
     let dir = tempfile::tempdir()?;
     let output = rehearsal(dir.path(), &["doctor", "--rerun-connect=rerun+http://127.0.0.1:1/proxy"])?;

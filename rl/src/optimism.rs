@@ -11,9 +11,9 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand_distr::StandardNormal;
 use rollouts::Imagined;
+use rollouts::score::ended_by;
 use serde::{Deserialize, Serialize};
 use world_model::shards::side_by_side;
-use world_model::vision::floats;
 use world_model::{Corpus, Embeddings, WorldModel, noise};
 
 use crate::evaluate::{EvaluateConfig, LATE, Played, follow, interval};
@@ -127,20 +127,13 @@ fn kinds(recorded: &[&[f32]], (a, own): (usize, usize), rng: &mut StdRng) -> [Ve
 
 /// Probability of success within so many steps, per start, mean over its `samples` rows.
 fn reached(imagined: &Imagined, samples: usize, steps: &[usize]) -> Vec<f32> {
-    let columns: Vec<[Vec<f32>; 2]> =
-        imagined.predictions.iter().map(|p| [floats(p.success.clone()), floats(p.failure.clone())]).collect();
-    let of_row = |row: usize, steps: usize| {
-        let (mut going, mut success) = (1.0f32, 0.0f32);
-        for [succeeds, fails] in columns.iter().take(steps) {
-            success += going * succeeds[row];
-            going *= (1.0 - succeeds[row]) * (1.0 - fails[row]);
-        }
-        success
+    let by = ended_by(&imagined.predictions);
+    let within =
+        |row: &Vec<[f32; 2]>, steps: usize| row.iter().take(steps).next_back().map_or(0.0, |[success, _]| *success);
+    let of_start = |(rows, &steps): (&[Vec<[f32; 2]>], &usize)| {
+        rows.iter().map(|row| within(row, steps)).sum::<f32>() / samples as f32
     };
-    let of_start = |(i, &steps): (usize, &usize)| {
-        (0..samples).map(|s| of_row(i * samples + s, steps)).sum::<f32>() / samples as f32
-    };
-    steps.iter().enumerate().map(of_start).collect()
+    by.chunks_exact(samples).zip(steps).map(of_start).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 use burn::tensor::Tensor;
 use world_model::Prediction;
 use world_model::corpus::ReturnRule;
+use world_model::vision::floats;
 
 /// Per row `[B]`.
 pub struct Outcome {
@@ -82,6 +83,24 @@ pub fn believed_outcome(
     sum_up(predictions, rule, values[predictions.len()].clone(), Some((values, believed)))
 }
 
+/// Per row, and after each of its steps, the probabilities that it has succeeded by then and that it has failed: `[B][H]`. The mean over
+/// rows is taken of these: rows fade each for itself.
+pub fn ended_by(predictions: &[Prediction]) -> Vec<Vec<[f32; 2]>> {
+    let steps: Vec<[Vec<f32>; 2]> =
+        predictions.iter().map(|p| [floats(p.success.clone()), floats(p.failure.clone())]).collect();
+    let of_row = |row: usize| {
+        let by = steps.iter().scan((1.0, [0.0; 2]), |(going, [solved, failed]), [success, failure]| {
+            let (s, f) = (success[row], failure[row]);
+            *solved += *going * s;
+            *failed += *going * (1.0 - s) * f;
+            *going *= (1.0 - s) * (1.0 - f);
+            Some([*solved, *failed])
+        });
+        by.collect()
+    };
+    (0..steps.first().map_or(0, |[success, _]| success.len())).map(of_row).collect()
+}
+
 /// The same return for what really happened: rewards up to the end, `success` at the last step.
 pub fn real_return(rewards: &[f32], success: bool, terminated: bool, rule: &ReturnRule) -> f32 {
     let mut g = rule.held(success, terminated, rewards.last().copied().unwrap_or(0.0));
@@ -130,6 +149,31 @@ mod tests {
         // Step 0: 0.2, then 0.5 of the value before step 1.
         assert!((value([9.0, 0.7, 9.0], 0.2) - 0.55).abs() < 1e-6);
         assert!((value([0.7, 9.0, 9.0], 0.1) - 0.7).abs() < 1e-6, "nothing is believed");
+    }
+
+    #[test]
+    fn what_has_ended_by_each_step_by_hand() {
+        let t = |v: [f32; 2]| Tensor::<1>::from_floats(v, &Device::default());
+        let step = |success: [f32; 2], failure: [f32; 2]| {
+            let rest = t([0.0; 2]);
+            Prediction {
+                reward: rest.clone(),
+                success: t(success),
+                failure: t(failure),
+                disagreement: rest.clone(),
+                doubt: rest,
+            }
+        };
+        let steps = [step([0.5, 0.0], [0.0, 0.5]), step([0.5, 0.4], [0.0, 0.5])];
+        let by = ended_by(&steps);
+        // The second row: 0.5 failed; then 0.5*0.4 = 0.2 succeed and 0.5*0.6*0.5 = 0.15 fail.
+        let expected = [[[0.5, 0.0], [0.75, 0.0]], [[0.0, 0.5], [0.2, 0.65]]];
+        let off = by.iter().flatten().flatten().zip(expected.iter().flatten().flatten()).map(|(a, b)| (a - b).abs());
+        assert!(by.len() == 2 && by[0].len() == 2 && off.fold(0.0f32, f32::max) < 1e-6, "{by:?}");
+        let out = outcome(&steps, &RULE, t([0.0; 2]));
+        let success: Vec<f32> = floats(out.success);
+        assert!((success[0] - by[0][1][0]).abs() < 1e-6 && (success[1] - by[1][1][0]).abs() < 1e-6);
+        assert!(ended_by(&[]).is_empty());
     }
 
     #[test]

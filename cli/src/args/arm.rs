@@ -14,9 +14,9 @@ pub enum Arm {
     Cloned,
     /// The improved policy.
     Improved,
-    /// The recorded actions times a factor, about the action's mean.
+    /// The recorded actions moved away from the one at the fork by a factor: `a_0 + factor (a_t - a_0)`.
     Scaled(f32),
-    /// The action recorded at the fork, held.
+    /// The action before the fork (the first one at step 0), held.
     Hold,
     /// One way in which a policy might act: its noise drawn once, by number, and the same whatever the world does.
     Draw(Drawn, usize),

@@ -85,7 +85,7 @@ pub(super) fn lines(i: &Improvement) -> Vec<String> {
         (Kept::Improved, Some(first)) => format!(
             "Test first on the robot: the start of episode {} where it is imagined {}, then the start of {} where it gains most; one trial each beside the clone, before any longer series.",
             first.episode,
-            if first.gain < 0.0 { "worse" } else { "hardly better" },
+            if first.gain < 0.0 { "worse" } else { "to gain least of those named" },
             named(i.largest_gains.get(..1).unwrap_or_default())
         ),
         _ => "Test first on the robot: nothing new, the policy is the one that was cloned. More episodes, or better labels, before improving again.".to_owned(),

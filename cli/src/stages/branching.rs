@@ -4,9 +4,11 @@ use std::path::Path;
 
 use anyhow::Result;
 use rollouts::branch::ForkOptions;
-use viz::{BranchView, Frame, Recorder, SheetRow};
+use viz::{BranchView, Recorder, SheetRow};
 
 use super::comparing::Comparison;
+use super::ranking::knows;
+use super::record::strip;
 use super::reopen;
 use super::workshop::Workshop;
 use super::writing::{self, Imagined, Target};
@@ -17,7 +19,7 @@ use crate::{live, output};
 /// Draws of shared noise per fork.
 const SAMPLES: usize = 16;
 
-/// Counterfactuals of one recorded episode; with `write` also as a dataset.
+/// Counterfactuals of one recorded episode; with `target` also as a dataset.
 ///
 /// # Errors
 /// No such episode or step, a run without world model, an arm that is not there; a dataset that exists already.
@@ -25,12 +27,12 @@ pub fn branch(
     dir: &Path,
     (episode, step): (usize, usize),
     (arms, horizon): (Option<&[Arm]>, usize),
-    write: Option<Target<'_>>,
+    target: Option<Target<'_>>,
     common: &Common,
 ) -> Result<()> {
     let default = [Arm::Logged, Arm::Cloned, Arm::Improved, Arm::Scaled(0.5), Arm::Hold];
     let arms = arms.unwrap_or(&default);
-    if let Some(target) = &write {
+    if let Some(target) = &target {
         target.check()?;
         if arms.iter().all(|arm| *arm == Arm::Logged) {
             return Err(UsageError(
@@ -57,41 +59,34 @@ pub fn branch(
     let compared = w.compare(&minds, &embeddings, &usable, &options, &measures)?;
     let stem = w.run.path(&format!("branches/episode_{episode:06}_step_{step:05}"));
     w.save_branch(&compared.view, &options, &stem)?;
-    let written = match write {
-        Some(target) => {
-            let mut out = Imagined::begin(&w, target, measures.limits)?;
-            for (arm, future) in compared.futures.iter().filter(|(arm, _)| *arm != Arm::Logged) {
-                out.push((&minds, &embeddings), &arm.to_string(), future, &options)?;
-            }
-            Some(out.finish()?)
+    let write = |target| {
+        let mut out = Imagined::begin(&w, target, measures.limits)?;
+        for (arm, future) in compared.futures.iter().filter(|(arm, _)| *arm != Arm::Logged) {
+            out.push((&minds, &embeddings), &arm.to_string(), future, &options)?;
         }
-        None => None,
+        out.finish()
     };
+    // What was compared is told even where nothing of it can be written.
+    let written = target.map(write).transpose();
     if common.json {
         let files = [stem.with_extension("rrd"), stem.with_extension("png")];
-        return output::answer_json(&serde_json::json!({
+        output::answer_json(&serde_json::json!({
             "episode": episode, "step": step, "horizon": horizon, "draws": SAMPLES, "arms": compared.rows,
-            "logged_replay": compared.check, "verdict": compared.verdict, "moments_known": measures.record.imagined.len(),
-            "files": files.iter().filter(|file| file.exists()).collect::<Vec<_>>(), "written": written,
-        }));
+            "logged_replay": compared.check, "verdict": compared.verdict, "moments_known": compared.moments_known,
+            "files": files.iter().filter(|file| file.exists()).collect::<Vec<_>>(),
+            "written": written.as_ref().ok(),
+        }))?;
+        return written.map(|_| ());
     }
-    output::answer(&in_words(&compared, horizon, measures.record.imagined.len()));
+    output::answer(&in_words(&compared, horizon));
     output::tell(&format!("recording  {}", stem.with_extension("rrd").display()));
-    written.iter().for_each(writing::Written::tell);
+    written?.iter().for_each(writing::Written::tell);
     Ok(())
 }
 
-fn in_words(compared: &Comparison, horizon: usize, moments: usize) -> String {
-    let Comparison { check, verdict, view, .. } = compared;
-    let known = if moments < rl::evaluate::FEWEST_STARTS {
-        format!(
-            "is the share of the noise draws: {moments} held-out episodes are too few to know how wrong the model is"
-        )
-    } else {
-        format!(
-            "knows how wrong the model was about {moments} recorded moments of other episodes; \"in draws\" is the share of the noise draws"
-        )
-    };
+fn in_words(compared: &Comparison, horizon: usize) -> String {
+    let Comparison { check, verdict, view, moments_known, .. } = compared;
+    let known = knows(*moments_known);
     format!(
         "# {}: {horizon} imagined steps, {SAMPLES} draws of shared noise\n\n{}\n{}: {}\n\n{}\n\n\"better than logged\" {known}.\n",
         view.name,
@@ -112,24 +107,21 @@ impl Workshop {
         let mut recorder = Recorder::shown(&stem.with_extension("rrd"), "rehearsal branch", &name, live::viewer())?;
         recorder.branches(view)?;
         recorder.finish()?;
-        let few = |frames: &[Frame]| -> Vec<Frame> {
-            let n = frames.len();
-            (0..8).filter(|_| n > 0).map(|k| frames[(k * options.horizon / 8).min(n - 1)].clone()).collect()
-        };
-        let real = view.real.cameras.first().map(|(_, real)| few(real)).unwrap_or_default();
+        let strip = |frames| strip(frames, options.horizon);
+        let real = view.real.cameras.first().map(|(_, real)| strip(real)).unwrap_or_default();
         let mut rows = vec![SheetRow { label: "recorded".into(), frames: real }];
         for arm in &view.arms {
             if let Some((_, frames)) = arm.cameras.first() {
                 rows.push(SheetRow {
                     label: format!("{}  return {:.2}", arm.name, arm.return_mean),
-                    frames: few(frames),
+                    frames: strip(frames),
                 });
             }
         }
         let best = view.arms.iter().find(|arm| !arm.is_logged);
         if let Some((arm, (_, heat))) = best.and_then(|arm| Some((arm, arm.spread.first()?))) {
             let label = format!("{}: where draws disagree (yellow: {}+ of 255)", arm.name, viz::BRIGHTEST_SPREAD);
-            rows.push(SheetRow { label, frames: few(heat) });
+            rows.push(SheetRow { label, frames: strip(heat) });
         }
         rows.retain(|r| !r.frames.is_empty());
         if rows.is_empty() { Ok(()) } else { Ok(viz::save_sheet(&stem.with_extension("png"), &rows, 2)?) }

@@ -2,15 +2,16 @@
 
 use anyhow::Result;
 use burn::tensor::Tensor;
-use rl::TrackRecord;
+use rl::Critic;
 use rollouts::Branch;
 use rollouts::branch::ForkOptions;
+use rollouts::score::ended_by;
 use viz::{ArmView, BranchView, Frame, RealView};
 use world_model::trust::Limits;
-use world_model::vision::{floats, to_blocks, to_frames};
-use world_model::{Embeddings, Latent, WorldModel};
+use world_model::vision::floats;
+use world_model::{Embeddings, Latent};
 
-use super::known_truth::LoggedCheck;
+use super::known_truth::{KnownMoment, LoggedCheck, record_without};
 use super::ranking::{ArmRow, BranchVerdict, row, table, verdict};
 use super::record::Minds;
 use super::workshop::Workshop;
@@ -20,8 +21,10 @@ use crate::args::Arm;
 pub struct Measures {
     /// Where the model stops being believed.
     pub limits: Limits,
-    /// How wrong it was about recorded moments.
-    pub record: TrackRecord,
+    /// Moments of held-out episodes, imagined and recorded.
+    pub moments: Vec<KnownMoment>,
+    /// Values of the recorded behaviour.
+    pub recorded_critic: Critic,
 }
 
 /// Futures of one moment, ranked.
@@ -30,6 +33,8 @@ pub struct Comparison {
     pub rows: Vec<ArmRow>,
     /// The futures in the order of the rows.
     pub futures: Vec<(Arm, Branch)>,
+    /// Moments of other episodes by which it is known how wrong the model is.
+    pub moments_known: usize,
     /// The logged replay against what was recorded.
     pub check: LoggedCheck,
     /// The conclusion.
@@ -42,11 +47,13 @@ impl Workshop {
     /// What futures of `horizon` steps are measured by.
     ///
     /// # Errors
-    /// As [`Self::moment_record`].
+    /// The values are not trained.
     pub fn measures(&self, minds: &Minds, embeddings: &Embeddings, horizon: usize) -> Result<Measures> {
+        let recorded_critic = self.recorded_critic()?;
         Ok(Measures {
             limits: self.limits(&minds.model, embeddings),
-            record: self.moment_record(minds, embeddings, horizon)?,
+            moments: self.known_moments(minds, embeddings, (&recorded_critic, horizon)),
+            recorded_critic,
         })
     }
 
@@ -63,10 +70,11 @@ impl Workshop {
         measures: &Measures,
     ) -> Result<Comparison> {
         let logged = self.imagine_arm(minds, embeddings, &Arm::Logged, options)?;
-        let (reference, check) = (logged.values(), self.check_logged(embeddings, &logged, options));
+        let (reference, check) = (logged.values(), self.check_logged(embeddings, &logged, options, measures));
+        let record = record_without(&measures.moments, options.track);
         let row = |arm: &Arm, branch: &Branch| {
-            let against = (*arm != Arm::Logged).then_some(reference.as_slice());
-            row(arm, branch, against, measures, (options, self.config.seed))
+            let against = (*arm != Arm::Logged).then_some((reference.as_slice(), &record));
+            row(arm, branch, against, &measures.limits, (options, self.config.seed))
         };
         let mut ranked = vec![(row(&Arm::Logged, &logged), Arm::Logged, logged)];
         for arm in arms.iter().filter(|arm| **arm != Arm::Logged) {
@@ -83,14 +91,21 @@ impl Workshop {
             ranked.iter().map(|(_, arm, branch)| self.arm_view((minds, embeddings), arm, branch, options)).collect();
         let (rows, futures): (Vec<ArmRow>, Vec<(Arm, Branch)>) =
             ranked.into_iter().map(|(row, arm, branch)| (row, (arm, branch))).unzip();
-        let verdict = verdict(&rows, options.horizon);
+        let moments_known = record.imagined.len();
+        let verdict = verdict(&rows, options.horizon, moments_known);
         let view = BranchView {
             arms: views,
-            table: table(&rows, options.horizon),
+            table: format!("{}\n{}\n", table(&rows, options.horizon), self.what_return_means(options.horizon)),
             verdict: format!("### {}\n\n{}\n\n{}\n", verdict.decision, verdict.why, check.in_words()),
             ..self.bare_view(options, &measures.limits)
         };
-        Ok(Comparison { rows, futures, check, verdict, view })
+        Ok(Comparison { rows, futures, moments_known, check, verdict, view })
+    }
+
+    /// What is written under a table of returns.
+    fn what_return_means(&self, horizon: usize) -> String {
+        let who = if self.judges_by_improved_values() { "the improved policy" } else { "the recorded behaviour" };
+        format!("return: {horizon} imagined steps, then as {who} goes on.")
     }
 
     /// What a view says of the moment itself.
@@ -129,7 +144,7 @@ impl Workshop {
         let (mut cameras, mut spread) = (Vec::new(), Vec::new());
         for (c, camera) in self.dataset.spec.cameras.iter().enumerate() {
             let at = (options.track, options.step);
-            let (frames, heat) = self.shown_draws(&minds.model, c, latents, at, embeddings);
+            let (frames, heat) = self.shown_draws((minds, embeddings), c, latents, at);
             cameras.push((camera.key.clone(), frames));
             if options.samples > 1 {
                 spread.push((camera.key.clone(), heat));
@@ -145,7 +160,7 @@ impl Workshop {
             action: self.raw_actions(branch, 0),
             value: values.iter().map(|v| v.iter().sum::<f32>() / v.len() as f32).collect(),
             value_band: [edge(0.1), edge(0.9)],
-            success_probability: reached(&branch.series(|p| &p.success)),
+            success_probability: solved_by(&ended_by(&branch.imagined.predictions)),
             disagreement: branch.series(|p| &p.disagreement),
             doubt: running_sum(&branch.series(|p| &p.doubt)),
             reward: branch.series(|p| &p.reward),
@@ -169,24 +184,16 @@ impl Workshop {
     /// One camera's pictures of the first draw, and how far all draws disagree about each pixel, a picture per step.
     fn shown_draws(
         &self,
-        model: &WorldModel,
+        (minds, embeddings): (&Minds, &Embeddings),
         camera: usize,
         latents: &[Latent],
         reference: (usize, usize),
-        embeddings: &Embeddings,
     ) -> (Vec<Frame>, Vec<Frame>) {
-        let device = self.inner();
-        let size = self.dataset.spec.cameras[camera].model_size;
-        let picture = self.dataset.frame(camera, self.corpus.tracks[reference.0].episode, reference.1);
-        let blocks = to_blocks([picture].into_iter(), size, &device);
-        let [_, m, v] = blocks.dims();
-        let e_reference = embeddings.gather(&[reference], &device);
+        let paint = self.painter(&minds.model, camera, reference, embeddings);
         let shown = latents.iter().map(|latent| {
-            let [n, width] = latent.e.dims();
-            let (like, from) = (e_reference.clone().expand([n, width]), blocks.clone().expand([n, m, v]));
-            let mut draws = to_frames(model.representation.decode(camera, latent.e.clone(), like, from), size);
+            let mut draws = paint(&latent.e);
             let spread = pixel_spread(&draws);
-            let first = Frame { size, rgb: draws.swap_remove(0) };
+            let first = draws.swap_remove(0);
             let heat = first.heat(&spread);
             (first, heat)
         });
@@ -194,14 +201,14 @@ impl Workshop {
     }
 }
 
-/// Standard deviation of each pixel over pictures `[size, size, 3]`, root mean square over its colours, in grey levels of 255.
-fn pixel_spread(pictures: &[Vec<u8>]) -> Vec<f32> {
+/// Standard deviation of each pixel over pictures of one size, root mean square over its colours, in grey levels of 255.
+fn pixel_spread(pictures: &[Frame]) -> Vec<f32> {
     let n = pictures.len() as f32;
     let variance = |i: usize| {
-        let mean = pictures.iter().map(|p| f32::from(p[i])).sum::<f32>() / n;
-        pictures.iter().map(|p| (f32::from(p[i]) - mean).powi(2)).sum::<f32>() / n
+        let mean = pictures.iter().map(|p| f32::from(p.rgb[i])).sum::<f32>() / n;
+        pictures.iter().map(|p| (f32::from(p.rgb[i]) - mean).powi(2)).sum::<f32>() / n
     };
-    let pixels = pictures.first().map_or(0, Vec::len) / 3;
+    let pixels = pictures.first().map_or(0, |p| p.rgb.len()) / 3;
     (0..pixels).map(|p| ((0..3).map(|c| variance(3 * p + c)).sum::<f32>() / 3.0).sqrt()).collect()
 }
 
@@ -218,13 +225,10 @@ fn running_sum(values: &[f32]) -> Vec<f32> {
     sum.collect()
 }
 
-/// Probability of success by each step from that of each step.
-pub(super) fn reached(success: &[f32]) -> Vec<f32> {
-    let by = success.iter().scan(1.0, |going, p| {
-        *going *= 1.0 - p;
-        Some(1.0 - *going)
-    });
-    by.collect()
+/// Probability of success by each step, mean over draws `[B][H]`.
+fn solved_by(ended: &[Vec<[f32; 2]>]) -> Vec<f32> {
+    let steps = ended.first().map_or(0, Vec::len);
+    (0..steps).map(|k| ended.iter().map(|row| row[k][0]).sum::<f32>() / ended.len() as f32).collect()
 }
 
 #[cfg(test)]
@@ -234,9 +238,12 @@ mod tests {
     #[test]
     fn spread_and_sums_by_hand() {
         // First pixel: red 0 and 10, deviation 5; over three colours 5/√3. Second pixel the same in both.
-        let spread = pixel_spread(&[vec![0, 7, 7, 1, 2, 3], vec![10, 7, 7, 1, 2, 3]]);
+        let picture = |red: u8| Frame { size: 1, rgb: vec![red, 7, 7, 1, 2, 3] };
+        let spread = pixel_spread(&[picture(0), picture(10)]);
         assert!((spread[0] - 5.0 / 3.0f32.sqrt()).abs() < 1e-5 && spread[1] == 0.0, "{spread:?}");
         assert_eq!(running_sum(&[0.5, 0.25, 1.0]), [0.5, 0.75, 1.75]);
-        assert_eq!(reached(&[0.0, 0.5, 0.5]), [0.0, 0.5, 0.75]);
+        // One draw in two succeeds at once, for sure: never more than a half of them.
+        let ended = [vec![[1.0, 0.0], [1.0, 0.0]], vec![[0.0, 0.5], [0.0, 0.75]]];
+        assert_eq!(solved_by(&ended), [0.5, 0.5]);
     }
 }

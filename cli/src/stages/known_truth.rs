@@ -1,17 +1,17 @@
 //! What is known to be true of a fork: its recorded continuation, and how wrong imagination was about those of other episodes.
 
-use anyhow::Result;
 use burn::tensor::Tensor;
 use rand::RngExt;
 use rayon::prelude::*;
-use rl::TrackRecord;
+use rl::{Critic, TrackRecord};
 use rollouts::Branch;
 use rollouts::branch::{Arm, ForkOptions, fork};
-use rollouts::score::real_return;
+use rollouts::score::{outcome, real_return};
 use serde::Serialize;
 use world_model::vision::floats;
 use world_model::{Embeddings, noise};
 
+use super::comparing::Measures;
 use super::record::Minds;
 use super::workshop::Workshop;
 
@@ -19,6 +19,24 @@ use super::workshop::Workshop;
 const MOMENTS: usize = 64;
 /// Draws of noise from each.
 const DRAWS: usize = 4;
+
+/// One moment of a held-out episode, imagined along its own actions.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownMoment {
+    /// The episode's track.
+    pub track: usize,
+    /// Return as imagined, mean over draws.
+    pub imagined: f32,
+    /// Return as recorded.
+    pub recorded: f32,
+}
+
+/// How wrong the model was about moments of other episodes than that of `track`.
+pub(super) fn record_without(moments: &[KnownMoment], track: usize) -> TrackRecord {
+    let others = moments.iter().filter(|moment| moment.track != track);
+    let (imagined, recorded) = others.map(|moment| (moment.imagined, moment.recorded)).unzip();
+    TrackRecord { imagined, recorded }
+}
 
 /// The replay of the logged actions beside what was recorded.
 #[derive(Clone, Debug, Serialize)]
@@ -34,7 +52,7 @@ pub struct LoggedCheck {
     pub success_imagined: f64,
     /// Whether the episode succeeded within the horizon.
     pub success_recorded: bool,
-    /// Return from the fork on, imagined.
+    /// Return from the fork on, imagined; the value at the end is that of the recorded behaviour, who went on.
     pub return_imagined: f64,
     /// Return from the fork on, as recorded.
     pub return_recorded: f64,
@@ -63,31 +81,31 @@ impl LoggedCheck {
 }
 
 impl Workshop {
-    /// Imagined and recorded returns of one moment of each of up to 64 held-out episodes, along their own actions. The value at the end is
-    /// that of the recorded behaviour, who went on.
-    ///
-    /// # Errors
-    /// The values are not trained.
-    pub fn moment_record(&self, minds: &Minds, embeddings: &Embeddings, horizon: usize) -> Result<TrackRecord> {
-        let (critic, device) = (self.recorded_critic()?, self.inner());
+    /// Imagined and recorded returns of one moment of each of up to 64 held-out episodes, along their own actions; none where no episode is
+    /// held out. The value at the end is that of the recorded behaviour, `critic`, who went on.
+    pub fn known_moments(
+        &self,
+        minds: &Minds,
+        embeddings: &Embeddings,
+        (critic, horizon): (&Critic, usize),
+    ) -> Vec<KnownMoment> {
+        let device = self.inner();
         let value = |e: &Tensor<2>| critic.cautious(e);
-        let tracks = self.corpus.judged_on();
-        let pairs: Vec<(f32, f32)> = tracks
-            .par_iter()
-            .take(MOMENTS)
-            .filter(|&&track| self.corpus.tracks[track].len > 0)
-            .map(|&track| {
-                let mut rng = noise::generator(self.config.seed, "moment", track as u64);
-                let step = rng.random_range(0..self.corpus.tracks[track].len);
-                let (context, seed) = (self.config.quality.context, self.config.seed);
-                let options = ForkOptions { track, step, horizon, samples: DRAWS, context, seed };
-                let branch =
-                    fork(&minds.model, (&self.corpus, embeddings), &Arm::Logged, &options, &value, &device).values();
-                (branch.iter().sum::<f32>() / branch.len().max(1) as f32, self.recorded_return(track, step))
-            })
-            .collect();
-        let (imagined, recorded) = pairs.into_iter().unzip();
-        Ok(TrackRecord { imagined, recorded })
+        let moments =
+            self.corpus.held_out.par_iter().take(MOMENTS).filter(|&&track| self.corpus.tracks[track].len > 0).map(
+                |&track| {
+                    let mut rng = noise::generator(self.config.seed, "moment", track as u64);
+                    let step = rng.random_range(0..self.corpus.tracks[track].len);
+                    let (context, seed) = (self.config.quality.context, self.config.seed);
+                    let options = ForkOptions { track, step, horizon, samples: DRAWS, context, seed };
+                    let branch =
+                        fork(&minds.model, (&self.corpus, embeddings), &Arm::Logged, &options, &value, &device)
+                            .values();
+                    let imagined = branch.iter().sum::<f32>() / branch.len().max(1) as f32;
+                    KnownMoment { track, imagined, recorded: self.recorded_return(track, step) }
+                },
+            );
+        moments.collect()
     }
 
     fn recorded_return(&self, track: usize, step: usize) -> f32 {
@@ -96,12 +114,19 @@ impl Workshop {
     }
 
     /// The logged replay of a fork against what was recorded.
-    pub fn check_logged(&self, embeddings: &Embeddings, branch: &Branch, options: &ForkOptions) -> LoggedCheck {
+    pub fn check_logged(
+        &self,
+        embeddings: &Embeddings,
+        branch: &Branch,
+        options: &ForkOptions,
+        measures: &Measures,
+    ) -> LoggedCheck {
         let (track, step, device) = (options.track, options.step, self.inner());
         let t = &self.corpus.tracks[track];
         let steps = options.horizon.min(t.len - 1 - step);
-        // The state's part of an embedding is normalised; what says the task never changes.
-        let (s, own) = (self.corpus.state_len, self.corpus.state_len - self.corpus.task_len);
+        // The state's part of an embedding is normalised; what follows the state in it, differences and the task, is worked out from it or
+        // never changes.
+        let (s, own) = (self.corpus.state_len, self.corpus.state_angles.spread_len());
         let state = |e: Tensor<2>| {
             let [_, dim] = e.dims();
             floats(e.narrow(1, dim - s, own).mean_dim(0))
@@ -113,6 +138,9 @@ impl Workshop {
         };
         let known = steps > 0 && own > 0;
         let imagined = branch.imagined.latents.get(steps.wrapping_sub(1)).filter(|_| known);
+        let end = branch.imagined.latents.last().map_or(&branch.start, |latent| &latent.e);
+        let end = measures.recorded_critic.cautious(end);
+        let went_on = outcome(&branch.imagined.predictions, &self.corpus.returns, end).value;
         let mean = |x: &Tensor<1>| f64::from(x.clone().mean().into_scalar::<f32>());
         LoggedCheck {
             steps,
@@ -120,7 +148,7 @@ impl Workshop {
             state_error_of_holding_sd: imagined.map(|_| error(branch.start.clone())),
             success_imagined: mean(&branch.outcome.success),
             success_recorded: t.success && step + options.horizon >= t.len,
-            return_imagined: mean(&branch.outcome.value),
+            return_imagined: mean(&went_on),
             return_recorded: f64::from(self.recorded_return(track, step)),
         }
     }
@@ -129,6 +157,14 @@ impl Workshop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_episode_says_nothing_of_how_wrong_the_model_is_about_itself() {
+        let moments = [3, 5].map(|track| KnownMoment { track, imagined: track as f32, recorded: 1.0 });
+        let expected = TrackRecord { imagined: vec![5.0], recorded: vec![1.0] };
+        assert_eq!(record_without(&moments, 3), expected);
+        assert_eq!(record_without(&moments, 4).imagined, [3.0, 5.0]);
+    }
 
     #[test]
     fn the_check_is_told_with_and_without_a_state() {

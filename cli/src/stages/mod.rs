@@ -3,6 +3,7 @@
 mod branching;
 mod comparing;
 mod counterfactual;
+mod driving;
 mod fitting;
 mod improver;
 mod judge;

@@ -1,15 +1,18 @@
 //! What is said of the futures of one moment: a row each beside the logged replay, and what to make of them.
 
 use burn::tensor::Tensor;
+use rl::TrackRecord;
+use rl::evaluate::FEWEST_STARTS;
+use rl::track_record::probability_better;
 use rollouts::Branch;
 use rollouts::branch::ForkOptions;
 use rollouts::score::believed;
 use serde::Serialize;
+use world_model::trust::Limits;
 
-use super::comparing::Measures;
 use crate::args::Arm;
 
-/// A probability from which on one way of acting is called better than another.
+/// A probability from which on one way of acting is called better than another; the best of several is asked for more.
 const SURE: f64 = 0.9;
 /// Resamples of an interval of a gain.
 const RESAMPLES: usize = 1000;
@@ -59,27 +62,40 @@ pub(super) fn share_above(gains: &[f32]) -> f64 {
     gains.iter().filter(|gain| **gain > 0.0).count() as f64 / gains.len().max(1) as f64
 }
 
-/// The row of an arm; `against` holds the values of the logged replay, `None` for the replay itself.
+/// What a probability of being better is, in the middle of a sentence.
+pub(super) fn knows(moments: usize) -> String {
+    if moments < FEWEST_STARTS {
+        format!(
+            "is the share of the noise draws: {moments} held-out episodes are too few to know how wrong the model is"
+        )
+    } else {
+        format!(
+            "knows how wrong the model was about moments of {moments} held-out episodes; \"in draws\" is the share of the noise draws"
+        )
+    }
+}
+
+/// The row of an arm; `against` holds the values of the logged replay and how wrong the model was about moments of other episodes,
+/// `None` for the replay itself.
 pub(super) fn row(
     arm: &Arm,
     branch: &Branch,
-    against: Option<&[f32]>,
-    measures: &Measures,
+    against: Option<(&[f32], &TrackRecord)>,
+    limits: &Limits,
     (options, seed): (&ForkOptions, u64),
 ) -> ArmRow {
     let values = branch.values();
-    let gains = against.map(|logged| values.iter().zip(logged).map(|(a, b)| a - b).collect::<Vec<f32>>());
+    let gains = against.map(|(logged, _)| values.iter().zip(logged).map(|(a, b)| a - b).collect::<Vec<f32>>());
     let gain = gains.as_ref().map(|gains| rl::evaluate::interval(gains, RESAMPLES, seed));
-    let beyond = branch.series(|p| &p.disagreement).iter().filter(|d| **d > measures.limits.disagreement_95).count();
+    let beyond = branch.series(|p| &p.disagreement).iter().filter(|d| **d > limits.disagreement_95).count();
     let none = branch.outcome.value.zeros_like();
-    let trusted = believed(&branch.imagined.predictions, none, measures.limits.doubt_budget);
+    let trusted = believed(&branch.imagined.predictions, none, limits.doubt_budget);
     let mean = |x: &Tensor<1>| f64::from(x.clone().mean().into_scalar::<f32>());
     ArmRow {
         arm: arm.to_string(),
         r#return: mean(&branch.outcome.value),
         success_within_horizon: mean(&branch.outcome.success),
-        probability_better: against
-            .map(|logged| rl::track_record::probability_better(&values, logged, &measures.record)),
+        probability_better: against.map(|(logged, record)| probability_better(&values, logged, record)),
         better_in_draws: gains.as_deref().map(share_above),
         gain_over_logged: gain.map(|(gain, _)| gain),
         gain_ci95: gain.map(|(_, interval)| interval),
@@ -114,8 +130,9 @@ pub(super) fn table(rows: &[ArmRow], horizon: usize) -> String {
     text
 }
 
-/// The surest believable alternative decides.
-pub(super) fn verdict(rows: &[ArmRow], horizon: usize) -> BranchVerdict {
+/// The surest believable alternative decides. The best of `k` is called better where all of them together would be with probability
+/// [`SURE`]; where too few `moments` are known to tell how wrong the model is, nothing is.
+pub(super) fn verdict(rows: &[ArmRow], horizon: usize, moments: usize) -> BranchVerdict {
     let say = |decision, why| BranchVerdict { decision, why };
     let alternatives: Vec<(&ArmRow, f64)> = rows.iter().filter_map(|r| Some((r, r.probability_better?))).collect();
     let Some((best, p)) = alternatives.iter().find(|(row, _)| row.believable) else {
@@ -128,9 +145,19 @@ pub(super) fn verdict(rows: &[ArmRow], horizon: usize) -> BranchVerdict {
     let gain = best.gain_over_logged.unwrap_or(0.0);
     let trusted = format!("imagination is trusted for {:.0} of {horizon} steps of it", best.believed_steps);
     let sure = 100.0 * p;
-    if *p >= SURE {
+    let k = alternatives.iter().filter(|(row, _)| row.believable).count();
+    let asked = 1.0 - (1.0 - SURE) / k as f64;
+    let best_of = if k > 1 { format!("; it is the best of {k}, which flatters it") } else { String::new() };
+    if moments < FEWEST_STARTS {
         let why = format!(
-            "{} is better than the logged actions with probability {sure:.0} % ({gain:+.3} return); {trusted}.",
+            "{} comes out better than the logged actions in {sure:.0} % of the noise draws ({gain:+.3} return), but {moments} held-out \
+             episodes are too few to know how wrong the model is; {trusted}{best_of}.",
+            best.arm
+        );
+        say("UNDECIDED", why)
+    } else if *p >= asked {
+        let why = format!(
+            "{} is better than the logged actions with probability {sure:.0} % ({gain:+.3} return); {trusted}{best_of}.",
             best.arm
         );
         say("BETTER", why)
@@ -144,9 +171,10 @@ pub(super) fn verdict(rows: &[ArmRow], horizon: usize) -> BranchVerdict {
     } else {
         let how =
             if *p >= 0.5 { "may be better than the logged actions" } else { "comes nearest to the logged actions" };
+        let asked = if *p >= SURE { format!(" ({:.1} % are asked of it)", 100.0 * asked) } else { String::new() };
         let why = format!(
-            "{} {how}: better with probability {sure:.0} % ({gain:+.3} return), too little to tell, given how wrong the model was about \
-             recorded moments; {trusted}.",
+            "{} {how}: better with probability {sure:.0} % ({gain:+.3} return), too little to tell{asked}, given how wrong the model was \
+             about recorded moments; {trusted}{best_of}.",
             best.arm
         );
         say("UNDECIDED", why)
@@ -174,23 +202,53 @@ mod tests {
 
     #[test]
     fn the_surest_believable_alternative_decides() {
-        let decision = |rows: &[ArmRow]| verdict(rows, 20).decision;
+        let decision = |rows: &[ArmRow]| verdict(rows, 20, 64).decision;
         let logged = || of("logged", None, true);
         assert_eq!(decision(&[of("improved", Some(0.95), true), logged()]), "BETTER");
         assert_eq!(decision(&[of("hold", Some(0.99), false), of("improved", Some(0.7), true), logged()]), "UNDECIDED");
         assert_eq!(decision(&[logged(), of("hold", Some(0.05), true)]), "WORSE");
         assert_eq!(decision(&[of("hold", Some(0.99), false), logged()]), "UNDECIDED");
         assert_eq!(decision(&[logged()]), "UNDECIDED");
-        let nearest = verdict(&[logged(), of("hold", Some(0.3), true)], 20).why;
+        let nearest = verdict(&[logged(), of("hold", Some(0.3), true)], 20, 64).why;
         assert!(
             nearest.starts_with("hold comes nearest to the logged actions: better with probability 30 %"),
             "{nearest}"
         );
-        let why = verdict(&[of("improved", Some(0.95), true)], 20).why;
+        let why = verdict(&[of("improved", Some(0.95), true)], 20, 64).why;
         assert_eq!(
             why,
             "improved is better than the logged actions with probability 95 % (+0.450 return); imagination is trusted for 18 of 20 steps of it."
         );
+    }
+
+    #[test]
+    fn the_best_of_several_is_asked_for_more_and_said_to_be_flattered() {
+        let of_four = |best: f64| {
+            let mut rows = vec![of("improved#2", Some(best), true), of("logged", None, true)];
+            rows.extend([0.4, 0.3, 0.2].map(|p| of("improved#1", Some(p), true)));
+            // What is not believed is not chosen from.
+            rows.push(of("hold", Some(0.99), false));
+            verdict(&rows, 20, 64)
+        };
+        let (sure, unsure) = (of_four(0.98), of_four(0.96));
+        assert_eq!((sure.decision, unsure.decision), ("BETTER", "UNDECIDED"), "0.975 are asked of the best of four");
+        assert!(
+            sure.why.ends_with("for 18 of 20 steps of it; it is the best of 4, which flatters it."),
+            "{}",
+            sure.why
+        );
+        assert!(unsure.why.contains("too little to tell (97.5 % are asked of it), given"), "{}", unsure.why);
+    }
+
+    #[test]
+    fn nothing_is_better_where_nobody_knows_how_wrong_the_model_is() {
+        let found = verdict(&[of("improved", Some(1.0), true), of("logged", None, true)], 20, FEWEST_STARTS - 1);
+        assert_eq!(found.decision, "UNDECIDED");
+        assert!(found.why.contains("in 100 % of the noise draws (+0.500 return), but 7 held-out episodes are too few"));
+        assert!(
+            knows(FEWEST_STARTS - 1).starts_with("is the share of the noise draws: 7 held-out episodes are too few")
+        );
+        assert!(knows(FEWEST_STARTS).contains("about moments of 8 held-out episodes; \"in draws\""));
     }
 
     #[test]

@@ -42,24 +42,25 @@ impl Workshop {
         Ok(Minds { model: self.model()?, critic: self.critic()?, policies })
     }
 
-    /// Shows embeddings `[N, E]` as pictures of one camera, repainting the picture recorded at (track, step).
-    pub(super) fn shown(
+    /// Paints embeddings `[N, E]` as pictures of one camera, over the picture recorded at (track, step).
+    pub(super) fn painter<'a>(
         &self,
-        model: &WorldModel,
+        model: &'a WorldModel,
         camera: usize,
-        e: &Tensor<2>,
-        reference: (usize, usize),
+        (track, step): (usize, usize),
         embeddings: &Embeddings,
-    ) -> Vec<Frame> {
+    ) -> impl Fn(&Tensor<2>) -> Vec<Frame> + use<'a> {
         let device = self.inner();
         let size = self.dataset.spec.cameras[camera].model_size;
-        let [n, width] = e.dims();
-        let picture = self.dataset.frame(camera, self.corpus.tracks[reference.0].episode, reference.1);
+        let picture = self.dataset.frame(camera, self.corpus.tracks[track].episode, step);
         let blocks = to_blocks([picture].into_iter(), size, &device);
-        let [_, m, v] = blocks.dims();
-        let e_reference = embeddings.gather(&[reference], &device).expand([n, width]);
-        let painted = model.representation.decode(camera, e.clone(), e_reference, blocks.expand([n, m, v]));
-        to_frames(painted, size).into_iter().map(|rgb| Frame { size, rgb }).collect()
+        let e_reference = embeddings.gather(&[(track, step)], &device);
+        move |e| {
+            let ([n, width], [_, m, v]) = (e.dims(), blocks.dims());
+            let (like, from) = (e_reference.clone().expand([n, width]), blocks.clone().expand([n, m, v]));
+            let painted = model.representation.decode(camera, e.clone(), like, from);
+            to_frames(painted, size).into_iter().map(|rgb| Frame { size, rgb }).collect()
+        }
     }
 
     pub(super) fn real_frames(&self, camera: usize, track: usize, steps: std::ops::Range<usize>) -> Vec<Frame> {
@@ -199,7 +200,7 @@ impl Workshop {
             fps: self.dataset.spec.control_rate_hz,
             cameras: (0..self.dataset.spec.cameras.len())
                 .map(|c| {
-                    let imagined = self.shown(&minds.model, c, &path, (track, step), embeddings);
+                    let imagined = self.painter(&minds.model, c, (track, step), embeddings)(&path);
                     (self.dataset.spec.cameras[c].key.clone(), self.real_frames(c, track, real.clone()), imagined)
                 })
                 .collect(),
@@ -267,18 +268,16 @@ impl Workshop {
             let mut arms = vec![args::Arm::Logged, args::Arm::Scaled(0.5), args::Arm::Hold];
             arms.extend(minds.policies.keys().filter_map(|n| n.parse().ok()));
             let branches = self.compare(minds, embeddings, &arms, &options, &measures)?.view;
-            // The sheet shows the first camera at eight moments: recorded, imagined, the arms.
-            let few = |frames: &[Frame]| -> Vec<Frame> {
-                (0..8).map(|k| frames[(k * (frames.len() - 1)) / 7].clone()).collect()
-            };
+            // The sheet shows the first camera: recorded, imagined, the arms.
+            let strip = |frames| strip(frames, horizon);
             if let Some((_, real, model)) = imagined.cameras.first() {
-                rows.push(SheetRow { label: format!("{} recorded", imagined.name), frames: few(real) });
-                rows.push(SheetRow { label: "  imagined".into(), frames: few(model) });
+                rows.push(SheetRow { label: format!("{} recorded", imagined.name), frames: strip(real) });
+                rows.push(SheetRow { label: "  imagined".into(), frames: strip(model) });
                 for arm in &branches.arms {
                     if let (Some((_, frames)), true) = (arm.cameras.first(), arm.name != "logged") {
                         rows.push(SheetRow {
                             label: format!("  {}  return {:.2}", arm.name, arm.return_mean),
-                            frames: few(frames),
+                            frames: strip(frames),
                         });
                     }
                 }
@@ -298,6 +297,13 @@ impl Workshop {
         }
         Ok(())
     }
+}
+
+/// Eight of the pictures of so many steps, from the first to the last: the same steps whatever there is a picture of; where they end
+/// early the last one stays.
+pub(super) fn strip(frames: &[Frame], horizon: usize) -> Vec<Frame> {
+    let Some(last) = frames.len().checked_sub(1) else { return Vec::new() };
+    (0..8).map(|k| frames[(k * horizon.saturating_sub(1) / 7).min(last)].clone()).collect()
 }
 
 /// The report's policies side by side, above film strips.
@@ -323,5 +329,20 @@ pub(super) fn evaluation_view(report: &Report, strips: Vec<SheetRow>) -> Evaluat
         verdict: format!("# {}\n\n{}\n", decision.as_str().unwrap_or_default(), report.verdict.why),
         charts: vec![success, value],
         strips,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strip_shows_the_same_steps_of_whatever_is_beside_each_other() {
+        let frames = |n: u8| (0..n).map(|i| Frame { size: 1, rgb: vec![i; 3] }).collect::<Vec<Frame>>();
+        let steps = |n: u8, horizon| strip(&frames(n), horizon).iter().map(|f| f.rgb[0]).collect::<Vec<u8>>();
+        assert_eq!(steps(20, 20), [0, 2, 5, 8, 10, 13, 16, 19]);
+        assert_eq!(steps(9, 20), [0, 2, 5, 8, 8, 8, 8, 8]);
+        assert_eq!(steps(1, 1), [0; 8]);
+        assert!(steps(0, 20).is_empty());
     }
 }

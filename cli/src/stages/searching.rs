@@ -11,7 +11,8 @@ use world_model::Embeddings;
 
 use super::branching::track_of;
 use super::comparing::Measures;
-use super::ranking::{believable, share_above};
+use super::known_truth::record_without;
+use super::ranking::{believable, knows, share_above};
 use super::record::Minds;
 use super::reopen;
 use super::workshop::Workshop;
@@ -40,7 +41,7 @@ struct Moment {
     gain: f64,
     gain_ci95: [f64; 2],
     /// Share of the noise draws under which the alternative is better.
-    better: f64,
+    better_in_draws: f64,
     /// Probability of that, given how wrong the model was about recorded moments.
     probability_better: f64,
     steps_beyond_known_ground: usize,
@@ -48,7 +49,7 @@ struct Moment {
 }
 
 /// Searches an episode, or every episode without a recorded success, for the step at which the second arm gains most
-/// over the first; with `write` the second arm from each of those steps becomes an imagined episode.
+/// over the first; with `target` the second arm from each of those steps becomes an imagined episode.
 ///
 /// # Errors
 /// As [`branch`](super::branch); other than two arms.
@@ -56,20 +57,16 @@ pub fn where_it_went_wrong(
     dir: &Path,
     episode: Option<usize>,
     (arms, horizon): (Option<&[Arm]>, usize),
-    write: Option<Target<'_>>,
+    target: Option<Target<'_>>,
     common: &Common,
 ) -> Result<()> {
     if horizon == 0 {
         return Err(UsageError("expected --horizon above 0, got 0".into()).into());
     }
-    write.as_ref().map_or(Ok(()), Target::check)?;
-    let w = reopen(dir, common)?;
-    let embeddings = w.embeddings()?;
-    let minds = w.minds()?;
-    let better = if minds.policies.contains_key("improved") { Arm::Improved } else { Arm::Cloned };
-    let (reference, alternative) = match arms {
-        None => (Arm::Logged, better),
-        Some([reference, alternative]) => (reference.clone(), alternative.clone()),
+    target.as_ref().map_or(Ok(()), Target::check)?;
+    let two = match arms {
+        None => None,
+        Some([reference, alternative]) => Some((reference.clone(), alternative.clone())),
         Some(other) => {
             return Err(UsageError(format!(
                 "--where-it-went-wrong compares two arms, got {}; expected e.g. --arms logged,improved",
@@ -78,6 +75,11 @@ pub fn where_it_went_wrong(
             .into());
         }
     };
+    let w = reopen(dir, common)?;
+    let embeddings = w.embeddings()?;
+    let minds = w.minds()?;
+    let better = if minds.policies.contains_key("improved") { Arm::Improved } else { Arm::Cloned };
+    let (reference, alternative) = two.unwrap_or((Arm::Logged, better));
     let tracks: Vec<usize> = match episode {
         Some(episode) => vec![track_of(&w, episode)?],
         None => {
@@ -102,20 +104,19 @@ pub fn where_it_went_wrong(
     }
     progress.finish();
     moments.sort_by(|a, b| b.gain_ci95[0].total_cmp(&a.gain_ci95[0]));
-    let written = match write {
-        Some(target) => {
-            Some(write_all(&w, (&minds, &embeddings), &moments, &alternative, target, (horizon, &measures))?)
-        }
-        None => None,
-    };
+    let write = |target| write_all(&w, (&minds, &embeddings), &moments, &alternative, target, (horizon, &measures));
+    // What was found is told even where nothing of it can be written.
+    let written = target.map(write).transpose();
     if common.json {
-        return output::answer_json(&serde_json::json!({
+        output::answer_json(&serde_json::json!({
             "reference": reference.to_string(), "alternative": alternative.to_string(), "horizon": horizon, "moments": moments,
-            "written": written,
-        }));
+            "moments_known": measures.moments.len(), "written": written.as_ref().ok(),
+        }))?;
+        return written.map(|_| ());
     }
-    output::answer(&moments_in_words(&w, &moments, (&reference, &alternative), horizon, episode.is_some()));
-    written.iter().for_each(Written::tell);
+    let words = (measures.moments.len(), episode.is_some());
+    output::answer(&moments_in_words(w.run.root(), &moments, (&reference, &alternative), horizon, words));
+    written?.iter().for_each(Written::tell);
     Ok(())
 }
 
@@ -155,6 +156,7 @@ fn best_moment(
     horizon: usize,
     measures: &Measures,
 ) -> Result<Option<Moment>> {
+    let record = record_without(&measures.moments, track);
     let mut best: Option<Moment> = None;
     for step in (0..w.corpus.tracks[track].len).step_by(SEARCH_STRIDE) {
         let options = fork_at(w, track, step, horizon);
@@ -174,8 +176,8 @@ fn best_moment(
             alternative_return: mean(&other),
             gain,
             gain_ci95,
-            better: share_above(&gains),
-            probability_better: probability_better(&other, &one, &measures.record),
+            better_in_draws: share_above(&gains),
+            probability_better: probability_better(&other, &one, &record),
             steps_beyond_known_ground: beyond,
             believable: believable(beyond, horizon),
         };
@@ -188,21 +190,21 @@ fn best_moment(
 }
 
 fn moments_in_words(
-    w: &Workshop,
+    root: &Path,
     moments: &[Moment],
     (reference, alternative): (&Arm, &Arm),
     horizon: usize,
-    one_episode: bool,
+    (moments_known, one_episode): (usize, bool),
 ) -> String {
     let what =
         if one_episode { "the episode".to_owned() } else { format!("{} episodes without success", moments.len()) };
     let mut text = format!(
         "# Where acting otherwise would have mattered most in {what}\n\n{alternative} instead of {reference}, {horizon} imagined \
          steps and the value of where they lead; per episode the step with the surest gain \
-         of one every {SEARCH_STRIDE} steps (chosen as the best of many: it flatters the gain; \
-         \"better\" is a probability that knows how wrong the model was about recorded moments).\n\n\
+         of one every {SEARCH_STRIDE} steps (chosen as the best of many: it flatters the gain). \"better\" {}.\n\n\
          | episode | step | {reference} | {alternative} | gain | 95 % | better | in draws | beyond known ground |\n\
-         |---|---|---|---|---|---|---|---|---|\n"
+         |---|---|---|---|---|---|---|---|---|\n",
+        knows(moments_known)
     );
     for m in moments.iter().take(SHOWN) {
         text.push_str(&format!(
@@ -215,7 +217,7 @@ fn moments_in_words(
             m.gain_ci95[0],
             m.gain_ci95[1],
             100.0 * m.probability_better,
-            100.0 * m.better,
+            100.0 * m.better_in_draws,
             m.steps_beyond_known_ground,
             if m.believable { "" } else { ": do not believe it" }
         ));
@@ -225,11 +227,50 @@ fn moments_in_words(
     }
     if let Some(first) = moments.first() {
         text.push_str(&format!(
-            "\nTo see the first: rehearsal branch {} --episode {} --step {}\n",
-            w.run.root().display(),
+            "\nTo see the first: rehearsal branch {} --episode {} --step {} --arms {reference},{alternative} --horizon {horizon}\n",
+            root.display(),
             first.episode,
             first.step
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_found_is_told_with_the_command_that_shows_just_it() {
+        let moment = Moment {
+            episode: 7,
+            step: 12,
+            track: 3,
+            reference_return: 0.25,
+            alternative_return: 0.5,
+            gain: 0.25,
+            gain_ci95: [0.125, 0.375],
+            better_in_draws: 1.0,
+            probability_better: 0.75,
+            steps_beyond_known_ground: 2,
+            believable: true,
+        };
+        let arms = (&Arm::Cloned, &Arm::Scaled(0.5));
+        let text = moments_in_words(Path::new("runs/demo"), &[moment], arms, 9, (20, false));
+        for line in [
+            "| 7 | 12 | 0.250 | 0.500 | +0.250 | +0.125 … +0.375 | 75 % | 100 % | 2 of 9 steps |",
+            "To see the first: rehearsal branch runs/demo --episode 7 --step 12 --arms cloned,scaled:0.5 --horizon 9",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{text}");
+        }
+        assert!(
+            text.contains("\"better\" knows how wrong the model was about moments of 20 held-out episodes;"),
+            "{text}"
+        );
+        let blind = moments_in_words(Path::new("r"), &[], arms, 9, (0, true));
+        assert!(
+            blind.contains("\"better\" is the share of the noise draws: 0 held-out episodes are too few"),
+            "{blind}"
+        );
+    }
 }

@@ -278,13 +278,19 @@ impl Workshop {
         restore_module(self.fresh_critic(&self.inner()), &self.finished("value", "train value")?, "slow")
     }
 
+    /// Whether [`Self::critic`] is that of the improved policy.
+    pub fn judges_by_improved_values(&self) -> bool {
+        let own = self.run.is_complete("improve") && !self.returned_what_went_in();
+        own && values_of(self.config.improve.method).0 == "improve"
+    }
+
     /// The values: those of the improved policy where there are some, else those of the recorded behaviour.
     ///
     /// # Errors
     /// They are not trained, or their checkpoint does not fit.
     pub fn critic(&self) -> Result<Critic> {
-        let has_own = self.run.is_complete("improve") && !self.returned_what_went_in();
-        let (stage, file) = if has_own { values_of(self.config.improve.method) } else { ("value", "slow") };
+        let (stage, file) =
+            if self.judges_by_improved_values() { values_of(self.config.improve.method) } else { ("value", "slow") };
         restore_module(self.fresh_critic(&self.inner()), &self.finished(stage, "train value")?, file)
     }
 

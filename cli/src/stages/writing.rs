@@ -6,11 +6,11 @@ use anyhow::Result;
 use episodes::{DatasetSpec, Episode, LeRobotWriter, Origin, Pictures, RecordedEpisode};
 use rollouts::Branch;
 use rollouts::branch::ForkOptions;
+use rollouts::score::ended_by;
 use serde::Serialize;
 use world_model::Embeddings;
 use world_model::trust::Limits;
 
-use super::comparing::reached;
 use super::record::Minds;
 use super::workshop::Workshop;
 use crate::errors::UsageError;
@@ -127,7 +127,7 @@ impl<'a> Imagined<'a> {
             future.imagined.predictions.iter().map(|p| of(p).clone().narrow(0, 0, 1).into_scalar()).collect()
         };
         let doubt = first(|p| &p.doubt);
-        let end = end(&first(|p| &p.success), &first(|p| &p.failure));
+        let end = ended_by(&future.imagined.predictions).first().and_then(|by| end(by));
         let trusted = trusted(&doubt, self.budget);
         let track = &w.corpus.tracks[options.track];
         let source = &w.dataset.episodes[track.episode];
@@ -149,7 +149,7 @@ impl<'a> Imagined<'a> {
             let path = burn::tensor::Tensor::cat(path, 0);
             state.extend(w.state_rows(&path).into_iter().flatten());
             for (camera, frames) in frames.iter_mut().enumerate() {
-                let shown = w.shown(&minds.model, camera, &path, (options.track, options.step), embeddings);
+                let shown = w.painter(&minds.model, camera, (options.track, options.step), embeddings)(&path);
                 frames.extend(shown.into_iter().flat_map(|frame| frame.rgb));
             }
         }
@@ -192,12 +192,11 @@ impl<'a> Imagined<'a> {
     }
 }
 
-/// The step that ends a future, and whether as a success: the first by which one of the two is more probable than not.
-fn end(success: &[f32], failure: &[f32]) -> Option<(usize, bool)> {
-    let failing: Vec<f32> = success.iter().zip(failure).map(|(s, f)| (1.0 - s) * f).collect();
-    let by = reached(success).into_iter().zip(reached(&failing));
-    let (step, (solved, _)) = by.enumerate().find(|(_, (solved, failed))| *solved >= 0.5 || *failed >= 0.5)?;
-    Some((step, solved >= 0.5))
+/// The step that ends a future, and whether as a success: the first by which one of the two is more probable than not. `by` is as from
+/// [`ended_by`].
+fn end(by: &[[f32; 2]]) -> Option<(usize, bool)> {
+    let (step, [solved, _]) = by.iter().enumerate().find(|(_, [solved, failed])| *solved >= 0.5 || *failed >= 0.5)?;
+    Some((step, *solved >= 0.5))
 }
 
 /// Steps whose summed doubt stays below the budget.
@@ -218,9 +217,9 @@ mod tests {
 
     #[test]
     fn a_future_ends_where_an_end_is_more_probable_than_not() {
-        assert_eq!(end(&[0.1, 0.2, 0.4], &[0.0; 3]), Some((2, true)), "0.1, 0.28, 0.568");
-        assert_eq!(end(&[0.0, 0.0, 0.0], &[0.1, 0.6, 0.0]), Some((1, false)));
-        assert_eq!(end(&[0.1, 0.1], &[0.1, 0.1]), None);
+        assert_eq!(end(&[[0.1, 0.0], [0.28, 0.0], [0.568, 0.0]]), Some((2, true)));
+        assert_eq!(end(&[[0.0, 0.1], [0.0, 0.64], [0.0, 0.64]]), Some((1, false)));
+        assert_eq!(end(&[[0.1, 0.3], [0.4, 0.3]]), None, "what may have failed before cannot succeed");
     }
 
     #[test]

@@ -133,7 +133,7 @@ pub fn look_first(starts: &[Start]) -> Vec<Look> {
         .sort_by(|a, b| b.unsupported_share.total_cmp(&a.unsupported_share).then(believed(a).total_cmp(&believed(b))));
     let mut looks: Vec<Look> = Vec::new();
     for start in by_gain.into_iter().take(LOOKED_AT) {
-        let what = if gain(start) < 0.0 { "imagined worse" } else { "imagined hardly better" };
+        let what = if gain(start) < 0.0 { "imagined worse" } else { "imagined to gain least" };
         let why = format!("{what}, return {:+.3}", gain(start));
         looks.push(Look { episode: start.episode, why });
     }
