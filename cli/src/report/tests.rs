@@ -310,9 +310,10 @@ fn the_scope_says_where_the_improved_policy_is_better_and_where_nobody_knows() {
     assert!(text.contains(expected), "{text}");
     assert!(text.contains("| start 1 | 20 | 40 | 40 % [20, 60]; 0.90 [0.80, 1.00] |"), "{text}");
     assert!(text.contains("| successes | 1 | 7 | 40 %; 0.90 (1 start) | 40 %; 0.90 (1 start) |"), "{text}");
-    report.slices[2].policies.retain(|p| p.name != "behaviour");
-    report.slices[2].policies.iter_mut().for_each(|p| p.starts = 5);
-    let few = report.to_markdown();
+    let mut few = report.clone();
+    few.slices[2].policies.retain(|p| p.name != "behaviour");
+    few.slices[2].policies.iter_mut().for_each(|p| p.starts = 5);
+    let few = few.to_markdown();
     assert!(few.contains("| successes | 1 | 7 | - | 40 %; 0.90 (5 starts) |"), "{few}");
     assert!(html::page(&report, &Pictures::default()).contains("<li>start 1: block_x 0.310, block_y &lt;0.2</li>"));
     // Where the clone was returned, it is the copy that was not.
