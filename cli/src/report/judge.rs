@@ -66,7 +66,7 @@ fn decisions(d: &Decisions) -> String {
     let beyond_doubt = match d.unmeasured {
         0 => format!("beyond doubt {}", d.refuted),
         n if n == d.pairs => "beyond doubt: cannot be told".to_owned(),
-        n => format!("beyond doubt {} (told in {} pairs)", d.refuted, d.pairs - n),
+        n => format!("beyond doubt {} (told of {} of the pairs)", d.refuted, d.pairs - n),
     };
     format!(
         "- Of {} pairs of policies the gate says GO to one in place of the other in {} and abstains in {}; false GO, where that one is truly no better: {}, {beyond_doubt}. Of the {} pairs whose true success differs by more than {:.0} points it abstains in {}.{inside}\n",

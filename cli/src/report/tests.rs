@@ -435,7 +435,11 @@ fn known_outcomes_stand_beside_the_imagined_ones() -> Result<()> {
             JudgeReport { decisions, ..judge.clone() }.words()
         };
         assert!(beyond(0).contains("is truly no better: 1, beyond doubt 0. Of"), "{}", beyond(0));
-        assert!(beyond(2).contains("is truly no better: 1, beyond doubt 0 (told in 4 pairs). Of"), "{}", beyond(2));
+        assert!(
+            beyond(2).contains("is truly no better: 1, beyond doubt 0 (told of 4 of the pairs). Of"),
+            "{}",
+            beyond(2)
+        );
         assert!(beyond(6).contains("is truly no better: 1, beyond doubt: cannot be told. Of"), "{}", beyond(6));
         let one = JudgeReport { conformal: Calibrated::of(&[1000.0]), ..judge.clone() }.words();
         let expected = "- Conformal: the known return of 1 policy is too little to say how wide intervals should be; at least 4 are \
