@@ -36,7 +36,8 @@ pub struct Common {
     /// Where to compute: auto, cpu, wgpu, wgpu:discrete:N, cuda:N.
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
     pub device: String,
-    /// Run directory: where everything is written, and what the same command continues.
+    /// Where to write: the run directory of what makes or goes on with a run, which the same command continues; for evaluate a
+    /// directory for a report of its own, for trial one for the plan.
     #[arg(long, global = true, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Answer as JSON on stdout.
@@ -194,17 +195,21 @@ pub enum Verb {
     Evaluate {
         /// Run directory with a trained world model and policies.
         run: PathBuf,
-        /// Policies to judge, comma-separated, also changed ones like improved+noise:0.5 (or bias, gain) and idle,
-        /// hold, logged, mean, random; all of the run's without it.
+        /// Policies to judge, comma-separated; all of the run's without it. Learned: cloned; improved, which improve returned; candidate,
+        /// its best copy, returned or not; planned, which searches anew at every step; previous, after --more; each also with
+        /// +noise:S, +bias:B or +gain:G on its actions (S and B in standard deviations of the recorded actions, G a factor about their
+        /// mean). Not learned: behaviour, what was recorded; logged, the recorded actions replayed without looking; hold, the first of
+        /// them held; idle, always 0; mean, always the mean action; random, any within the recorded range.
         #[arg(long, value_delimiter = ',', value_name = "A,B")]
         policies: Vec<String>,
         /// A policy from elsewhere to judge beside them: NAME=ws://HOST:PORT for whatever speaks the openpi protocol (OPENPI_API_KEY
-        /// is its key), NAME=DIR for a bundle or another run, NAME=DATASET for recorded actions, NAME=FILE.safetensors or .npz for a small
-        /// network of the state; repeatable. The world model plays the robot.
+        /// is its key), NAME=DIR (or DIR#cloned: one of its policies) for a bundle or another run, NAME=DATASET for recorded actions,
+        /// NAME=FILE.safetensors or .npz for a small network of the state, NAME=hold for one that --policies knows; repeatable. The world model plays the robot.
         #[arg(long = "policy", value_name = "NAME=WHAT")]
         outsiders: Vec<String>,
-        /// Policies whose true outcomes are known, a CSV file with the columns policy, return and success (0 to 1; one of the two is
-        /// enough) and perhaps episodes. They are judged too: the report says how far imagination agrees, and the verdict heeds it.
+        /// Policies whose true outcomes are known, a CSV file with the columns policy, return (the report's: discounted, not a sum
+        /// of rewards; leave it out if unsure) and success (0 to 1; one of the two is enough), and perhaps return_se (its standard error)
+        /// and episodes. They are judged too: the report says how far imagination agrees, and the verdict heeds it.
         #[arg(long, value_name = "FILE.csv")]
         known: Option<PathBuf>,
     },
@@ -212,16 +217,16 @@ pub enum Verb {
     Trial {
         /// Run directory with a trained world model and policies.
         run: PathBuf,
-        /// Policy that is on the robot.
+        /// Policy that is on the robot: one of the run's as for evaluate --policies, changed ones too, or the NAME of a --policy.
         #[arg(long, value_name = "NAME", default_value = "cloned")]
         from: String,
-        /// Policy that may replace it.
+        /// Policy that may replace it, named likewise.
         #[arg(long, value_name = "NAME", default_value = "improved")]
         to: String,
         /// A policy from elsewhere that --from or --to names, as for evaluate; repeatable.
         #[arg(long = "policy", value_name = "NAME=WHAT")]
         outsiders: Vec<String>,
-        /// Results so far: the planned trials.csv with successes filled in. Gives intervals and a verdict that hold however often one
+        /// Results so far: the planned trials.csv (in RUN/trials, or in --out) with successes filled in. Gives intervals and a verdict that hold however often one
         /// looks.
         #[arg(long, value_name = "FILE.csv", conflicts_with_all = ["from", "to", "outsiders"])]
         results: Option<PathBuf>,
@@ -243,7 +248,7 @@ pub enum Verb {
         #[arg(value_name = "RUN_OR_BUNDLE")]
         from: PathBuf,
         /// Policy of the run: cloned, improved, or planned, which searches anew in the world model for every answer; also changed, as
-        /// evaluate takes them (improved+noise:0.5): how much worse the robot then does says how good the judge is.
+        /// evaluate takes them (improved+noise:0.5; in standard deviations of the recorded actions, of gain a factor): how much worse the robot then does says how good the judge is.
         #[arg(long, value_name = "NAME", default_value = "improved")]
         policy: String,
         /// Port to listen on.

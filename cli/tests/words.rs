@@ -319,8 +319,11 @@ fn labels_step_cost_and_rate_are_heeded_by_inspect_and_convert_for_hdf5_too() ->
 #[test]
 fn a_policy_that_is_none_is_told_before_anything_is_read() -> Result<(), Error> {
     let expected = "error: --policy vla: expected NAME=ws://HOST:PORT for a policy server, NAME=DIR (or DIR#cloned) for a bundle or \
-                    another run, NAME=DATASET for recorded actions, or NAME=FILE.safetensors or .npz for a small network";
+                    another run, NAME=DATASET for recorded actions, NAME=FILE.safetensors or .npz for a small network, or \
+                    NAME=hold for whatever --policies knows";
     assert_eq!(failure(&["evaluate", "nowhere", "--policy", "vla"])?, (2, expected.to_owned()));
+    let expected = "error: --policy a,b=x: 'a,b' is no name; expected letters, digits, '.', '_' or '-'";
+    assert_eq!(failure(&["evaluate", "nowhere", "--policy", "a,b=x"])?, (2, expected.to_owned()));
     let (code, words) = failure(&["evaluate", "nowhere", "--policies", "idol"])?;
     assert!(code == 2 && words.contains("random, mean, idle, hold, logged, behaviour, planned, cloned"), "{words}");
     Ok(())
@@ -346,14 +349,14 @@ fn networks_action_sequences_and_scripts_are_judged_beside_the_runs_own() -> Res
     let (stay, odd, log) =
         (format!("stay={}", stay.display()), format!("odd={}", odd.display()), format!("log={run}/episodes"));
     let evaluate = ["evaluate", &run, "--policies", "cloned,logged,hold,idle", "--set", "evaluate.fqe.updates=20"];
-    let judged =
-        rehearsal(Path::new("."), &[&evaluate[..], &["--json", "--policy", &stay, "--policy", &log]].concat())?;
+    let outside = ["--json", "--policy", &stay, "--policy", &log, "--policy", "still=hold"];
+    let judged = rehearsal(Path::new("."), &[&evaluate[..], &outside].concat())?;
     assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stderr));
     let report: serde_json::Value = serde_json::from_slice(&judged.stdout)?;
     let policies = report["policies"].as_array().cloned().unwrap_or_default();
     assert_eq!(
         policies.iter().map(|p| p["name"].clone()).collect::<Vec<_>>(),
-        ["cloned", "logged", "hold", "idle", "stay", "log"]
+        ["cloned", "logged", "hold", "idle", "stay", "log", "still"]
     );
     let of = |name: &str, field: &str| {
         policies
@@ -362,6 +365,7 @@ fn networks_action_sequences_and_scripts_are_judged_beside_the_runs_own() -> Res
             .and_then(|p| p.pointer(field)?.as_f64())
             .ok_or(format!("{name}{field}"))
     };
+    assert_eq!(of("still", "/return")?, of("hold", "/return")?, "the same under another name");
     // The run's own episodes, by their numbers: what `logged` replays.
     assert!((of("log", "/return")? - of("logged", "/return")?).abs() < 1e-4);
     assert!(
@@ -380,6 +384,17 @@ fn networks_action_sequences_and_scripts_are_judged_beside_the_runs_own() -> Res
     assert!(
         nowhere.contains("error: policy 'a': there is no nowhere; expected a bundle, a run, a dataset, "),
         "{nowhere}"
+    );
+    let table = dir.path().join("k.csv");
+    std::fs::write(&table, "policy,return\ncloned,31\n")?;
+    let (table, file) = (format!("log={}", table.display()), table.display().to_string());
+    let told = String::from_utf8(rehearsal(Path::new("."), &["evaluate", &run, "--policy", &table])?.stderr)?;
+    assert!(told.contains("policy 'log': ") && told.contains("k.csv is a file of another kind; expected"), "{told}");
+    let sum = rehearsal(Path::new("."), &["evaluate", &run, "--known", &file])?;
+    let words_of_sum = String::from_utf8(sum.stderr)?;
+    assert!(
+        sum.status.code() == Some(2) && words_of_sum.contains("policy cloned has return 31; expected 0 to 1: "),
+        "{words_of_sum}"
     );
     assert!(words.trim_end().ends_with("numpy.savez wrote") && words.contains("odd.npz: no zip archive"), "{words}");
     Ok(())
@@ -501,6 +516,15 @@ fn known_outcomes_are_read_before_the_run_and_trials_before_results() -> Result<
     );
     let expected = "error: --from and --to are both cloned; expected two policies";
     assert_eq!(failure(&["trial", "nowhere", "--to", "cloned"])?, (2, expected.to_owned()));
+    let expected = "error: --to log: 'log' replays recorded actions, which no robot can be asked for; expected two policies that act";
+    assert_eq!(
+        failure(&["trial", "nowhere", "--to", "log", "--policy", "log=a.hdf5"])?,
+        (2, expected.to_owned()),
+        "it is told before the run is opened"
+    );
+    let (code, words) = failure(&["trial", "nowhere", "--from", "vla"])?;
+    assert!(code == 2 && words.starts_with("error: --from vla: no policy 'vla'; expected random, "), "{words}");
+    assert!(words.ends_with("; or give it with --policy vla=WHAT"), "{words}");
     Ok(())
 }
 
@@ -565,7 +589,7 @@ const TRIALS: &str = "\
 | cloned | 12 | 0 | 0 % [0, 44] | 20 % |
 | improved | 11 | 10 | 90 % [45, 100] | 80 % |
 
-Difference in success over 11 pairs: +90.0 points [+0.5, +100.0]; by the trials alone +90.9 points [+5.3, +100.0]. In brackets 95 % intervals that hold however often one looks. All but the last are corrected, by what was imagined, for easy or hard starts having been drawn.
+Difference in success over 11 pairs: +90.0 points [+0.5, +100.0]; by the trials alone +90.9 points [+5.3, +100.0]. In brackets 95 % intervals that hold however often one looks: two-sided, while each verdict is one-sided at 5 % and may come a little earlier. All but the last are corrected, by what was imagined, for easy or hard starts having been drawn.
 ";
 
 #[test]

@@ -63,6 +63,12 @@ pub struct BundleSpec {
     pub policies: BTreeMap<String, Acting>,
 }
 
+/// What every format of `bundle.json` has.
+#[derive(Deserialize)]
+struct Format {
+    format_version: u32,
+}
+
 /// Hints that a policy's cameras tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -205,11 +211,17 @@ impl Bundle {
         };
         let text = std::fs::read_to_string(&path)
             .map_err(|e| unusable(e.to_string(), "a policy bundle (bundle.json and weights)"))?;
+        // The format first: the fields of another one would be found missing or unknown, which tells nobody what to do.
+        let Format { format_version } =
+            serde_json::from_str(&text).map_err(|e| unusable(e.to_string(), "a bundle description"))?;
+        if format_version != FORMAT_VERSION {
+            let expected = format!("format {FORMAT_VERSION}: make it again with this version");
+            return Err(unusable(format!("has format {format_version}"), &expected));
+        }
         let spec: BundleSpec =
             serde_json::from_str(&text).map_err(|e| unusable(e.to_string(), "a bundle description of this version"))?;
-        if spec.format_version != FORMAT_VERSION || spec.kind != "flow" {
-            let found = format!("format {} of kind '{}'", spec.format_version, spec.kind);
-            return Err(unusable(found, &format!("format {FORMAT_VERSION} of kind 'flow'")));
+        if spec.kind != "flow" {
+            return Err(unusable(format!("is of kind '{}'", spec.kind), "kind 'flow'"));
         }
         let Some(&acting) = spec.policies.get(policy) else {
             let known: Vec<&str> = spec.policies.keys().map(String::as_str).collect();
@@ -368,5 +380,32 @@ impl Bundle {
     /// Where its networks are.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_of_another_format_says_so_and_not_which_field_it_lacks() {
+        let dir = std::env::temp_dir().join(format!("rehearsal-bundle-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let words = |text: &str| {
+            std::fs::write(dir.join("bundle.json"), text).expect("it can be written");
+            Bundle::load(&dir, "cloned", &Device::default()).err().expect("no bundle of ours").to_string()
+        };
+        let old = words(r#"{"format_version": 4, "kind": "flow"}"#);
+        assert!(
+            old.ends_with("bundle.json: has format 4; expected format 5: make it again with this version"),
+            "{old}"
+        );
+        let torn = words(r#"{"format_version": 5, "kind": "flow"}"#);
+        assert!(
+            torn.contains("missing field") && torn.ends_with("expected a bundle description of this version"),
+            "{torn}"
+        );
+        assert!(words("{}").ends_with("expected a bundle description"));
+        std::fs::remove_dir_all(&dir).expect("it was made");
     }
 }

@@ -107,8 +107,8 @@ pub enum Says {
     #[serde(rename = "NO-GO")]
     NoGo,
     /// Nothing yet.
-    #[serde(rename = "GO ON")]
-    GoOn,
+    #[serde(rename = "CONTINUE")]
+    Continue,
 }
 
 /// The sequential verdict on a mean difference.
@@ -134,7 +134,7 @@ pub fn verdict(differences: &[Bounded], alpha: f64) -> Sequential {
     let (decision, after) = match paths.each_ref().map(|path| reached(path)) {
         [Some(go), no_go] if no_go.is_none_or(|no_go| go <= no_go) => (Says::Go, Some(go + 1)),
         [_, Some(no_go)] => (Says::NoGo, Some(no_go + 1)),
-        _ => (Says::GoOn, None),
+        _ => (Says::Continue, None),
     };
     let [capital_better, capital_worse] = paths.map(|path| path.into_iter().fold(1.0, f64::max));
     Sequential { decision, after, capital_better, capital_worse }
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!((verdict(&differences(&later), 0.05).decision, go.after), (Says::Go, Some(8)));
         assert_eq!(verdict(&differences(&[-1.0; 8]), 0.05).decision, Says::NoGo);
         let open = verdict(&differences(&[1.0, -1.0, 0.0, 1.0]), 0.05);
-        assert_eq!((open.decision, open.after), (Says::GoOn, None));
+        assert_eq!((open.decision, open.after), (Says::Continue, None));
         assert_eq!(verdict(&[], 0.05).capital_better, 1.0);
     }
 

@@ -17,10 +17,18 @@ use crate::evaluate::Verdict;
 /// Confidence that the gate's interval has.
 pub const LEVEL: f64 = 0.95;
 
-/// How many times as wide, to the side of the truth, the interval must be to hold `known`.
-pub fn residual(imagined: f64, [low, high]: [f64; 2], known: f64) -> f64 {
+/// Policies with known outcomes below which a verdict is left as it is: one odd policy must not decide it.
+pub const FEWEST_POLICIES: usize = 4;
+
+/// Narrowest side of an interval that is asked to be wider, as a share of the range of imagined returns: a policy that does the same
+/// whatever happens has next to none, and any error is many times that.
+pub const NARROWEST: f64 = 0.05;
+
+/// How many times as wide, to the side of the truth, the interval must be to hold `known`; a side narrower than [`NARROWEST`] of
+/// `spread`, the range of imagined returns over the known policies, counts as that wide.
+pub fn residual(imagined: f64, [low, high]: [f64; 2], known: f64, spread: f64) -> f64 {
     let side = if known > imagined { high - imagined } else { imagined - low };
-    (known - imagined).abs() / side.max(1e-9)
+    (known - imagined).abs() / side.max(NARROWEST * spread).max(1e-9)
 }
 
 /// The ⌈(n+1) level⌉-th smallest of n scores; `None` where they are too few for it.
@@ -67,8 +75,17 @@ impl Calibrated {
         ci95.map(|bound| centre + self.factor * (bound - centre))
     }
 
-    /// The gate's verdict with the wider interval: what rested on the narrower one alone is taken back.
+    /// The gate's verdict with the wider interval: what rested on the narrower one alone is taken back. Fewer than [`FEWEST_POLICIES`]
+    /// change nothing.
     pub fn verdict(&self, verdict: Verdict) -> Verdict {
+        if self.policies < FEWEST_POLICIES {
+            let (n, there) = (self.policies, if self.policies == 1 { "there is" } else { "there are" });
+            let why = format!(
+                "{} It is not calibrated: that takes {FEWEST_POLICIES} other policies with known returns, and {there} {n}.",
+                verdict.why
+            );
+            return Verdict { why, ..verdict };
+        }
         let gain_ci95 = self.widen(verdict.gain, verdict.gain_ci95);
         let was_decided = verdict.decision != "ABSTAIN";
         let holds = gain_ci95[0] > 0.0 || gain_ci95[1] < 0.0;
@@ -118,9 +135,11 @@ mod tests {
 
     #[test]
     fn residuals_and_ranks_by_hand() {
-        assert!((residual(0.5, [0.4, 0.7], 0.6) - 0.5).abs() < 1e-9);
-        assert!((residual(0.5, [0.4, 0.7], 0.3) - 2.0).abs() < 1e-9);
-        assert_eq!(residual(0.5, [0.5, 0.5], 0.5), 0.0);
+        assert!((residual(0.5, [0.4, 0.7], 0.6, 1.0) - 0.5).abs() < 1e-9);
+        assert!((residual(0.5, [0.4, 0.7], 0.3, 1.0) - 2.0).abs() < 1e-9);
+        assert_eq!(residual(0.5, [0.5, 0.5], 0.5, 0.0), 0.0);
+        let scripted = residual(0.5, [0.4999, 0.5001], 0.6, 0.8);
+        assert!((scripted - 2.5).abs() < 1e-9, "0.1 over a twentieth of 0.8, not over a ten-thousandth: {scripted}");
         assert_eq!([0.5, 0.8, 0.9, 0.95].map(fewest), [1, 4, 9, 19]);
         let scores: Vec<f64> = (1..=19).rev().map(f64::from).collect();
         assert_eq!(quantile(&scores, 0.95), Some(19.0), "the 19th of 20·0.95 = 19");
@@ -149,7 +168,7 @@ mod tests {
             gain,
             gain_ci95: [gain - 0.05, gain + 0.05],
         };
-        let wide = Calibrated::of(&[0.3, 3.0]).expect("two scores");
+        let wide = Calibrated::of(&[0.3, 3.0, 0.2, 0.1]).expect("four scores");
         let kept = wide.verdict(verdict("GO", 0.2));
         assert!(kept.decision == "GO" && (kept.gain_ci95[0] - 0.05).abs() < 1e-12, "{kept:?}");
         let taken = wide.verdict(verdict("GO", 0.1));
@@ -157,7 +176,7 @@ mod tests {
         assert_eq!(
             taken.why,
             "The imagined gain in return of +0.100 cannot be told from zero once its interval is 3.00 times as wide, \
-             [-0.050, +0.250], as 2 policies with known outcomes ask for (so few promise 67 %, not 95 %, which takes 19)."
+             [-0.050, +0.250], as 4 policies with known outcomes ask for (so few promise 80 %, not 95 %, which takes 19)."
         );
         assert_eq!(wide.verdict(verdict("NO-GO", -0.1)).decision, "ABSTAIN");
         let guessing = wide.verdict(verdict("ABSTAIN", 0.9));
@@ -166,6 +185,10 @@ mod tests {
             ("ABSTAIN", "It is so."),
             "it had another reason"
         );
+        let one = Calibrated::of(&[1000.0]).expect("a score").verdict(verdict("GO", 0.1));
+        let why = "It is so. It is not calibrated: that takes 4 other policies with known returns, and there is 1.";
+        assert_eq!((one.decision.as_str(), one.why.as_str()), ("GO", why), "one policy decides nothing");
+        assert_eq!(one.gain_ci95, verdict("GO", 0.1).gain_ci95);
     }
 
     #[test]
@@ -179,7 +202,7 @@ mod tests {
             for _ in 0..series {
                 let mut score = || {
                     let (sd, error): (f64, f64) = (0.5 + rng.random::<f64>(), rng.sample(StandardNormal));
-                    residual(0.0, [-sd, sd], 2.0 * sd * error)
+                    residual(0.0, [-sd, sd], 2.0 * sd * error, 0.0)
                 };
                 let known: Vec<f64> = (0..n).map(|_| score()).collect();
                 let calibrated = Calibrated::of(&known).expect("there are scores");

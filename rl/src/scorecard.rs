@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use world_model::agreement::{mean, pearson, spearman};
 use world_model::noise;
 
+use crate::track_record::middle_95;
+
 mod pairs;
 
 pub use pairs::{CLEAR, Decisions, Exploitability, Known, Subject, calibrated};
@@ -80,10 +82,8 @@ impl Scorecard {
             .map(|_| (0..all.len()).map(|_| all[rng.random_range(0..all.len())]).collect())
             .collect();
         let measured = |f: &dyn Fn(&[(f32, f32)]) -> Option<f64>| {
-            let mut values: Vec<f64> = drawn.iter().filter_map(|pairs| f(pairs)).collect();
-            values.sort_by(f64::total_cmp);
-            let at = |q: f64| values[((values.len() - 1) as f64 * q).round() as usize];
-            f(&all).map(|value| (value, if values.is_empty() { [value; 2] } else { [at(0.025), at(0.975)] }))
+            let ci95 = middle_95(drawn.iter().filter_map(|pairs| f(pairs)).collect());
+            f(&all).map(|value| (value, ci95.unwrap_or([value; 2])))
         };
         let inside = entries.iter().filter(|e| {
             let room = 1.96 * e.known_se;

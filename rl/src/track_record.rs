@@ -87,10 +87,16 @@ pub(crate) fn widened(
         .map(|_| [mean((0..values.len()).map(|_| values[rng.random_range(0..values.len())])), error(&mut rng)])
         .collect();
     let common = mean(draws.iter().map(|[_, error]| *error));
-    let mut sums: Vec<f64> = draws.iter().map(|[value, error]| value + error - common).collect();
-    sums.sort_by(f64::total_cmp);
-    let at = |q: f64| sums[((sums.len() - 1) as f64 * q).round() as usize];
-    (centre, [(at(0.025) + common.min(0.0)).min(centre), (at(0.975) + common.max(0.0)).max(centre)])
+    let sums = draws.iter().map(|[value, error]| value + error - common).collect();
+    let [low, high] = middle_95(sums).unwrap_or([centre; 2]);
+    (centre, [(low + common.min(0.0)).min(centre), (high + common.max(0.0)).max(centre)])
+}
+
+/// The 2.5th and the 97.5th percentile of what resampling gave, by the nearest rank; `None` of nothing.
+pub(crate) fn middle_95(mut draws: Vec<f64>) -> Option<[f64; 2]> {
+    draws.sort_by(f64::total_cmp);
+    let last = draws.len().checked_sub(1)? as f64;
+    Some([0.025, 0.975].map(|q| draws[(last * q).round() as usize]))
 }
 
 /// For each value of a policy, the episodes whose imagined outcomes were nearest and their errors (recorded less imagined); none
@@ -153,6 +159,13 @@ mod tests {
         let imagined: Vec<f32> = (0..40).map(|i| i as f32 / 40.0).collect();
         let recorded = imagined.iter().enumerate().map(|(i, x)| x + error(i)).collect();
         TrackRecord { imagined, recorded }
+    }
+
+    #[test]
+    fn the_middle_of_draws_by_hand() {
+        let draws: Vec<f64> = (0..=200).rev().map(f64::from).collect();
+        assert_eq!(middle_95(draws), Some([5.0, 195.0]));
+        assert_eq!((middle_95(vec![3.0]), middle_95(Vec::new())), (Some([3.0; 2]), None));
     }
 
     #[test]

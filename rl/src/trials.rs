@@ -140,7 +140,7 @@ fn to_verdict(pairs: &[(usize, f64)], all: &[f64], most: usize) -> usize {
     let outcomes: Vec<f64> = pairs.iter().map(|pair| pair.1).collect();
     let predicted: Vec<f64> = pairs.iter().filter_map(|pair| all.get(pair.0).copied()).collect();
     let said = verdict(&controlled(&outcomes, &predicted, all, [-1.0, 1.0]), ALPHA);
-    said.after.filter(|_| said.decision != Says::GoOn).unwrap_or(most + 1)
+    said.after.filter(|_| said.decision != Says::Continue).unwrap_or(most + 1)
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ fn trials_of_the_demo_end_in_the_right_verdict() -> Result<(), Error> {
             said[match verdict.decision {
                 Says::Go => 0,
                 Says::NoGo => 1,
-                Says::GoOn => 2,
+                Says::Continue => 2,
             }] += 1;
         }
         after.sort_unstable();

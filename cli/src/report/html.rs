@@ -112,13 +112,14 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
         }
         if let Some(k) = &p.known {
             success.extend(k.success.map(|x| mark("truth", x, k.success_ci95.unwrap_or([x; 2]))));
-            value.extend(k.return_.map(|x| mark("truth", x, [x; 2])));
+            value.extend(k.return_.map(|x| mark("truth", x, k.return_ci95().unwrap_or([x; 2]))));
         }
     }
     let mut estimated = Vec::new();
-    for p in report.policies.iter().filter(|p| p.estimators.fqe.is_some() || p.estimators.doubly_robust.is_some()) {
+    for p in report.policies.iter().filter(|p| p.estimators.fitted_q.is_some() || p.estimators.doubly_robust.is_some())
+    {
         let e = &p.estimators;
-        for (class, by) in [("imagined", e.imagined), ("fqe", e.fqe), ("doubly-robust", e.doubly_robust)] {
+        for (class, by) in [("imagined", e.imagined), ("fqe", e.fitted_q), ("doubly-robust", e.doubly_robust)] {
             let mark =
                 |by: super::EstimatedReturn| Whisker { label: &p.name, class, mean: by.return_, ci95: by.return_ci95 };
             estimated.extend(by.map(mark));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use rl::evaluate::RAREST_SUCCESS;
+use rl::evaluate::{FEWEST_STARTS, RAREST_SUCCESS};
 use rl::optimism::{Along, Optimism};
 use serde::{Deserialize, Serialize};
 
@@ -58,24 +58,37 @@ pub(super) fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "Further of what is imagined. Reward collected: undiscounted, until success, another end or the horizon. Time to success: of the \
-         imagined successes, not told below {:.0} % of them. Trusted: steps within the trust horizon. Guessed: steps that disagree more \
-         than 95 % of held-out data. Intervals are over starts alone.\n",
+        "More of what is imagined. Undiscounted return: reward until success, another end or the horizon. Time to success: of the \
+         imagined successes, not told below {:.0} % of them. Trusted: steps within the trust horizon. Unsupported: steps that disagree \
+         more than 95 % of held-out data. Intervals are over starts alone.\n",
         100.0 * RAREST_SUCCESS
     )?;
-    writeln!(out, "| policy | reward collected | time to success | trusted | guessed |\n|---|---|---|---|---|")?;
+    writeln!(out, "| policy | undiscounted return | time to success | trusted | unsupported |\n|---|---|---|---|---|")?;
     for p in &report.policies {
-        let collected = number_in(p.imagined.undiscounted, p.imagined.undiscounted_ci95);
+        let undiscounted = number_in(p.imagined.undiscounted, p.imagined.undiscounted_ci95);
         let time = p.imagined.time_to_success.map_or("-".to_owned(), |time| time.words());
         let trusted = p.trust.believed_share.map_or("-".to_owned(), |share| format!("{:.0} %", 100.0 * share));
-        let guessed = 100.0 * p.trust.unsupported_share;
-        writeln!(out, "| {} | {collected} | {time} | {trusted} | {guessed:.0} % |", p.name)?;
+        let unsupported = 100.0 * p.trust.unsupported_share;
+        writeln!(out, "| {} | {undiscounted} | {time} | {trusted} | {unsupported:.0} % |", p.name)?;
     }
     writeln!(out)
 }
 
-/// Share of recorded failures imagined as successes above which a reader is warned, where the interval is sure of it.
-const TOO_KIND: f64 = 0.1;
+/// Successes imagined beyond those recorded, as a share of the episodes along whose own actions they are imagined, from which on no
+/// policy is judged, where the interval is sure of it.
+pub const TOO_KIND: f64 = 0.1;
+
+/// What speaks against any imagined success, in one sentence: recorded failures that imagination turns into successes.
+pub fn too_kind(o: &Optimism) -> Option<String> {
+    let failures = o.recorded_actions.failures.filter(|_| o.failures >= FEWEST_STARTS)?;
+    (failures.success_ci95[0] > TOO_KIND).then(|| {
+        format!(
+            "imagination turns failures into successes: along their own actions {} of the {} recorded failures are imagined as such.",
+            share(failures.success, failures.success_ci95),
+            o.failures
+        )
+    })
+}
 
 /// Whether actions that should fail are imagined as successes.
 pub(super) fn optimism(o: Option<&Optimism>, out: &mut String) -> std::fmt::Result {
@@ -96,12 +109,8 @@ pub(super) fn optimism(o: Option<&Optimism>, out: &mut String) -> std::fmt::Resu
         all(&o.other_actions),
     )?;
     let of_failures = |along: &Along| along.failures.map(|s| share(s.success, s.success_ci95)).unwrap_or_default();
-    if let Some(failures) = o.recorded_actions.failures {
-        let warning = if failures.success_ci95[0] > TOO_KIND {
-            " Imagination turns failures into successes: believe no rate of success above."
-        } else {
-            ""
-        };
+    if o.recorded_actions.failures.is_some() {
+        let warning = if too_kind(o).is_some() { " Believe no rate of success above." } else { "" };
         writeln!(
             out,
             "The {} recorded failures among them are imagined as successes in {}, with noise in {}, in another order in {}; other \
@@ -150,9 +159,19 @@ mod tests {
             text
         };
         assert!(words(&o).contains("The 20 recorded failures among them are imagined as successes in 15 % [5, 25], "));
-        assert!(!words(&o).contains("believe no rate"));
+        assert!(!words(&o).contains("Believe no rate") && too_kind(&o).is_none());
         o.recorded_actions = along(0.4);
-        assert!(words(&o).contains("believe no rate of success above"));
+        assert!(words(&o).contains("Believe no rate of success above."));
+        assert_eq!(
+            too_kind(&o).as_deref(),
+            Some(
+                "imagination turns failures into successes: along their own actions 40 % [30, 50] of the 20 recorded failures are \
+                 imagined as such."
+            )
+        );
+        o.failures = FEWEST_STARTS - 1;
+        assert!(too_kind(&o).is_none() && !words(&o).contains("Believe no rate"), "so few failures show nothing");
+        o.failures = 20;
         o.recorded_actions.failures = None;
         assert!(!words(&o).contains("recorded failures"));
         (o.recorded_success, o.recorded_actions) = (0.0, Along::default());

@@ -45,7 +45,7 @@ pub(super) fn returned(i: &Improvement) -> &'static str {
 /// Every estimator's gain.
 pub(super) fn gains(i: &Improvement) -> [(&'static str, Option<Difference>); 3] {
     let g = &i.gains;
-    [("imagined", Some(g.imagined)), ("fitted Q", g.fqe), ("doubly robust", g.doubly_robust)]
+    [("imagined", Some(g.imagined)), ("fitted Q", g.fitted_q), ("doubly robust", g.doubly_robust)]
 }
 
 /// The rest of the page, a point each.
@@ -73,7 +73,7 @@ pub(super) fn lines(i: &Improvement) -> Vec<String> {
             Some(_) => {}
         }
     }
-    doubts.push(format!("{} of the steps imagined for it are guesses", percent(i.unsupported_share)));
+    doubts.push(format!("{} of the steps imagined for it are unsupported", percent(i.unsupported_share)));
     if let Some(steps) = i.believed_steps {
         doubts.push(format!("its futures stay within the trust horizon for {steps:.0} steps on average"));
     }
@@ -98,7 +98,7 @@ pub(super) fn estimators(report: &Report, out: &mut String) -> std::fmt::Result 
     let rows: Vec<(&str, &Estimators)> = report
         .policies
         .iter()
-        .filter(|p| p.estimators.fqe.is_some() || p.estimators.doubly_robust.is_some())
+        .filter(|p| p.estimators.fitted_q.is_some() || p.estimators.doubly_robust.is_some())
         .map(|p| (p.name.as_str(), &p.estimators))
         .collect();
     if rows.is_empty() {
@@ -115,7 +115,7 @@ pub(super) fn estimators(report: &Report, out: &mut String) -> std::fmt::Result 
         let cell =
             |x: Option<super::EstimatedReturn>| x.map_or("nothing".to_owned(), |x| number_in(x.return_, x.return_ci95));
         let carried = e.effective_episodes.map_or(String::new(), |n| format!(" ({n:.0})"));
-        writeln!(out, "| {name} | {} | {}{carried} | {} |", cell(e.imagined), cell(e.doubly_robust), cell(e.fqe))?;
+        writeln!(out, "| {name} | {} | {}{carried} | {} |", cell(e.imagined), cell(e.doubly_robust), cell(e.fitted_q))?;
     }
     writeln!(out)
 }

@@ -1,12 +1,36 @@
 //! The judge judged, in words: agreement, the gate over all pairs, what choosing by imagination was worth, and how wide intervals
 //! should have been.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use rl::conformal::Calibrated;
+use rl::conformal::{Calibrated, FEWEST_POLICIES};
 use rl::scorecard::{CLEAR, Decisions, Exploitability, Measured, Scorecard};
+use serde::{Deserialize, Serialize};
 
-use super::JudgeReport;
+/// The judge judged: imagined against true scores of the policies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JudgeReport {
+    /// By share of successes.
+    pub success: Scorecard,
+    /// By return.
+    #[serde(rename = "return")]
+    pub return_: Scorecard,
+    /// What the gate would have said of each pair.
+    pub decisions: Decisions,
+    /// What it would have said with intervals as wide as the other policies ask for; `None` in reports of older versions.
+    #[serde(default)]
+    pub decisions_widened: Option<Decisions>,
+    /// How wide the intervals of returns should have been; `None` where no return is known.
+    #[serde(default)]
+    pub conformal: Option<Calibrated>,
+    /// What choosing by imagination was worth; `None` with fewer than two known policies.
+    #[serde(default)]
+    pub exploitability: Option<Exploitability>,
+    /// By return, the estimators beside imagination, each over the policies that it says something of.
+    #[serde(default)]
+    pub estimators: BTreeMap<String, Scorecard>,
+}
 
 impl JudgeReport {
     /// In words, a line each.
@@ -38,13 +62,18 @@ fn decisions(d: &Decisions) -> String {
         0 => String::new(),
         gains => format!(" The true gain lies in the gate's interval in {} of {gains} pairs.", d.gains_inside),
     };
+    // A mean that somebody told without its error leaves no doubt only because nobody knows it.
+    let beyond_doubt = match d.unmeasured {
+        0 => format!("beyond doubt {}", d.refuted),
+        n if n == d.pairs => "beyond doubt: cannot be told".to_owned(),
+        n => format!("beyond doubt {} (told of {} of the pairs)", d.refuted, d.pairs - n),
+    };
     format!(
-        "- Of {} pairs of policies the gate says GO to one in place of the other in {} and abstains in {}; false GO, where that one is truly no better: {}, beyond doubt {}. Of the {} pairs whose true success differs by more than {:.0} points it abstains in {}.{inside}\n",
+        "- Of {} pairs of policies the gate says GO to one in place of the other in {} and abstains in {}; false GO, where that one is truly no better: {}, {beyond_doubt}. Of the {} pairs whose true success differs by more than {:.0} points it abstains in {}.{inside}\n",
         d.pairs,
         d.decided,
         d.pairs - d.decided,
         d.contradicted,
-        d.refuted,
         d.clear,
         100.0 * CLEAR,
         d.clear_undecided
@@ -59,6 +88,12 @@ fn exploitability(e: &Exploitability) -> String {
 }
 
 fn conformal(c: &Calibrated, widened: Option<&Decisions>) -> String {
+    if c.policies < FEWEST_POLICIES {
+        let (n, policies) = (c.policies, if c.policies == 1 { "policy" } else { "policies" });
+        return format!(
+            "- Conformal: the known return of {n} {policies} is too little to say how wide intervals should be; at least {FEWEST_POLICIES} are needed.\n"
+        );
+    }
     let mut out = format!(
         "- Conformal: to hold what is known of {} policies, intervals of a return must be {:.2} times as wide as they are ({})",
         c.policies,
@@ -68,6 +103,10 @@ fn conformal(c: &Calibrated, widened: Option<&Decisions>) -> String {
     // Writing to a String cannot fail.
     let _ = match widened.filter(|_| c.factor > 1.0) {
         None => write!(out, "; none is narrowed"),
+        // Without the two of a pair.
+        Some(_) if c.policies < FEWEST_POLICIES + 2 => {
+            write!(out, "; the gate is not calibrated by so few beside a pair")
+        }
         Some(d) => write!(
             out,
             "; so widened, each pair by what the other policies ask for, the gate says GO in {} pairs, falsely in {}, and abstains in {} of the {} that differ clearly",

@@ -112,7 +112,7 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
     } else if with_known {
         writeln!(
             out,
-            "Known outcomes are those told with --known: rates with Wilson's interval where the episodes were counted, the rest taken as exact.\n"
+            "Known outcomes are those told with --known: rates with Wilson's interval where the episodes were counted, returns with theirs where return_se was told, the rest taken as exact.\n"
         )?;
     } else {
         writeln!(out, "There is no simulator of this robot, so nothing here was checked against the truth.\n")?;
@@ -141,7 +141,11 @@ fn known(k: &KnownScore, out: &mut String) -> std::fmt::Result {
         (Some(success), None) => format!("{:.0} %", 100.0 * success),
         (None, _) => String::new(),
     };
-    let value = k.return_.map_or(String::new(), |x| format!("{x:.2}"));
+    let value = match (k.return_, k.return_ci95()) {
+        (Some(value), Some(ci95)) => number_in(value, ci95),
+        (Some(value), None) => format!("{value:.2}"),
+        (None, _) => String::new(),
+    };
     write!(out, " {success} | {value} | {} |", k.episodes.map_or(String::new(), |n| n.to_string()))
 }
 

@@ -6,27 +6,26 @@ mod improvement;
 mod judge;
 mod markdown;
 mod more;
+mod policies;
 mod scope;
 mod svg;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use html::Pictures;
-pub use imagined::{PolicyTrust, TimeToSuccess};
-pub use judge::card_words;
+pub use imagined::{PolicyTrust, TOO_KIND, TimeToSuccess, too_kind};
+pub use judge::{JudgeReport, card_words};
 pub use markdown::{points, share};
 pub use more::{ForeseenChange, MoreReport, RecordedReport};
-pub use scope::{SliceKind, SlicePolicy, SliceReport};
+pub use policies::{EstimatedReturn, Estimators, ImaginedScore, KnownScore, PolicyReport, TrueScore};
+pub use scope::{SliceGain, SliceKind, SlicePolicy, SliceReport};
 
 use anyhow::Result;
 use episodes::Skipped;
 use rl::TrackRecord;
-use rl::conformal::Calibrated;
 use rl::optimism::Optimism;
-use rl::scorecard::{Decisions, Exploitability, Scorecard};
 use rl::selection::Kept;
 use serde::{Deserialize, Serialize};
 use world_model::foresight::Foresight;
@@ -109,106 +108,6 @@ pub enum Decision {
     Abstain,
 }
 
-/// One policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PolicyReport {
-    /// `random`, `behaviour`, `cloned`, `improved`, or a name of the user's.
-    pub name: String,
-    /// Imagined mean return, as under `imagined`.
-    #[serde(rename = "return", default)]
-    pub return_: f64,
-    /// Its 95 % interval.
-    #[serde(default)]
-    pub return_ci95: [f64; 2],
-    /// Imagined share of successes, 0 to 1, as under `imagined`.
-    #[serde(default)]
-    pub success: f64,
-    /// Its 95 % interval.
-    #[serde(default)]
-    pub success_ci95: [f64; 2],
-    /// How far what is imagined of it may be believed.
-    #[serde(default)]
-    pub trust: PolicyTrust,
-    /// In the world model, from starts of held-out episodes.
-    pub imagined: ImaginedScore,
-    /// The same return by every estimator that was asked.
-    #[serde(default)]
-    pub estimators: Estimators,
-    /// In the simulator; `None` where there is none.
-    pub truth: Option<TrueScore>,
-    /// As somebody told with `--known`; `None` where nobody did.
-    #[serde(default)]
-    pub known: Option<KnownScore>,
-}
-
-/// What somebody knows of a policy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct KnownScore {
-    /// Mean return, in the units of the report.
-    #[serde(rename = "return")]
-    pub return_: Option<f64>,
-    /// Share of successes, 0 to 1.
-    pub success: Option<f64>,
-    /// Its 95 % interval (Wilson), where the episodes were counted.
-    pub success_ci95: Option<[f64; 2]>,
-    /// Episodes driven.
-    pub episodes: Option<usize>,
-}
-
-impl PolicyReport {
-    /// A policy as imagined.
-    pub fn new(name: String, imagined: ImaginedScore, trust: PolicyTrust) -> Self {
-        let ImaginedScore { return_, return_ci95, success, success_ci95, .. } = imagined;
-        let estimators = Estimators::default();
-        Self {
-            name,
-            return_,
-            return_ci95,
-            success,
-            success_ci95,
-            trust,
-            imagined,
-            estimators,
-            truth: None,
-            known: None,
-        }
-    }
-}
-
-/// The mean return of one policy, estimated in several ways.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Estimators {
-    /// From rollouts of the world model.
-    pub imagined: Option<EstimatedReturn>,
-    /// By fitted Q evaluation, from recorded steps.
-    pub fqe: Option<EstimatedReturn>,
-    /// The same under its full name.
-    pub fitted_q: Option<EstimatedReturn>,
-    /// Imagined, corrected by what was recorded of the held-out episodes that were imagined to come out alike; `None` where too few
-    /// of them do.
-    pub doubly_robust: Option<EstimatedReturn>,
-    /// Held-out episodes that carry the correction, as if all carried the same.
-    pub effective_episodes: Option<f64>,
-}
-
-/// A mean return with its 95 % interval.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct EstimatedReturn {
-    /// Mean return.
-    #[serde(rename = "return")]
-    pub return_: f64,
-    /// Its 95 % interval.
-    pub return_ci95: [f64; 2],
-}
-
-impl From<(f64, [f64; 2])> for EstimatedReturn {
-    fn from((return_, return_ci95): (f64, [f64; 2])) -> Self {
-        Self { return_, return_ci95 }
-    }
-}
-
 /// What left `improve`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Improvement {
@@ -242,7 +141,8 @@ pub struct Gains {
     /// In imagination.
     pub imagined: Difference,
     /// By fitted Q evaluation.
-    pub fqe: Option<Difference>,
+    #[serde(alias = "fqe")]
+    pub fitted_q: Option<Difference>,
     /// By the doubly robust estimate.
     pub doubly_robust: Option<Difference>,
 }
@@ -254,48 +154,6 @@ pub struct EpisodeGain {
     pub episode: usize,
     /// Imagined gain in return.
     pub gain: f64,
-}
-
-/// Mean return and success with 95 % intervals, imagined.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ImaginedScore {
-    /// Mean return.
-    #[serde(rename = "return")]
-    pub return_: f64,
-    /// Its 95 % interval.
-    pub return_ci95: [f64; 2],
-    /// Share of successes, 0 to 1.
-    pub success: f64,
-    /// Its 95 % interval.
-    pub success_ci95: [f64; 2],
-    /// Share of the imagined steps that disagree more than 95 % of held-out data.
-    #[serde(default)]
-    pub unsupported_share: f64,
-    /// Mean undiscounted return: reward collected until success, another end or the horizon.
-    #[serde(default)]
-    pub undiscounted: f64,
-    /// Its 95 % interval, over starts alone.
-    #[serde(default)]
-    pub undiscounted_ci95: [f64; 2],
-    /// When imagined successes come; `None` where they are too rare to say.
-    #[serde(default)]
-    pub time_to_success: Option<TimeToSuccess>,
-}
-
-/// Mean return and success with 95 % intervals, as they really came out.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TrueScore {
-    /// Mean return.
-    #[serde(rename = "return")]
-    pub return_: f64,
-    /// Its 95 % interval.
-    pub return_ci95: [f64; 2],
-    /// Share of successes, 0 to 1.
-    pub success: f64,
-    /// Its 95 % interval.
-    pub success_ci95: [f64; 2],
-    /// Episodes driven.
-    pub episodes: usize,
 }
 
 /// One policy against another.
@@ -406,30 +264,6 @@ pub struct CounterfactualCheck {
     pub regret: f64,
     /// The same by choosing any.
     pub regret_of_chance: f64,
-}
-
-/// The judge judged: imagined against true scores of the policies.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct JudgeReport {
-    /// By share of successes.
-    pub success: Scorecard,
-    /// By return.
-    #[serde(rename = "return")]
-    pub return_: Scorecard,
-    /// What the gate would have said of each pair.
-    pub decisions: Decisions,
-    /// What it would have said with intervals as wide as the other policies ask for; `None` in reports of older versions.
-    #[serde(default)]
-    pub decisions_widened: Option<Decisions>,
-    /// How wide the intervals of returns should have been; `None` where no return is known.
-    #[serde(default)]
-    pub conformal: Option<Calibrated>,
-    /// What choosing by imagination was worth; `None` with fewer than two known policies.
-    #[serde(default)]
-    pub exploitability: Option<Exploitability>,
-    /// By return, the estimators beside imagination, each over the policies that it says something of.
-    #[serde(default)]
-    pub estimators: BTreeMap<String, Scorecard>,
 }
 
 /// Policies whose order fits a sentence.

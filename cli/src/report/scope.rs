@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use rl::evaluate::FEWEST_STARTS;
 use rl::selection::Kept;
 use rl::slices::Standing;
 use serde::{Deserialize, Serialize};
 
+use super::Report;
 use super::markdown::{number_in, share};
 use super::svg::{Whisker, escaped, whiskers};
-use super::{Difference, Report};
 
 /// What the starts of a slice have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +41,7 @@ pub struct SliceReport {
     pub example_episode: usize,
     /// All its episodes, by their index in the dataset.
     pub episodes: Vec<usize>,
-    /// The policies there.
+    /// The policies that were imagined from one of them at least.
     pub policies: Vec<SlicePolicy>,
 }
 
@@ -54,16 +55,25 @@ pub struct SlicePolicy {
     /// Mean return.
     #[serde(rename = "return")]
     pub return_: f64,
-    /// Its 95 % interval.
-    pub return_ci95: [f64; 2],
+    /// Its 95 % interval; `None` with fewer than [`FEWEST_STARTS`] starts, of which none means anything.
+    pub return_ci95: Option<[f64; 2]>,
     /// Share of successes, 0 to 1.
     pub success: f64,
-    /// Its 95 % interval.
-    pub success_ci95: [f64; 2],
+    /// Its 95 % interval, with as many starts.
+    pub success_ci95: Option<[f64; 2]>,
     /// Gain in return over the clone from the same starts; `None` for the clone and where it was not judged.
-    pub gain: Option<Difference>,
+    pub gain: Option<SliceGain>,
     /// What that says.
     pub standing: Option<Standing>,
+}
+
+/// A gain on a slice.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SliceGain {
+    /// Mean.
+    pub mean: f64,
+    /// Its 95 % interval; `None` with fewer than [`FEWEST_STARTS`] starts.
+    pub ci95: Option<[f64; 2]>,
 }
 
 /// Policies that nobody would drive get no column.
@@ -89,8 +99,8 @@ pub(super) fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "## Scope\n")?;
     writeln!(
         out,
-        "The held-out starts in groups: imagined success; return, with 95 % intervals, each for itself. The more rows, the more of them \
-         look good or bad by chance.\n"
+        "The held-out starts in groups: imagined success; return, with 95 % intervals where there are {FEWEST_STARTS} starts at least, each \
+         for itself. The more rows, the more of them look good or bad by chance.\n"
     )?;
     let names = columns(report);
     writeln!(out, "| group | starts | like episode | {} |", names.join(" | "))?;
@@ -98,12 +108,18 @@ pub(super) fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     for slice in &report.slices {
         write!(out, "| {} | {} | {} |", slice.name, slice.episodes.len(), slice.example_episode)?;
         for name in &names {
-            match slice.policies.iter().find(|p| p.name == *name) {
-                Some(p) if p.starts > 1 => {
-                    write!(out, " {}; {} |", share(p.success, p.success_ci95), number_in(p.return_, p.return_ci95))?;
+            let Some(p) = slice.policies.iter().find(|p| p.name == *name) else {
+                write!(out, " - |")?;
+                continue;
+            };
+            match (p.success_ci95, p.return_ci95) {
+                (Some(success), Some(value)) => {
+                    write!(out, " {}; {} |", share(p.success, success), number_in(p.return_, value))?;
                 }
-                Some(p) if p.starts == 1 => write!(out, " {:.0} %; {:.2} |", 100.0 * p.success, p.return_)?,
-                _ => write!(out, " - |")?,
+                _ => {
+                    let starts = if p.starts == 1 { "start" } else { "starts" };
+                    write!(out, " {:.0} %; {:.2} ({} {starts}) |", 100.0 * p.success, p.return_, p.starts)?;
+                }
             }
         }
         writeln!(out)?;
@@ -145,20 +161,14 @@ fn standing(report: &Report) -> Vec<String> {
 /// Gains over the clone by group, drawn.
 pub(super) fn page(report: &Report, out: &mut String) -> std::fmt::Result {
     let Some(subject) = subject(report) else { return Ok(()) };
-    let gain = |slice: &SliceReport| {
-        let p = slice.policies.iter().find(|p| p.name == subject && p.starts > 1)?;
-        p.gain.map(|gain| (slice.name.clone(), gain))
-    };
-    let gains: Vec<(String, Difference)> = report.slices.iter().filter_map(gain).collect();
-    if gains.is_empty() {
+    let whiskers_of = report.slices.iter().filter_map(|slice| {
+        let gain = slice.policies.iter().find(|p| p.name == subject)?.gain?;
+        Some(Whisker { label: &slice.name, class: "imagined", mean: gain.mean, ci95: gain.ci95? })
+    });
+    let drawn: Vec<Whisker<'_>> = whiskers_of.collect();
+    if drawn.is_empty() {
         return Ok(());
     }
-    let mark = |(label, g): &(String, Difference)| (label.clone(), g.mean, g.ci95);
-    let marks: Vec<(String, f64, [f64; 2])> = gains.iter().map(mark).collect();
-    let drawn: Vec<Whisker<'_>> = marks
-        .iter()
-        .map(|(label, mean, ci95)| Whisker { label, class: "imagined", mean: *mean, ci95: *ci95 })
-        .collect();
     write!(out, "<h2>Scope: where it is better</h2><div class=\"row\">")?;
     write!(out, "{}<ul>", whiskers("Gain in return over the clone, by group of starts", &drawn, false))?;
     for slice in &report.slices {

@@ -1,6 +1,8 @@
 //! The report as a reader sees it, and the fields that programs rely on.
 
+use rl::conformal::Calibrated;
 use rl::optimism::{Along, Share};
+use rl::scorecard::{Decisions, Exploitability, Scorecard};
 use serde_json::json;
 use world_model::quality::Likeness;
 
@@ -16,7 +18,6 @@ fn policy(name: &str, imagined: f64, truth: Option<f64>) -> PolicyReport {
         return_ci95: [10.0 * imagined - 1.0, 10.0 * imagined + 1.0],
         success: imagined,
         success_ci95: [imagined - 0.06, imagined + 0.06],
-        unsupported_share: 0.02,
         undiscounted: 50.0 * imagined,
         undiscounted_ci95: [50.0 * imagined - 4.0, 50.0 * imagined + 4.0],
         time_to_success: (imagined > 0.1).then(|| TimeToSuccess::of((63.0, [58.0, 69.0]), 10.0)),
@@ -26,7 +27,6 @@ fn policy(name: &str, imagined: f64, truth: Option<f64>) -> PolicyReport {
     PolicyReport {
         estimators: Estimators {
             imagined: Some((10.0 * imagined, [10.0 * imagined - 1.0, 10.0 * imagined + 1.0]).into()),
-            fqe: (name != "random").then(|| (9.0 * imagined, [9.0 * imagined - 0.5, 9.0 * imagined + 0.5]).into()),
             fitted_q: (name != "random").then(|| (9.0 * imagined, [9.0 * imagined - 0.5, 9.0 * imagined + 0.5]).into()),
             doubly_robust: (name == "cloned").then(|| (9.5 * imagined, [3.1, 4.2]).into()),
             effective_episodes: (name != "random").then_some(if name == "cloned" { 21.4 } else { 5.2 }),
@@ -45,15 +45,15 @@ fn policy(name: &str, imagined: f64, truth: Option<f64>) -> PolicyReport {
 /// A group of starts; `gain` of the improved policy over the clone.
 fn slice(kind: SliceKind, name: &str, episodes: Vec<usize>, gain: [f64; 2]) -> SliceReport {
     let policy = |name: &str, success: f64| {
-        let is_better = name == "improved";
+        let (is_better, is_told) = (name == "improved", episodes.len() >= rl::evaluate::FEWEST_STARTS);
         SlicePolicy {
             name: name.into(),
             starts: episodes.len(),
             return_: 0.5 + success,
-            return_ci95: [0.4 + success, 0.6 + success],
+            return_ci95: is_told.then_some([0.4 + success, 0.6 + success]),
             success,
-            success_ci95: [success - 0.2, success + 0.2],
-            gain: is_better.then_some(Difference { mean: 0.5 * (gain[0] + gain[1]), ci95: gain }),
+            success_ci95: is_told.then_some([success - 0.2, success + 0.2]),
+            gain: is_better.then_some(SliceGain { mean: 0.5 * (gain[0] + gain[1]), ci95: is_told.then_some(gain) }),
             standing: is_better.then(|| rl::slices::Standing::of(gain, episodes.len())),
         }
     };
@@ -75,7 +75,8 @@ fn error(modality: &str, h: usize, model: f64, copy_last: f64, shuffled_actions:
     HorizonError { modality: modality.into(), h, starts: 256, model, copy_last, shuffled_actions, repainted, likeness }
 }
 
-fn demo() -> Report {
+/// A report with everything in it.
+pub fn demo() -> Report {
     Report {
         command: "demo".into(),
         rehearsal_version: "0.1.0".into(),
@@ -109,7 +110,7 @@ fn demo() -> Report {
             starts: 30,
             gains: Gains {
                 imagined: Difference { mean: 1.2, ci95: [0.4, 2.0] },
-                fqe: Some(Difference { mean: 0.3, ci95: [-0.1, 0.7] }),
+                fitted_q: Some(Difference { mean: 0.3, ci95: [-0.1, 0.7] }),
                 doubly_robust: None,
             },
             success: Difference { mean: 0.12, ci95: [0.031, 0.209] },
@@ -138,6 +139,7 @@ fn demo() -> Report {
                 abstained: 1,
                 contradicted: 1,
                 refuted: 0,
+                unmeasured: 0,
                 clear: 4,
                 clear_undecided: 1,
                 gains: 6,
@@ -150,7 +152,7 @@ fn demo() -> Report {
                 clear_undecided: 2,
                 ..Decisions::default()
             }),
-            conformal: Calibrated::of(&[0.4, 0.9, 1.2, 0.2]),
+            conformal: Calibrated::of(&[0.4, 0.9, 1.2, 0.2, 0.3, 0.1]),
             exploitability: Some(Exploitability {
                 policy: "improved".into(),
                 baseline: "cloned".into(),
@@ -307,6 +309,12 @@ fn the_scope_says_where_the_improved_policy_is_better_and_where_nobody_knows() {
                     tell: successes.\n";
     assert!(text.contains(expected), "{text}");
     assert!(text.contains("| start 1 | 20 | 40 | 40 % [20, 60]; 0.90 [0.80, 1.00] |"), "{text}");
+    assert!(text.contains("| successes | 1 | 7 | 40 %; 0.90 (1 start) | 40 %; 0.90 (1 start) |"), "{text}");
+    let mut few = report.clone();
+    few.slices[2].policies.retain(|p| p.name != "behaviour");
+    few.slices[2].policies.iter_mut().for_each(|p| p.starts = 5);
+    let few = few.to_markdown();
+    assert!(few.contains("| successes | 1 | 7 | - | 40 %; 0.90 (5 starts) |"), "{few}");
     assert!(html::page(&report, &Pictures::default()).contains("<li>start 1: block_x 0.310, block_y &lt;0.2</li>"));
     // Where the clone was returned, it is the copy that was not.
     if let Some(i) = &mut report.improvement {
@@ -358,7 +366,6 @@ fn programs_find_the_promised_fields() -> Result<()> {
         "/policies/0/success_ci95/0",
         "/policies/0/trust/unsupported_share",
         "/policies/2/trust/believed_share",
-        "/policies/2/estimators/fitted_q",
         "/policies/2/imagined/undiscounted_ci95/0",
         "/policies/2/imagined/time_to_success/time_s",
         "/slices/0/kind",
@@ -368,11 +375,11 @@ fn programs_find_the_promised_fields() -> Result<()> {
         "/slices/0/policies/3/standing",
         "/world_model/optimism/recorded_actions/failures/success",
         "/policies/2/estimators/imagined/return",
-        "/policies/2/estimators/fqe/return_ci95/0",
+        "/policies/2/estimators/fitted_q/return_ci95/0",
         "/policies/2/estimators/doubly_robust/return",
         "/improvement/why",
         "/improvement/gains/imagined/ci95/0",
-        "/improvement/gains/fqe/mean",
+        "/improvement/gains/fitted_q/mean",
         "/policies/0/truth/episodes",
         "/verdict/why",
     ] {
@@ -384,6 +391,10 @@ fn programs_find_the_promised_fields() -> Result<()> {
 
     let temp = tempfile::tempdir()?;
     report.save(temp.path(), &Pictures::default())?;
+    assert_eq!(Report::load(temp.path())?.to_markdown(), report.to_markdown());
+    // Reports of before called fitted Q `fqe`.
+    let file = temp.path().join("report.json");
+    std::fs::write(&file, std::fs::read_to_string(&file)?.replace("\"fitted_q\"", "\"fqe\""))?;
     assert_eq!(Report::load(temp.path())?.to_markdown(), report.to_markdown());
     Ok(())
 }
@@ -399,10 +410,12 @@ fn known_outcomes_stand_beside_the_imagined_ones() -> Result<()> {
         ..Default::default()
     });
     report.policies[3].known = Some(KnownScore { return_: Some(5.123), success: Some(0.6), ..Default::default() });
+    report.policies[1].known = Some(KnownScore { return_: Some(3.0), return_se: Some(0.25), ..Default::default() });
     let text = report.to_markdown();
     for line in [
         "| policy | imagined success | imagined return | known success | known return | episodes |",
-        "| behaviour | 31 % [25, 37] | 3.10 [2.10, 4.10] |  |  |  |",
+        "| random | 6 % [0, 12] | 0.60 [-0.40, 1.60] |  |  |  |",
+        "| behaviour | 31 % [25, 37] | 3.10 [2.10, 4.10] |  | 3.00 [2.51, 3.49] |  |",
         "| cloned | 40 % [34, 46] | 4.00 [3.00, 5.00] | 40 % [22, 61] |  | 20 |",
         "| improved | 52 % [46, 58] | 5.20 [4.20, 6.20] | 60 % | 5.12 |  |",
     ] {
@@ -410,13 +423,30 @@ fn known_outcomes_stand_beside_the_imagined_ones() -> Result<()> {
     }
     assert!(text.contains("Known outcomes are those told with --known") && !text.contains("There is no simulator"));
     let page = html::page(&report, &Pictures::default());
-    // Four imagined policies in two drawings, two known rates and a known return; the rest as in the demo.
-    assert_eq!(page.matches("<circle").count(), 8 + 3 + 2 + 7);
+    // Four imagined policies in two drawings, two known rates and two known returns; the rest as in the demo.
+    assert_eq!(page.matches("<circle").count(), 8 + 4 + 2 + 7 + 2);
     assert!(page.contains("<span class=\"key truth\"></span>known"));
     let value = serde_json::to_value(&report)?;
     if let Some(judge) = &mut report.scorecard {
         judge.conformal = None;
         judge.return_ = Scorecard::default();
+        let beyond = |unmeasured: usize| {
+            let decisions = Decisions { unmeasured, ..judge.decisions };
+            JudgeReport { decisions, ..judge.clone() }.words()
+        };
+        assert!(beyond(0).contains("is truly no better: 1, beyond doubt 0. Of"), "{}", beyond(0));
+        assert!(
+            beyond(2).contains("is truly no better: 1, beyond doubt 0 (told of 4 of the pairs). Of"),
+            "{}",
+            beyond(2)
+        );
+        assert!(beyond(6).contains("is truly no better: 1, beyond doubt: cannot be told. Of"), "{}", beyond(6));
+        let one = JudgeReport { conformal: Calibrated::of(&[1000.0]), ..judge.clone() }.words();
+        let expected = "- Conformal: the known return of 1 policy is too little to say how wide intervals should be; at least 4 are \
+                        needed.\n";
+        assert!(one.contains(expected), "{one}");
+        let four = JudgeReport { conformal: Calibrated::of(&[1.0, 2.0, 0.1, 0.2]), ..judge.clone() }.words();
+        assert!(four.contains("takes 19); the gate is not calibrated by so few beside a pair.\n"), "{four}");
         let words = judge.words();
         assert!(words.contains("- No return is known, so the gate, which goes by return, could not be calibrated.\n"));
         assert!(!words.contains("By return, 0 policies"), "{words}");

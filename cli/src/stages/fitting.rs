@@ -124,10 +124,12 @@ impl Workshop {
     /// As [`Self::fit`].
     pub fn fit_all(&mut self, embeddings: &Embeddings, judged: &mut [Judged], guests: &[Guest]) -> Result<()> {
         for judged in judged {
-            if let Some(guest) = guests.iter().find(|guest| guest.name() == judged.name) {
+            let guest = guests.iter().find(|guest| guest.name() == judged.name);
+            if let Some(guest) = guest {
                 judged.fitted = self.fit_guest(embeddings, guest)?;
             }
-            let Ok(variant) = judged.name.parse::<Variant>() else { continue };
+            let named = guest.and_then(Guest::variant).cloned();
+            let Some(variant) = named.or_else(|| judged.name.parse().ok()) else { continue };
             let is_plain = variant.changes.is_empty() && !variant.is_scripted();
             if is_plain || self.config.evaluate.fqe.changed {
                 judged.fitted = self.fit(embeddings, &variant)?;

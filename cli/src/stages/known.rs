@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rl::scorecard::wilson;
+use world_model::corpus::ReturnRule;
 
 use super::outsider::Outsider;
 use super::variant::Variant;
@@ -10,7 +11,7 @@ use crate::errors::UsageError;
 use crate::report::KnownScore;
 use crate::table::{Row, Table};
 
-const EXPECTED: &str = "columns policy and return or success or both, and perhaps episodes";
+const EXPECTED: &str = "columns policy and return or success or both, and perhaps return_se and episodes";
 
 /// Policies by their names in the report, in the order of the file.
 ///
@@ -38,6 +39,29 @@ pub fn read(path: &Path, outsiders: &[Outsider]) -> Result<Vec<(String, KnownSco
     Ok(known)
 }
 
+/// Refuses returns that no policy can have: whatever is done, a return lies between the smallest and the largest reward of a step. Sums of
+/// rewards, which are what most people have, rarely do.
+///
+/// # Errors
+/// A return outside, by the policy that has it.
+pub fn check_returns(path: &Path, known: &[(String, KnownScore)], rule: &ReturnRule) -> Result<(), UsageError> {
+    let (low, high) = (f64::from(rule.low), f64::from(rule.high));
+    // The bounds are single numbers of what the file has in decimals.
+    let is_outside = |x: f64| x < low - 1e-6 || x > high + 1e-6;
+    match known.iter().find_map(|(name, score)| Some((name, score.return_.filter(|x| is_outside(*x))?))) {
+        None => Ok(()),
+        Some((name, found)) => Err(UsageError(format!(
+            "{}: policy {name} has return {found}; expected {} to {}: (1-γ) Σ γ^t r_t with γ = {}, the last reward (or a success's, {}) held \
+             for ever; leave it out if all you have is a sum of rewards",
+            path.display(),
+            rule.low,
+            rule.high,
+            rule.gamma,
+            rule.success_reward
+        ))),
+    }
+}
+
 /// The policy's name as `evaluate` writes it.
 fn name(row: &Row<'_>, outsiders: &[Outsider]) -> Result<String, UsageError> {
     let name = row.get("policy");
@@ -53,13 +77,18 @@ fn name(row: &Row<'_>, outsiders: &[Outsider]) -> Result<String, UsageError> {
 
 fn score(row: &Row<'_>) -> Result<KnownScore, UsageError> {
     let return_ = row.number("return", "a number, in the units of the report", |_| true)?;
+    let return_se = row.number("return_se", "the standard error of the return, above 0", |x| x > 0.0)?;
     let success = row.number("success", "a share of successes from 0 to 1", |x| (0.0..=1.0).contains(&x))?;
     let count = |x: f64| x >= 1.0 && x.fract() == 0.0 && x < 1e9;
     let episodes = row.number("episodes", "a whole number from 1 on", count)?.map(|x| x as usize);
     if return_.is_none() && success.is_none() {
         return Err(row.wrong("tells neither return nor success", "one of them at least"));
     }
-    Ok(KnownScore { return_, success, success_ci95: success.zip(episodes).map(|(p, n)| wilson(p, n)), episodes })
+    if return_.is_none() && return_se.is_some() {
+        return Err(row.wrong("has a return_se and no return", "the return that it is of"));
+    }
+    let success_ci95 = success.zip(episodes).map(|(p, n)| wilson(p, n));
+    Ok(KnownScore { return_, return_se, success, success_ci95, episodes })
 }
 
 #[cfg(test)]
@@ -89,6 +118,20 @@ mod tests {
     }
 
     #[test]
+    fn sums_of_rewards_are_no_returns() -> Result<(), UsageError> {
+        let rule = ReturnRule { gamma: 0.98, success_reward: 1.0, failure_reward: 0.0, low: -0.1, high: 1.0 };
+        let check = |text: &str| check_returns(Path::new("known.csv"), &read_text(text)?, &rule);
+        check("policy,return,return_se\ncloned,-0.1,0.02\nimproved,1,\n")?;
+        check("policy,success\ncloned,0.5\n")?;
+        let sum = check("policy,return\ncloned,0.4\nimproved,31\n").map_err(|e| e.to_string());
+        let expected = "known.csv: policy improved has return 31; expected -0.1 to 1: (1-γ) Σ γ^t r_t with γ = 0.98, the last reward (or \
+                        a success's, 1) held for ever; leave it out if all you have is a sum of rewards";
+        assert_eq!(sum, Err(expected.to_owned()));
+        assert!(check("policy,return\ncloned,-0.2\n").is_err());
+        Ok(())
+    }
+
+    #[test]
     fn mistakes_are_one_sentence_with_their_line() {
         let words = |text: &str| read_text(text).expect_err("it is wrong").to_string();
         assert_eq!(
@@ -109,7 +152,15 @@ mod tests {
         );
         assert_eq!(
             words("policy,value\ncloned,1\n"),
-            "known.csv: line 1 has neither return nor success; expected columns policy and return or success or both, and perhaps episodes"
+            "known.csv: line 1 has neither return nor success; expected columns policy and return or success or both, and perhaps return_se and episodes"
+        );
+        assert_eq!(
+            words("policy,return,return_se\ncloned,0.5,0\n"),
+            "known.csv: line 2 says return_se '0'; expected the standard error of the return, above 0"
+        );
+        assert_eq!(
+            words("policy,success,return_se\ncloned,0.5,0.1\n"),
+            "known.csv: line 2 has a return_se and no return; expected the return that it is of"
         );
         assert!(
             words("policy,success\nbest,1\n")

@@ -4,6 +4,7 @@ mod branching;
 mod comparing;
 mod counterfactual;
 mod driving;
+mod evaluating;
 mod fitting;
 mod improver;
 mod judge;
@@ -37,18 +38,17 @@ use crate::config::RunConfig;
 use crate::errors::UsageError;
 use crate::progress::Progress;
 use crate::report::Report;
-use crate::run_dir::{self, OpenRun, RunDir};
+use crate::run_dir::{OpenRun, RunDir};
 use crate::source::{self, Source};
-use crate::{config_file, interrupt, live, output};
+use crate::{config_file, interrupt, output};
 
 pub use branching::branch;
+pub use evaluating::evaluate;
 pub use more::improve_more;
-use outsider::Outsider;
 use reporting::Found;
 pub use searching::where_it_went_wrong;
 pub use serving::serve;
 pub use trial::{Replacing, trial};
-use variant::Variant;
 use workshop::{Workshop, find_companions, open_data};
 pub use writing::Target;
 
@@ -277,75 +277,6 @@ pub fn improve(dir: &Path, common: &Common) -> Result<()> {
     let device = w.run.manifest().device.clone();
     let names = with_planned(&w, w.own_policies());
     judge_and_report(&mut w, &embeddings, ("improve", &device), &names, false, common)
-}
-
-/// Judgement of named policies; all of the run's where none is named; beside them those of which `known` tells the outcomes.
-///
-/// # Errors
-/// A run without world model, a policy that is not there; as [`known::read`]; an `--out` that cannot be written.
-pub fn evaluate(
-    dir: &Path,
-    policies: &[String],
-    outsiders: &[String],
-    known: Option<&Path>,
-    common: &Common,
-) -> Result<()> {
-    // Before anything is read: a misspelt name is told at once.
-    let policies: Vec<Variant> = policies.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
-    let outsiders = Outsider::all(outsiders)?;
-    let known = known.map_or(Ok(Vec::new()), |file| known::read(file, &outsiders))?;
-    common.out.as_deref().map_or(Ok(()), |out| check_beside(out, dir))?;
-    let mut w = reopen(dir, common)?;
-    let mut guests = outsiders.iter().map(|outsider| w.invite(outsider)).collect::<Result<Vec<_>>>()?;
-    let mut names: Vec<String> = if policies.is_empty() {
-        let own = w.own_policies();
-        own.into_iter().filter(|n| n != "improved" || w.run.is_complete("improve")).collect()
-    } else {
-        policies.iter().map(ToString::to_string).collect()
-    };
-    let is_outside = |name: &String| outsiders.iter().any(|outsider| outsider.name == *name);
-    let more = known.iter().map(|(name, _)| name).filter(|name| !is_outside(name) && !names.contains(name));
-    names.extend(more.cloned().collect::<Vec<_>>());
-    let embeddings = w.embeddings()?;
-    let model = w.model()?;
-    let quality = w.quality(&model, &embeddings);
-    w.select(&model, &embeddings, &quality)?;
-    let mut judged = w.imagine_all(&model, &embeddings, &names, &mut guests)?;
-    w.fit_all(&embeddings, &mut judged, &guests)?;
-    let found = Found { quality, slices: w.slices(&embeddings), counterfactuals: None, more: None, known };
-    let report = w.report("evaluate", &w.run.manifest().device, &judged, found)?;
-    if let Some(out) = &common.out {
-        std::fs::create_dir_all(out).map_err(|e| run_dir::write_error(out, &e))?;
-        report.save(out, &w.pictures())?;
-        output::tell(&format!("report     {}", out.join("report.html").display()));
-    }
-    show_evaluation(&w, &report)?;
-    if common.json {
-        return output::answer_json(&report);
-    }
-    output::answer(&report.to_markdown());
-    Ok(())
-}
-
-/// A later judgement must not take the place of the run's own.
-fn check_beside(out: &Path, run: &Path) -> Result<()> {
-    if std::fs::canonicalize(out).is_ok_and(|out| std::fs::canonicalize(run).is_ok_and(|run| out == run)) {
-        return Err(UsageError(format!("--out {} is the run, whose own report stays as it is", out.display())).into());
-    }
-    Ok(())
-}
-
-/// Shows the scores in a running viewer, where there is one; nothing is written.
-fn show_evaluation(w: &Workshop, report: &Report) -> Result<()> {
-    let Some(viewer) = live::viewer() else { return Ok(()) };
-    let folder = tempfile::tempdir()?;
-    let name = format!("{} evaluation", w.run.root().display());
-    let mut recorder =
-        viz::Recorder::shown(&folder.path().join("evaluation.rrd"), "rehearsal evaluation", &name, Some(viewer))?;
-    recorder.evaluation(&record::evaluation_view(report, Vec::new()))?;
-    recorder.text("report", &report.to_markdown())?;
-    recorder.finish()?;
-    Ok(())
 }
 
 /// What `run` and `train` are about to do, before anything is written.

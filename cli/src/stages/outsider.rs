@@ -2,7 +2,7 @@
 //!
 //! Whatever speaks the openpi protocol is asked in pictures and numbers, and so is the bundle of another run; what they are shown is
 //! painted from the embedding, a little softer than a camera's pictures. A small network is given the state, read off the embedding.
-//! Action sequences of a dataset are replayed without looking.
+//! Action sequences of a dataset are replayed without looking. A policy that `--policies` knows may stand there under another name.
 
 mod asking;
 mod network;
@@ -12,7 +12,7 @@ mod weights;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use asking::Own;
 use burn::tensor::Tensor;
 use network::Network;
@@ -27,15 +27,17 @@ use super::workshop::Workshop;
 use crate::errors::UsageError;
 
 /// A policy that this run does not know, by a name for the report.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Outsider {
     /// In the report.
     pub name: String,
     who: Who,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Who {
+    /// One that needs nothing from elsewhere, such as `hold`.
+    Variant(Variant),
     /// `ws://host:port`.
     Server(String),
     /// A bundle or a run directory, and which of its policies.
@@ -49,6 +51,11 @@ enum Who {
 impl Who {
     fn of(what: &str) -> Self {
         let path = PathBuf::from(what);
+        if let Ok(variant) = what.parse::<Variant>()
+            && !path.exists()
+        {
+            return Self::Variant(variant);
+        }
         let ending = path.extension().map(|ending| ending.to_ascii_lowercase().to_string_lossy().into_owned());
         match (ending.as_deref(), what.split_once('#')) {
             _ if what.starts_with("ws://") => Self::Server(what.to_owned()),
@@ -73,6 +80,11 @@ fn is_dataset(dir: &Path) -> bool {
 }
 
 impl Outsider {
+    /// Whether it is recorded actions, which answer nobody.
+    pub fn is_recorded(&self) -> bool {
+        matches!(self.who, Who::Dataset(_))
+    }
+
     /// As they were written, each under a name of its own.
     ///
     /// # Errors
@@ -91,7 +103,8 @@ impl FromStr for Outsider {
 
     fn from_str(text: &str) -> Result<Self, UsageError> {
         let expected = "expected NAME=ws://HOST:PORT for a policy server, NAME=DIR (or DIR#cloned) for a bundle or another run, \
-                        NAME=DATASET for recorded actions, or NAME=FILE.safetensors or .npz for a small network";
+                        NAME=DATASET for recorded actions, NAME=FILE.safetensors or .npz for a small network, or NAME=hold for whatever \
+                        --policies knows";
         let Some((name, what)) = text.split_once('=').filter(|(name, what)| !name.is_empty() && !what.is_empty())
         else {
             return Err(UsageError(format!("--policy {text}: {expected}")));
@@ -99,6 +112,12 @@ impl FromStr for Outsider {
         if name.parse::<Variant>().is_ok() {
             return Err(UsageError(format!(
                 "--policy {text}: '{name}' is a policy of the run itself; choose another name"
+            )));
+        }
+        // It stands in tables and file names.
+        if !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+            return Err(UsageError(format!(
+                "--policy {text}: '{name}' is no name; expected letters, digits, '.', '_' or '-'"
             )));
         }
         Ok(Self { name: name.to_owned(), who: Who::of(what) })
@@ -112,6 +131,7 @@ pub struct Guest {
 }
 
 enum Kind {
+    Variant(Variant),
     /// Reached when its turn comes.
     Server(String),
     Bundle(Box<Own>),
@@ -123,28 +143,33 @@ impl Workshop {
     /// Reads what a policy from elsewhere consists of; a server is reached later.
     ///
     /// # Errors
-    /// It cannot be read, or is of another robot.
+    /// It cannot be read, or is of another robot: told with its name.
     pub fn invite(&self, outsider: &Outsider) -> Result<Guest> {
-        let kind = match &outsider.who {
+        let kind = self.kind_of(&outsider.who).with_context(|| format!("policy '{}'", outsider.name))?;
+        Ok(Guest { name: outsider.name.clone(), kind })
+    }
+
+    fn kind_of(&self, who: &Who) -> Result<Kind> {
+        let expected = "expected a bundle, a run, a dataset, a file of weights (.safetensors, .npz), or ws://HOST:PORT";
+        Ok(match who {
+            Who::Variant(variant) => Kind::Variant(variant.clone()),
             Who::Server(address) => Kind::Server(address.clone()),
             Who::Bundle(dir, _) if !dir.exists() => {
-                return Err(UsageError(format!(
-                    "policy '{}': there is no {}; expected a bundle, a run, a dataset, a file of weights, or ws://HOST:PORT",
-                    outsider.name,
-                    dir.display()
-                ))
-                .into());
+                return Err(UsageError(format!("there is no {}; {expected}", dir.display())).into());
+            }
+            Who::Bundle(file, _) if file.is_file() => {
+                return Err(UsageError(format!("{} is a file of another kind; {expected}", file.display())).into());
             }
             Who::Bundle(dir, policy) => {
                 Kind::Bundle(Box::new(Own::load(dir, policy.as_deref(), self.config.seed, &self.inner())?))
             }
             Who::Dataset(path) => Kind::Sequences(self.sequences(path)?),
             Who::Network(path) => Kind::Network(self.network(path)?),
-        };
-        Ok(Guest { name: outsider.name.clone(), kind })
+        })
     }
 
     /// Imagines a policy from elsewhere from the starts: those that are asked like robots once each, the others as often as the run's own.
+    /// Action sequences that go with one start count as one.
     ///
     /// # Errors
     /// It cannot be reached, answers with an error or with actions of another robot; Ctrl-C.
@@ -158,6 +183,11 @@ impl Workshop {
         let (name, (model, embeddings), device) = (guest.name.as_str(), world, self.inner());
         let (data, random) = ((&self.corpus, embeddings), (self.config.seed, &device));
         let imagined = match &mut guest.kind {
+            Kind::Variant(variant) => {
+                let note = Some(format!("{name}: '{variant}' under another name."));
+                let imagined = self.imagine_named(model, embeddings, variant, judged.1)?;
+                return Ok(Judged { note, ..Judged::new(name, imagined) });
+            }
             Kind::Server(address) => self.imagine_server(world, (name, address), judged, starts)?,
             Kind::Bundle(own) => self.imagine_own(world, (name, own), judged, starts)?,
             Kind::Network(network) => {
@@ -169,8 +199,9 @@ impl Workshop {
                 let played: Vec<_> =
                     matched.played.iter().map(|&(start, i)| (starts[start], sequences.actions(i))).collect();
                 let imagined = evaluate::imagine_sequences(model, data, judged, &played, random);
-                let at = Some(matched.played.iter().map(|&(start, _)| start).collect());
-                return Ok(Judged { at, note: Some(matched.note), ..Judged::new(name, imagined) });
+                let at: Vec<usize> = matched.played.iter().map(|&(start, _)| start).collect();
+                let (at, imagined) = imagined.by_start(&at);
+                return Ok(Judged { at: Some(at), note: Some(matched.note), ..Judged::new(name, imagined) });
             }
         };
         Ok(Judged::new(name, imagined))
@@ -181,6 +212,14 @@ impl Guest {
     /// Its name in the report.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The policy of the run or the script that it is; `None` for whatever is from elsewhere.
+    pub fn variant(&self) -> Option<&Variant> {
+        match &self.kind {
+            Kind::Variant(variant) => Some(variant),
+            _ => None,
+        }
     }
 
     /// The bundle, of whom recorded steps can be asked with patience; `None` for the others.
@@ -212,6 +251,11 @@ mod tests {
         assert_eq!(who("old=runs/old#cloned"), Ok(Who::Bundle("runs/old".into(), Some("cloned".into()))));
         assert_eq!(who("net=actor.safetensors"), Ok(Who::Network("actor.safetensors".into())));
         assert_eq!(who("net=a/actor.NPZ"), Ok(Who::Network("a/actor.NPZ".into())));
+        assert_eq!(who("stay=hold"), "hold".parse().map(Who::Variant).map_err(|e: UsageError| e.to_string()));
+        assert_eq!(
+            who("worse=improved+noise:0.5"),
+            "improved+noise:0.5".parse().map(Who::Variant).map_err(|e: UsageError| e.to_string())
+        );
         assert_eq!(who("log=demo.hdf5"), Ok(Who::Dataset("demo.hdf5".into())));
         assert_eq!(who("log=hub:lerobot/pusht@v3.0"), Ok(Who::Dataset("hub:lerobot/pusht@v3.0".into())));
         let dir = tempfile::tempdir()?;
@@ -220,8 +264,13 @@ mod tests {
         std::fs::create_dir(dir.path().join("meta"))?;
         std::fs::write(dir.path().join("meta/info.json"), "{}")?;
         assert_eq!(who(&text), Ok(Who::Dataset(dir.path().into())));
+        assert!(text.parse::<Outsider>()?.is_recorded() && !"stay=hold".parse::<Outsider>()?.is_recorded());
         for wrong in ["vla", "=ws://robot:8000", "vla="] {
             assert!(who(wrong).is_err_and(|why| why.contains("NAME=ws://HOST:PORT")), "{wrong}");
+        }
+        for odd in ["a,b", "a|b", "a b", "ä", "a/b"] {
+            let why = format!("--policy {odd}=x: '{odd}' is no name; expected letters, digits, '.', '_' or '-'");
+            assert_eq!(who(&format!("{odd}=x")), Err(why));
         }
         let twice = Outsider::all(&["a=x", "b=y", "a=z"].map(str::to_owned)).map_err(|e| e.to_string());
         assert_eq!(twice, Err("--policy a=z: two policies are called 'a'".into()));

@@ -9,10 +9,11 @@ use policy::FlowPolicy;
 use rl::Critic;
 use rollouts::branch::{Arm, Branch, ForkOptions, fork};
 use rollouts::imagine::split_chunk;
-use viz::{Curve, EpisodeView, EvaluationView, Frame, ImaginedView, Recorder, ScoreChart, ScoreRow, SheetRow};
+use viz::{Curve, EpisodeView, Frame, ImaginedView, Recorder, SheetRow};
 use world_model::vision::{floats, to_blocks, to_frames};
 use world_model::{Embeddings, WorldModel, noise};
 
+use super::evaluating::evaluation_view;
 use super::workshop::Workshop;
 use crate::report::{Pictures, Report};
 use crate::{args, live};
@@ -304,32 +305,6 @@ impl Workshop {
 pub(super) fn strip(frames: &[Frame], horizon: usize) -> Vec<Frame> {
     let Some(last) = frames.len().checked_sub(1) else { return Vec::new() };
     (0..8).map(|k| frames[(k * horizon.saturating_sub(1) / 7).min(last)].clone()).collect()
-}
-
-/// The report's policies side by side, above film strips.
-pub(super) fn evaluation_view(report: &Report, strips: Vec<SheetRow>) -> EvaluationView {
-    let chart =
-        |name: &str, title: &str, of: fn(&crate::report::PolicyReport) -> Vec<(String, f64, [f64; 2])>| ScoreChart {
-            name: name.to_owned(),
-            title: title.to_owned(),
-            rows: report.policies.iter().map(|p| ScoreRow { name: p.name.clone(), scores: of(p) }).collect(),
-        };
-    let success = chart("success", "success, share of episodes, 95 % intervals", |p| {
-        let imagined = ("imagined".to_owned(), p.imagined.success, p.imagined.success_ci95);
-        let truth = p.truth.map(|t| ("true".to_owned(), t.success, t.success_ci95));
-        [imagined].into_iter().chain(truth).collect()
-    });
-    let value = chart("return", "discounted return, 95 % intervals", |p| {
-        let imagined = ("imagined".to_owned(), p.imagined.return_, p.imagined.return_ci95);
-        let truth = p.truth.map(|t| ("true".to_owned(), t.return_, t.return_ci95));
-        [imagined].into_iter().chain(truth).collect()
-    });
-    let decision = serde_json::to_value(report.verdict.decision).unwrap_or_default();
-    EvaluationView {
-        verdict: format!("# {}\n\n{}\n", decision.as_str().unwrap_or_default(), report.verdict.why),
-        charts: vec![success, value],
-        strips,
-    }
 }
 
 #[cfg(test)]

@@ -18,12 +18,9 @@ use super::workshop::Workshop;
 use crate::pool::Outcomes;
 use crate::report::{
     Calibration, CompanionReport, Comparison, CounterfactualCheck, DatasetReport, Decision, Difference, Estimators,
-    HorizonError, ImaginedScore, KnownScore, MoreReport, PolicyReport, PolicyTrust, Report, TimeToSuccess, TrueScore,
-    Verdict, WorldModelReport,
+    HorizonError, ImaginedScore, KnownScore, MoreReport, PolicyReport, PolicyTrust, Report, TOO_KIND, TimeToSuccess,
+    TrueScore, Verdict, WorldModelReport, too_kind,
 };
-
-/// Held-out successes imagined beyond those recorded, as a share, from which on no policy is judged.
-const TOO_KIND: f64 = 0.1;
 
 /// Share by which the model's error at the largest horizon must lie below that of copying. A model that hardly beats doing
 /// nothing knows what usually happens, and imagines it whatever is done (docs/LOG.md, 2026-11-25, PushT).
@@ -58,11 +55,9 @@ impl Workshop {
             .map(|j| {
                 let corrected = record.and_then(|[returns, _]| DoublyRobust::of(&j.imagined.value, returns));
                 let imagined = self.imagined_score(&j.imagined, record);
-                let fqe = j.fitted.as_ref().map(|f| f.estimate(&of_fqe, resamples, seed).into());
                 let estimators = Estimators {
                     imagined: Some((imagined.return_, imagined.return_ci95).into()),
-                    fqe,
-                    fitted_q: fqe,
+                    fitted_q: j.fitted.as_ref().map(|f| f.estimate(&of_fqe, resamples, seed).into()),
                     doubly_robust: corrected.as_ref().map(|c| c.estimate(resamples, seed).into()),
                     effective_episodes: corrected.as_ref().map(|c| c.effective_episodes),
                 };
@@ -108,7 +103,7 @@ impl Workshop {
             (Some(improved), Some(cloned)) => {
                 let verdict = evaluate::gate(&improved.imagined, &cloned.imagined, of_returns, resamples, seed);
                 // What was told before the verdict counts; what the demo finds out after it is its check.
-                let told = calibrated(&subjects, ["improved", "cloned"]).filter(|_| !known.is_empty());
+                let told = calibrated(&subjects, &["improved", "cloned"]).filter(|_| !known.is_empty());
                 let verdict = told.map_or(verdict.clone(), |told| told.verdict(verdict));
                 (verdict, vec![against(improved, cloned)])
             }
@@ -173,14 +168,13 @@ impl Workshop {
     fn imagined_score(&self, imagined: &PerStart, record: Option<[&TrackRecord; 2]>) -> ImaginedScore {
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
         let e = evaluate::estimate(imagined, record, resamples, seed);
-        let (undiscounted, undiscounted_ci95) = evaluate::interval(&imagined.collected, resamples, seed);
+        let (undiscounted, undiscounted_ci95) = evaluate::interval(&imagined.undiscounted, resamples, seed);
         let rate_hz = self.dataset.spec.control_rate_hz;
         ImaginedScore {
             return_: e.r#return,
             return_ci95: e.return_ci95,
             success: e.success,
             success_ci95: e.success_ci95,
-            unsupported_share: evaluate::unsupported_share(imagined),
             undiscounted,
             undiscounted_ci95,
             time_to_success: evaluate::time_to_success(imagined, resamples, seed)
@@ -238,7 +232,8 @@ impl Workshop {
                 100.0 * c.recorded_success
             ));
         }
-        quality.whole_episodes.as_ref().and_then(|whole| selection::blind(&whole.value))
+        let too_kind = quality.optimism.as_ref().and_then(too_kind);
+        too_kind.or_else(|| selection::blind(&quality.whole_episodes.as_ref()?.value))
     }
 
     /// What the stages had to say, each with its name.

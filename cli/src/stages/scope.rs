@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use rl::evaluate;
+use rl::evaluate::{self, FEWEST_STARTS};
 use rl::slices::{Space, Standing, clusters};
 use rl::{TrackRecord, track_record};
 use world_model::Embeddings;
 
 use super::judge::Judged;
 use super::workshop::Workshop;
-use crate::report::{Difference, SliceKind, SlicePolicy, SliceReport};
+use crate::report::{SliceGain, SliceKind, SlicePolicy, SliceReport};
 
 /// Elements of a centre that are named in words, those that tell it most from the rest.
 const NAMED: usize = 3;
@@ -146,7 +146,7 @@ impl Workshop {
         self.corpus.state_angles.gather(&raw)
     }
 
-    /// What every policy does in each group, beside the clone; `record` is the model's of returns and of successes.
+    /// What the policies that begin there do in each group, beside the clone; `record` is the model's of returns and of successes.
     pub(super) fn on_slices(
         &self,
         slices: Vec<Slice>,
@@ -158,29 +158,33 @@ impl Workshop {
         let policy = |j: &Judged, members: &[usize]| {
             let starts = j.starts();
             let rows: Vec<usize> = (0..starts.len()).filter(|&row| members.contains(&starts[row])).collect();
+            let is_told = |ci95: [f64; 2]| Some(ci95).filter(|_| rows.len() >= FEWEST_STARTS);
+            if rows.is_empty() {
+                return None;
+            }
             let here = j.imagined.only(&rows);
             let e = evaluate::estimate(&here, record, resamples, seed);
-            let gain = cloned.filter(|clone| clone.name != j.name && !rows.is_empty()).map(|clone| {
+            let gain = cloned.filter(|clone| clone.name != j.name).map(|clone| {
                 let base = j.beside(clone).only(&rows);
                 let (mean, ci95) = match record {
                     Some([record, _]) => track_record::difference(&here.value, &base.value, record, resamples, seed),
                     None => evaluate::paired(&here.value, &base.value, resamples, seed),
                 };
-                Difference { mean, ci95 }
+                (mean, ci95)
             });
-            SlicePolicy {
+            Some(SlicePolicy {
                 name: j.name.clone(),
                 starts: rows.len(),
                 return_: e.r#return,
-                return_ci95: e.return_ci95,
+                return_ci95: is_told(e.return_ci95),
                 success: e.success,
-                success_ci95: e.success_ci95,
-                gain,
-                standing: gain.map(|gain| Standing::of(gain.ci95, rows.len())),
-            }
+                success_ci95: is_told(e.success_ci95),
+                gain: gain.map(|(mean, ci95)| SliceGain { mean, ci95: is_told(ci95) }),
+                standing: gain.map(|(_, ci95)| Standing::of(ci95, rows.len())),
+            })
         };
         let told = |Slice { about, members }: Slice| {
-            let policies = judged.iter().map(|j| policy(j, &members)).collect();
+            let policies = judged.iter().filter_map(|j| policy(j, &members)).collect();
             SliceReport { policies, ..about }
         };
         slices.into_iter().map(told).collect()

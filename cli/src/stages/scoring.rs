@@ -9,17 +9,29 @@ use crate::report::{EstimatedReturn, Estimators, JudgeReport, PolicyReport};
 
 /// The policies of which the truth is known, driven or told.
 pub fn subjects<'a>(judged: &'a [Judged], policies: &[PolicyReport]) -> Vec<Subject<'a>> {
+    let is_known = |p: &&PolicyReport| p.truth.is_some() || p.known.is_some_and(|k| k.return_.is_some());
+    let returns = || policies.iter().filter(is_known).map(|p| p.imagined.return_);
+    let spread = returns().fold(f64::MIN, f64::max) - returns().fold(f64::MAX, f64::min);
     let subject = |(j, p): (&'a Judged, &PolicyReport)| {
         let told = |mean: f64, ci95: Option<[f64; 2]>| Known { mean, ..Known::of(&[], ci95.unwrap_or_default()) };
         let (value, success) = match (&j.truth, p.truth, p.known) {
             (Some(t), Some(score), _) => {
                 (Some(Known::of(&t.value, score.return_ci95)), Some(Known::of(&t.success, score.success_ci95)))
             }
-            (_, _, Some(k)) => (k.return_.map(|x| told(x, None)), k.success.map(|x| told(x, k.success_ci95))),
+            (_, _, Some(k)) => {
+                (k.return_.map(|x| told(x, k.return_ci95())), k.success.map(|x| told(x, k.success_ci95)))
+            }
             _ => return None,
         };
-        let needed = value.map(|known| residual(p.imagined.return_, p.imagined.return_ci95, known.mean));
-        Some(Subject { name: &j.name, imagined: &j.imagined, value, success, residual: needed })
+        let needed = value.map(|known| residual(p.imagined.return_, p.imagined.return_ci95, known.mean, spread));
+        Some(Subject {
+            name: &j.name,
+            imagined: &j.imagined,
+            is_paired: j.at.is_none(),
+            value,
+            success,
+            residual: needed,
+        })
     };
     judged.iter().zip(policies).filter_map(subject).collect()
 }
@@ -45,7 +57,7 @@ pub fn scorecard(
             by(&|s, p| pick(&p.estimators).zip(s.value).map(|(e, known)| entry((e.return_, e.return_ci95), known)));
         (card.policies > 2).then(|| (name.to_owned(), card))
     };
-    let estimators = [estimator("fitted Q", |e| e.fqe), estimator("doubly robust", |e| e.doubly_robust)];
+    let estimators = [estimator("fitted Q", |e| e.fitted_q), estimator("doubly robust", |e| e.doubly_robust)];
     let of_returns = record.map(|[value, _]| value);
     let [decisions, widened] = Decisions::of(subjects, of_returns, resamples, seed);
     (!subjects.is_empty()).then(|| JudgeReport {
@@ -54,7 +66,7 @@ pub fn scorecard(
         return_: by(&|s, p| s.value.map(|known| entry((p.imagined.return_, p.imagined.return_ci95), known))),
         decisions,
         decisions_widened: Some(widened),
-        conformal: calibrated(subjects, ["", ""]),
+        conformal: calibrated(subjects, &[]),
         exploitability: Exploitability::of(subjects, "cloned", record, resamples, seed),
     })
 }

@@ -98,7 +98,7 @@ impl Workshop {
             starts: cloned.value.len(),
             gains: Gains {
                 imagined: difference((gate.gain, gate.gain_ci95)),
-                fqe: fqe.map(difference),
+                fitted_q: fqe.map(difference),
                 doubly_robust: doubly_robust.map(difference),
             },
             ..self.whereabouts(&candidate, &cloned)

@@ -9,6 +9,7 @@ mod results;
 use std::path::Path;
 
 use anyhow::Result;
+use rl::evaluate::{self, PerStart};
 use rl::trials::{ALPHA, Imagined, order};
 use world_model::agreement::mean;
 
@@ -54,13 +55,24 @@ pub fn trial(run: &Path, replacing: &Replacing<'_>, results: Option<&Path>, comm
     let outsiders = Outsider::all(replacing.outsiders)?;
     let is_outside = |name: &str| outsiders.iter().any(|outsider| outsider.name == name);
     // As `evaluate` writes it.
-    let canonical = |name: &str| match is_outside(name) {
+    let canonical = |option: &str, name: &str| match is_outside(name) {
         true => Ok(name.to_owned()),
-        false => name.parse::<Variant>().map(|variant| variant.to_string()),
+        false => name
+            .parse::<Variant>()
+            .map(|variant| variant.to_string())
+            .map_err(|why| UsageError(format!("{option} {name}: {why}; or give it with --policy {name}=WHAT"))),
     };
-    let (from, to) = (canonical(replacing.from)?, canonical(replacing.to)?);
+    let (from, to) = (canonical("--from", replacing.from)?, canonical("--to", replacing.to)?);
     if from == to {
         return Err(UsageError(format!("--from and --to are both {from}; expected two policies")).into());
+    }
+    for (option, name) in [("--from", &from), ("--to", &to)] {
+        if outsiders.iter().any(|outsider| outsider.name == *name && outsider.is_recorded()) {
+            return Err(UsageError(format!(
+                "{option} {name}: '{name}' replays recorded actions, which no robot can be asked for; expected two policies that act"
+            ))
+            .into());
+        }
     }
     let (outside, names): (Vec<String>, Vec<String>) =
         [from.clone(), to.clone()].into_iter().partition(|n| is_outside(n));
@@ -109,7 +121,8 @@ impl Workshop {
         }
         let mut guests = outsiders.iter().map(|outsider| self.invite(outsider)).collect::<Result<Vec<_>>>()?;
         let judged = self.imagine_all(&model, &embeddings, names, &mut guests)?;
-        let of = |name: &str| judged.iter().find(|j| j.name == name).map(|j| &j.imagined);
+        // One outcome per start, in their order.
+        let of = |name: &str| judged.iter().find(|j| j.name == name && j.at.is_none()).map(|j| &j.imagined);
         let (Some(old), Some(new)) = (of(from), of(to)) else {
             return Err(UsageError(format!("{from} and {to} could not be imagined both")).into());
         };
@@ -120,11 +133,10 @@ impl Workshop {
             ))
             .into());
         }
-        let starts = rl::evaluate::starts(&self.corpus, self.config.evaluate.starts);
-        let at = |values: &[f32], i: usize| values.get(i).map(|&x| f64::from(x));
-        let score = |of: &rl::evaluate::PerStart, i: usize| Score {
-            success: at(&of.success, i).unwrap_or(0.0).clamp(0.0, 1.0),
-            return_: at(&of.value, i).unwrap_or(0.0),
+        let starts = evaluate::starts(&self.corpus, self.config.evaluate.starts);
+        let score = |of: &PerStart, i: usize| Score {
+            success: f64::from(of.success[i]).clamp(0.0, 1.0),
+            return_: f64::from(of.value[i]),
         };
         let starts: Vec<Start> = starts
             .iter()
@@ -133,8 +145,8 @@ impl Workshop {
                 episode: self.dataset.episodes[self.corpus.tracks[track].episode].index,
                 from: score(old, i),
                 to: score(new, i),
-                unsupported_share: at(&new.unsupported, i).unwrap_or(0.0),
-                believed_steps: at(&new.believed, i),
+                unsupported_share: f64::from(new.unsupported[i]),
+                believed_steps: new.believed.get(i).map(|&steps| f64::from(steps)),
             })
             .collect();
         let seed = seed.unwrap_or(self.config.seed);

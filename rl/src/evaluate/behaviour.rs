@@ -56,7 +56,7 @@ pub fn imagine_behaviour(
                 .iter()
                 .map(|p| [&p.reward, &p.success, &p.failure, &p.disagreement].map(|x| floats(x.clone())))
                 .collect();
-            let [mut values, mut successes, mut beyond, mut collected, mut success_step] = [0.0f32; 5];
+            let [mut values, mut successes, mut beyond, mut undiscounted, mut success_step] = [0.0f32; 5];
             for sample in 0..config.samples {
                 let (mut going, mut value, mut success, mut discount) = (1.0f32, 0.0f32, 0.0f32, 1.0f32);
                 let mut last = 0.0;
@@ -67,7 +67,7 @@ pub fn imagine_behaviour(
                     let held =
                         succeeds[row] * rule.success_reward + (1.0 - succeeds[row]) * fails[row] * rule.failure_reward;
                     value += discount * going * ((1.0 - rule.gamma) * last + rule.gamma * held);
-                    collected += going * last;
+                    undiscounted += going * last;
                     success += going * succeeds[row];
                     success_step += (step + 1) as f32 * going * succeeds[row];
                     going *= (1.0 - succeeds[row]) * (1.0 - fails[row]);
@@ -82,7 +82,7 @@ pub fn imagine_behaviour(
                 value: vec![values / n],
                 success: vec![successes / n],
                 unsupported: vec![beyond / n],
-                collected: vec![collected / n],
+                undiscounted: vec![undiscounted / n],
                 success_step: vec![success_step / n],
                 believed: Vec::new(),
                 believed_value: Vec::new(),

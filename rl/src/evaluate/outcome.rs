@@ -1,5 +1,7 @@
 //! What came of every start: sums over imagined steps, averaged over the draws of noise.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::Tensor;
 use rand::RngExt;
 use rollouts::Imagined;
@@ -11,6 +13,7 @@ use world_model::vision::floats;
 use world_model::{Prediction, noise};
 
 use crate::critic::Critic;
+use crate::track_record::middle_95;
 
 /// How far what is imagined is believed, and what stands for the rest.
 #[derive(Clone, Copy)]
@@ -39,7 +42,7 @@ pub struct PerStart {
     /// Steps before the trust horizon; empty where imagination is set back onto the recording.
     pub believed: Vec<f32>,
     /// Undiscounted return: `Σ_k m_k r_k` over the horizon, with `m_k` the probability that nothing has ended before step `k`.
-    pub collected: Vec<f32>,
+    pub undiscounted: Vec<f32>,
     /// `Σ_k (k+1) m_k p_k`: divided by the probability of success, the mean step at which it comes, the first being 1.
     pub success_step: Vec<f32>,
     /// Discounted return of the steps before the trust horizon, and from there on the value of going on as recorded; empty where that
@@ -56,10 +59,33 @@ impl PerStart {
             success: of(&self.success),
             unsupported: of(&self.unsupported),
             believed: of(&self.believed),
-            collected: of(&self.collected),
+            undiscounted: of(&self.undiscounted),
             success_step: of(&self.success_step),
             believed_value: of(&self.believed_value),
         }
+    }
+}
+
+impl PerStart {
+    /// The mean outcome per start, where `at` says which start each outcome is of: the distinct starts, ascending, and their outcomes. What
+    /// begins at one start says nothing of others, however often it does.
+    pub fn by_start(&self, at: &[usize]) -> (Vec<usize>, Self) {
+        let mut rows: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        at.iter().enumerate().for_each(|(row, &start)| rows.entry(start).or_default().push(row));
+        let means = |values: &Vec<f32>| match values.is_empty() {
+            true => Vec::new(),
+            false => rows.values().map(|own| own.iter().map(|&i| values[i]).sum::<f32>() / own.len() as f32).collect(),
+        };
+        let outcomes = Self {
+            value: means(&self.value),
+            success: means(&self.success),
+            unsupported: means(&self.unsupported),
+            believed: means(&self.believed),
+            undiscounted: means(&self.undiscounted),
+            success_step: means(&self.success_step),
+            believed_value: means(&self.believed_value),
+        };
+        (rows.into_keys().collect(), outcomes)
     }
 }
 
@@ -84,7 +110,7 @@ pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, 
         floats(believed_outcome(&imagined.predictions, rule, &values, &believed).value)
     });
     let believed = believed.into_iter().reduce(|a, b| a + b).map_or_else(Vec::new, floats);
-    let [collected, success_step] = collected(&imagined.predictions, rule);
+    let [undiscounted, success_step] = undiscounted(&imagined.predictions, rule);
     let mean = |rows: Vec<f32>| {
         rows.chunks_exact(samples).map(|c| c.iter().sum::<f32>() / samples as f32).collect::<Vec<f32>>()
     };
@@ -93,14 +119,14 @@ pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, 
         success: mean(floats(result.success)),
         unsupported: mean(beyond),
         believed: mean(believed),
-        collected: mean(collected),
+        undiscounted: mean(undiscounted),
         success_step: mean(success_step),
         believed_value: mean(believed_value),
     }
 }
 
 /// Per row, `Σ_k m_k r_k` and `Σ_k (k+1) m_k p_k`.
-fn collected(predictions: &[Prediction], rule: &ReturnRule) -> [Vec<f32>; 2] {
+fn undiscounted(predictions: &[Prediction], rule: &ReturnRule) -> [Vec<f32>; 2] {
     let Some(first) = predictions.first() else { return Default::default() };
     let mut going = first.success.ones_like();
     let [mut reward, mut step] = [(); 2].map(|()| going.zeros_like());
@@ -118,7 +144,7 @@ pub(super) fn join(parts: Vec<PerStart>) -> PerStart {
         all.success.extend(p.success);
         all.unsupported.extend(p.unsupported);
         all.believed.extend(p.believed);
-        all.collected.extend(p.collected);
+        all.undiscounted.extend(p.undiscounted);
         all.success_step.extend(p.success_step);
         all.believed_value.extend(p.believed_value);
         all
@@ -145,10 +171,9 @@ pub fn time_to_success(outcome: &PerStart, resamples: usize, seed: u64) -> Optio
     };
     let centre = ratio(&mut |i| i)?;
     let mut rng = noise::generator(seed, "time-to-success", n as u64);
-    let mut draws: Vec<f64> = (0..resamples.max(1)).filter_map(|_| ratio(&mut |_| rng.random_range(0..n))).collect();
-    draws.sort_by(f64::total_cmp);
-    let at = |q: f64| draws.get((draws.len().saturating_sub(1) as f64 * q).round() as usize).copied().unwrap_or(centre);
-    Some((centre, [at(0.025).min(centre), at(0.975).max(centre)]))
+    let draws = (0..resamples.max(1)).filter_map(|_| ratio(&mut |_| rng.random_range(0..n))).collect();
+    let [low, high] = middle_95(draws).unwrap_or([centre; 2]);
+    Some((centre, [low.min(centre), high.max(centre)]))
 }
 
 #[cfg(test)]
@@ -171,7 +196,7 @@ mod tests {
             }
         };
         let rule = ReturnRule { gamma: 0.5, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 };
-        let [reward, at] = collected(&[step(0.4, 0.5, 0.0), step(2.0, 0.5, 0.2), step(0.5, 1.0, 0.0)], &rule);
+        let [reward, at] = undiscounted(&[step(0.4, 0.5, 0.0), step(2.0, 0.5, 0.2), step(0.5, 1.0, 0.0)], &rule);
         // Going: 1, 0.5, 0.5*0.5*0.8 = 0.2. Rewards 0.4 + 0.5*1 (clamped) + 0.2*0.5; steps 1*0.5 + 2*0.25 + 3*0.2.
         assert!((reward[0] - 1.0).abs() < 1e-6, "{reward:?}");
         assert!((at[0] - 1.6).abs() < 1e-6, "{at:?}");
@@ -225,6 +250,16 @@ mod tests {
         let (steps, [low, high]) = time_to_success(&mixed, 1000, 0).expect("sure");
         // The mean of 20 such draws has a standard deviation of 5/√20 = 1.1.
         assert!((steps - 15.0).abs() < 1e-6 && (13.0 - low).abs() < 0.8 && (17.0 - high).abs() < 0.8, "{low} {high}");
+    }
+
+    #[test]
+    fn outcomes_from_one_start_are_one() {
+        let all =
+            PerStart { value: vec![0.1, 0.2, 0.3, 0.6], success: vec![1.0, 0.0, 0.5, 0.25], ..PerStart::default() };
+        let (starts, means) = all.by_start(&[4, 2, 4, 4]);
+        assert_eq!((starts, means.success, means.believed), (vec![2, 4], vec![0.0, 1.75 / 3.0], vec![]));
+        assert!(means.value[0] == 0.2 && (means.value[1] - 1.0 / 3.0).abs() < 1e-6, "{:?}", means.value);
+        assert_eq!(all.by_start(&[0, 1, 2, 3]).1, all);
     }
 
     #[test]

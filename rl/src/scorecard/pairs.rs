@@ -13,7 +13,7 @@ use crate::track_record;
 pub struct Known<'a> {
     /// The mean.
     pub mean: f64,
-    /// Its standard error; 0 where nobody told.
+    /// Its standard error; 0 where nobody told, or trials never differed.
     pub se: f64,
     /// What it is the mean of, paired over policies by position; empty where only the mean was told.
     pub trials: &'a [f32],
@@ -23,6 +23,11 @@ impl<'a> Known<'a> {
     /// From outcomes of trials.
     pub fn of(trials: &'a [f32], ci95: [f64; 2]) -> Self {
         Self { mean: mean(trials.iter().copied()), se: (ci95[1] - ci95[0]) / super::CI95_IN_SE, trials }
+    }
+
+    /// Whether it is known how exactly it is known.
+    fn is_measured(&self) -> bool {
+        !self.trials.is_empty() || self.se > 0.0
     }
 
     /// How much more it is than another, with its 95 % interval: paired where trials allow it.
@@ -42,6 +47,8 @@ pub struct Subject<'a> {
     pub name: &'a str,
     /// As imagined.
     pub imagined: &'a PerStart,
+    /// It was imagined once from every start, so that it can be compared start by start.
+    pub is_paired: bool,
     /// Known return.
     pub value: Option<Known<'a>>,
     /// Known success.
@@ -56,15 +63,19 @@ impl<'a> Subject<'a> {
         if is_of_return { self.value } else { self.success }
     }
 
-    /// The known gain over another, by return, or by success where no return is known.
-    fn gain(&self, over: &Self, resamples: usize, seed: u64) -> Option<(f64, [f64; 2])> {
-        let by = |is_of_return| Some(self.known(is_of_return)?.minus(&over.known(is_of_return)?, resamples, seed));
+    /// The known gain over another, by return, or by success where no return is known, and whether both are measured.
+    fn gain(&self, over: &Self, resamples: usize, seed: u64) -> Option<(f64, [f64; 2], bool)> {
+        let by = |is_of_return| {
+            let (own, other) = (self.known(is_of_return)?, over.known(is_of_return)?);
+            let (gain, ci95) = own.minus(&other, resamples, seed);
+            Some((gain, ci95, own.is_measured() && other.is_measured()))
+        };
         by(true).or_else(|| by(false))
     }
 }
 
 /// What all known policies but the named ones say of intervals.
-pub fn calibrated(subjects: &[Subject<'_>], without: [&str; 2]) -> Option<Calibrated> {
+pub fn calibrated(subjects: &[Subject<'_>], without: &[&str]) -> Option<Calibrated> {
     let others = subjects.iter().filter(|subject| !without.contains(&subject.name));
     Calibrated::of(&others.filter_map(|subject| subject.residual).collect::<Vec<_>>())
 }
@@ -83,6 +94,8 @@ pub struct Decisions {
     pub contradicted: usize,
     /// Of these, pairs whose 95 % interval of the known difference leaves no doubt about it.
     pub refuted: usize,
+    /// Pairs of which a known outcome was told without its error, so that nothing about them is beyond doubt.
+    pub unmeasured: usize,
     /// Pairs whose known success differs by more than [`CLEAR`].
     pub clear: usize,
     /// Of these, pairs of which the gate prefers none.
@@ -101,11 +114,12 @@ impl Decisions {
     /// other known policies ask for.
     pub fn of(subjects: &[Subject<'_>], record: Option<&TrackRecord>, resamples: usize, seed: u64) -> [Self; 2] {
         let mut all = [Self::default(); 2];
-        for (i, a) in subjects.iter().enumerate() {
-            for b in &subjects[i + 1..] {
-                let Some((known, ci95)) = a.gain(b, resamples, seed) else { continue };
+        let paired: Vec<&Subject<'_>> = subjects.iter().filter(|subject| subject.is_paired).collect();
+        for (i, a) in paired.iter().enumerate() {
+            for b in &paired[i + 1..] {
+                let Some((known, ci95, is_measured)) = a.gain(b, resamples, seed) else { continue };
                 let plain = gate(a.imagined, b.imagined, record, resamples, seed);
-                let widened = match calibrated(subjects, [a.name, b.name]) {
+                let widened = match calibrated(subjects, &[a.name, b.name]) {
                     Some(calibrated) => calibrated.verdict(plain.clone()),
                     None => plain.clone(),
                 };
@@ -120,7 +134,8 @@ impl Decisions {
                     all.decided += usize::from(decided);
                     all.abstained += usize::from(!decided);
                     all.contradicted += usize::from(decided && gain <= 0.0);
-                    all.refuted += usize::from(decided && above < 0.0);
+                    all.refuted += usize::from(decided && is_measured && above < 0.0);
+                    all.unmeasured += usize::from(!is_measured);
                     all.clear += usize::from(clear);
                     all.clear_undecided += usize::from(clear && !decided);
                     all.gains += usize::from(is_of_returns);
@@ -152,7 +167,7 @@ pub struct Exploitability {
 }
 
 impl Exploitability {
-    /// Over the policies of which a return (or else a success) is known, against `baseline` if that is one of them and another was chosen, or else
+    /// Over the policies that were imagined once from every start and of which a return (or else a success) is known, against `baseline` if that is one of them and another was chosen, or else
     /// against the first other one; `None` with fewer than two.
     pub fn of(
         subjects: &[Subject<'_>],
@@ -161,12 +176,13 @@ impl Exploitability {
         resamples: usize,
         seed: u64,
     ) -> Option<Self> {
-        let has_returns = subjects.iter().filter(|s| s.value.is_some()).count() > 1;
+        let subjects = || subjects.iter().filter(|s| s.is_paired);
+        let has_returns = subjects().filter(|s| s.value.is_some()).count() > 1;
         let outcomes = |s: &Subject<'_>| -> Vec<f32> {
             if has_returns { s.imagined.value.clone() } else { s.imagined.success.clone() }
         };
         let imagined = |s: &Subject<'_>| mean(outcomes(s).into_iter());
-        let of_known: Vec<&Subject<'_>> = subjects.iter().filter(|s| s.known(has_returns).is_some()).collect();
+        let of_known: Vec<&Subject<'_>> = subjects().filter(|s| s.known(has_returns).is_some()).collect();
         let chosen = *of_known.iter().max_by(|a, b| imagined(a).total_cmp(&imagined(b)))?;
         let others = || of_known.iter().filter(|s| s.name != chosen.name);
         let over = *others().find(|s| s.name == baseline).or_else(|| others().next())?;
@@ -207,7 +223,7 @@ mod tests {
 
     fn subject<'a>(name: &'a str, imagined: &'a PerStart, trials: &'a [f32]) -> Subject<'a> {
         let known = Some(Known::of(trials, [0.0; 2]));
-        Subject { name, imagined, value: known, success: known, residual: None }
+        Subject { name, imagined, is_paired: true, value: known, success: known, residual: None }
     }
 
     #[test]
@@ -223,6 +239,7 @@ mod tests {
             abstained: 1,
             contradicted: 0,
             refuted: 0,
+            unmeasured: 0,
             clear: 3,
             clear_undecided: 1,
             gains: 3,
@@ -238,21 +255,38 @@ mod tests {
 
     #[test]
     fn the_others_widen_a_pair_and_its_own_policies_do_not() {
-        let (low, third) = (policy(0.4), policy(0.9));
+        let (low, third, more) = (policy(0.4), policy(0.9), policy(1.5));
         // Better by 0.1 give or take: an interval that can be widened.
         let high = PerStart { value: (0..30).map(|i| 0.5 + 0.02 * (i % 2) as f32).collect(), ..policy(0.5) };
         let trials = [0.5f32; 10];
-        let with = |residuals: [f64; 3]| {
-            let named = [("low", &low), ("high", &high), ("third", &third)];
-            let make = |(i, (name, imagined)): (usize, (&'static str, _))| Subject {
-                residual: Some(residuals[i]),
-                ..subject(name, imagined, &trials)
-            };
-            let subjects: Vec<Subject<'_>> = named.into_iter().enumerate().map(|(i, n)| make((i, n))).collect();
-            Decisions::of(&subjects, None, 200, 0).map(|d| d.decided)
+        let with = |residual_of_third: f64| {
+            let of =
+                |name, imagined, residual| Subject { residual: Some(residual), ..subject(name, imagined, &trials) };
+            let mut subjects =
+                vec![of("low", &low, 0.5), of("high", &high, 0.5), of("third", &third, residual_of_third)];
+            // Known, and not comparable: they calibrate and are no pair.
+            let others = ["a", "b", "c"].map(|name| Subject { is_paired: false, ..of(name, &more, 0.5) });
+            subjects.extend(others);
+            Decisions::of(&subjects, None, 200, 0).map(|d| (d.pairs, d.decided))
         };
-        assert_eq!(with([0.5, 0.5, 0.5]), [3, 3]);
-        assert_eq!(with([0.5, 0.5, 1000.0]), [3, 2], "of low and high alone it has something to say");
+        assert_eq!(with(0.5), [(3, 3), (3, 3)]);
+        assert_eq!(with(1000.0), [(3, 3), (3, 2)], "of low and high alone it has something to say");
+    }
+
+    #[test]
+    fn means_without_their_errors_put_nothing_beyond_doubt() {
+        let (low, high) = (policy(0.1), policy(0.5));
+        let told = |mean: f64, se: f64| Some(Known { mean, se, trials: &[] });
+        let of = |name, imagined, value| Subject { value, success: None, ..subject(name, imagined, &[]) };
+        let said = |se: [f64; 2]| {
+            let wrong = [of("low", &low, told(0.9, se[0])), of("high", &high, told(0.1, se[1]))];
+            let [d, _] = Decisions::of(&wrong, None, 200, 0);
+            (d.contradicted, d.refuted, d.unmeasured)
+        };
+        assert_eq!(said([0.0, 0.0]), (1, 0, 1));
+        assert_eq!(said([0.1, 0.0]), (1, 0, 1), "one side alone tells nothing");
+        assert_eq!(said([0.1, 0.1]), (1, 1, 0), "0.8 is more than 1.96·0.14");
+        assert_eq!(said([0.4, 0.4]), (1, 0, 0));
     }
 
     #[test]
@@ -264,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_gap_by_hand() {
-        let (cloned, improved, other) = (policy(0.4), policy(0.7), policy(0.6));
+        let (cloned, improved, other, better) = (policy(0.4), policy(0.7), policy(0.6), policy(0.9));
         let trials = |x: f32| vec![x; 10];
         let (a, b, c) = (trials(0.35), trials(0.45), trials(0.5));
         let subjects =
@@ -276,5 +310,8 @@ mod tests {
         assert_eq!(Exploitability::of(&subjects[1..2], "cloned", None, 200, 0), None);
         let first = Exploitability::of(&[subjects[0], subjects[2]], "cloned", None, 200, 0).expect("two are known");
         assert_eq!(first.baseline, "other");
+        let log = Subject { is_paired: false, ..subject("log", &better, &b) };
+        let gap = Exploitability::of(&[&subjects[..], &[log]].concat(), "cloned", None, 200, 0);
+        assert_eq!(gap.expect("three can be compared").policy, "improved", "other starts compare with nothing");
     }
 }

@@ -165,25 +165,28 @@ impl Workshop {
         let spec = &self.dataset.spec;
         let answer = |&(track, t): &(usize, usize)| -> Result<Reply> {
             let position = self.corpus.tracks[track].episode;
-            let episode = &self.dataset.episodes[position];
-            let state = episode.state_at(t, spec.state_len());
-            let vectors = spec.state.iter().map(|f| (f.key.clone(), state[f.offset..f.offset + f.len].to_vec()));
+            let state = self.dataset.episodes[position].state_at(t, spec.state_len());
             let camera = |(c, camera): (usize, &CameraFeature)| {
                 let (size, rgb) = (camera.model_size, self.dataset.frame(c, position, t).to_vec());
                 (camera.key.clone(), Camera { height: size, width: size, rgb })
             };
-            let observation = Observation {
-                vectors: vectors.collect(),
-                images: spec.cameras.iter().enumerate().map(camera).collect(),
-                prompt: Some(episode.task.clone()).filter(|task| !task.is_empty()),
-                ..Observation::default()
-            };
+            let images = spec.cameras.iter().enumerate().map(camera).collect();
+            let observation = Observation { images, ..self.blind_observation(track, state) };
             let mut memory = Memory::default();
             infer((&own.bundle, &mut memory), &observation, &own.rng, Instant::now())
                 .map_err(|why| UsageError(why).into())
         };
         let replies: Vec<Reply> = at.iter().map(answer).collect::<Result<_>>()?;
         Ok(Tensor::cat(self.chunk(name, &replies)?, 1))
+    }
+
+    /// A raw state and the task of its episode, no pictures.
+    fn blind_observation(&self, track: usize, state: &[f32]) -> Observation {
+        let features = self.dataset.spec.state.iter();
+        let vectors = features.map(|f| (f.key.clone(), state[f.offset..f.offset + f.len].to_vec())).collect();
+        let task = &self.dataset.episodes[self.corpus.tracks[track].episode].task;
+        let prompt = Some(task.clone()).filter(|task| !task.is_empty());
+        Observation { vectors, prompt, ..Observation::default() }
     }
 
     /// What the robot would see: embeddings `[B, E]`, each a continuation of the start at the same position.
@@ -200,12 +203,7 @@ impl Workshop {
             .state_rows(e)
             .into_iter()
             .zip(starts)
-            .map(|(state, &(track, _))| {
-                let vectors = spec.state.iter().map(|f| (f.key.clone(), state[f.offset..f.offset + f.len].to_vec()));
-                let task = &self.dataset.episodes[self.corpus.tracks[track].episode].task;
-                let prompt = Some(task.clone()).filter(|task| !task.is_empty());
-                Observation { vectors: vectors.collect(), prompt, ..Observation::default() }
-            })
+            .map(|(state, &(track, _))| self.blind_observation(track, &state))
             .collect();
         for (c, camera) in spec.cameras.iter().enumerate() {
             let size = camera.model_size;
@@ -231,15 +229,9 @@ impl Workshop {
             ))
             .into());
         }
+        let rows: Vec<Vec<f32>> = replies.iter().map(|reply| self.normalised_actions(&reply.actions)).collect();
         let step = |k: usize| {
-            let mut values = vec![0.0; replies.len() * all];
-            for (row, reply) in values.chunks_exact_mut(all).zip(replies) {
-                let mut raw = reply.actions[k * own..(k + 1) * own].to_vec();
-                raw.resize(all, 0.0);
-                self.corpus.action_normaliser.normalise(&raw, row);
-                // What only other robots have stays at its mean.
-                row[own..].fill(0.0);
-            }
+            let values: Vec<f32> = rows.iter().flat_map(|row| &row[k * all..(k + 1) * all]).copied().collect();
             Tensor::from_data(TensorData::new(values, [replies.len(), all]), &device)
         };
         Ok((0..horizon).map(step).collect())

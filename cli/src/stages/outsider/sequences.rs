@@ -3,6 +3,7 @@
 //! A sequence that is numbered as a held-out episode and begins as that one does is imagined from its start: so are other actions for
 //! known episodes judged. Where there is none, each sequence goes with the held-out start whose first observation is nearest.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
@@ -220,9 +221,10 @@ fn by_sight(name: &str, own: &[Vec<f64>], theirs: &[Vec<f64>]) -> Matched {
     };
     let neighbours = own.iter().enumerate().filter_map(|(i, place)| Some(nearest(place, Some(i))?.1)).collect();
     let note = format!(
-        "{name}: {} action sequences, each imagined from the held-out start whose first observation is nearest: {:.2} standard deviations \
-         away in the median, {:.2} at most (held-out starts lie {:.2} from their nearest neighbour).",
+        "{name}: {} action sequences, each imagined from the held-out start whose first observation is nearest, from {} different starts: \
+         {:.2} standard deviations away in the median, {:.2} at most (held-out starts lie {:.2} from their nearest neighbour).",
         found.len(),
+        found.iter().map(|f| f.0).collect::<BTreeSet<_>>().len(),
         median(found.iter().map(|f| f.1).collect()),
         found.iter().map(|f| f.1).fold(0.0, f64::max),
         median(neighbours)
@@ -237,12 +239,13 @@ mod tests {
     #[test]
     fn each_sequence_goes_with_the_nearest_start_and_the_note_says_how_near() {
         let own = [vec![0.0, 0.0], vec![2.0, 0.0], vec![5.0, 0.0]];
-        let theirs = [vec![4.0, 0.0], vec![0.0, 0.2], vec![2.0, 0.0]];
+        let theirs = [vec![4.0, 0.0], vec![0.0, 0.2], vec![5.0, 0.0]];
         let Matched { played, note } = by_sight("log", &own, &theirs);
-        assert_eq!(played, [(2, 0), (0, 1), (1, 2)]);
+        assert_eq!(played, [(2, 0), (0, 1), (2, 2)]);
         // Root mean squares over two elements: 1/√2, 0.2/√2, 0; neighbours 2/√2, 2/√2, 3/√2.
-        let expected = "log: 3 action sequences, each imagined from the held-out start whose first observation is nearest: 0.14 standard \
-                        deviations away in the median, 0.71 at most (held-out starts lie 1.41 from their nearest neighbour).";
+        let expected = "log: 3 action sequences, each imagined from the held-out start whose first observation is nearest, from 2 different \
+                        starts: 0.14 standard deviations away in the median, 0.71 at most (held-out starts lie 1.41 from their nearest \
+                        neighbour).";
         assert_eq!(note, expected);
     }
 }

@@ -37,10 +37,16 @@ impl Weights {
     /// # Errors
     /// What is wrong with it, and what was expected.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|error| format!("{error}; expected weights of a small network"))?;
-        if bytes.len() > MOST_BYTES {
-            return Err(format!("{} MB; expected weights of a small network", bytes.len() / 1_000_000));
+        let unreadable = |error| format!("{error}; expected weights of a small network");
+        let len = std::fs::metadata(path).map_err(unreadable)?.len();
+        if len > MOST_BYTES as u64 {
+            return Err(format!(
+                "{} MB; expected weights of a small network, of {} MB at most",
+                len / 1_000_000,
+                MOST_BYTES / 1_000_000
+            ));
         }
+        let bytes = std::fs::read(path).map_err(unreadable)?;
         let is_npz = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz"));
         let weights = if is_npz { Self::of_npz(&bytes)? } else { Self::of_safetensors(&bytes)? };
         match weights.tensors.iter().find(|(_, array)| array.values.iter().any(|x| !x.is_finite())) {
@@ -55,7 +61,7 @@ impl Weights {
     }
 
     fn of_safetensors(bytes: &[u8]) -> Result<Self, String> {
-        let broken = |error| format!("not safetensors ({error}); expected a file that a library of theirs wrote");
+        let broken = |error| format!("not safetensors ({error}); expected a file written by the safetensors library");
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
         let words = metadata.metadata().iter().flatten().map(|(key, word)| (key.clone(), word.clone())).collect();
         let mut tensors = BTreeMap::new();
@@ -233,7 +239,14 @@ mod tests {
         let words = |name: &str, bytes: &[u8]| file(name, bytes).expect_err("no weights");
         assert!(words("a.npz", b"hello").starts_with("no zip archive, or one that was cut off; expected"));
         assert!(words("a.npz", &STORED[..STORED.len() / 2]).contains("cut off"));
-        assert!(words("a.safetensors", b"hello").starts_with("not safetensors ("));
+        let words_of = words("a.safetensors", b"hello");
+        assert!(words_of.starts_with("not safetensors (") && words_of.ends_with("written by the safetensors library"));
+        // Sparse: nothing of it may be read to find that it is too much.
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("huge.npz");
+        std::fs::File::create(&path).and_then(|file| file.set_len(1 << 40)).expect("a hole of a terabyte");
+        let huge = Weights::read(&path).expect_err("far too much");
+        assert_eq!(huge, "1099511 MB; expected weights of a small network, of 268 MB at most");
         let mut bent = STORED.to_vec();
         // The third value of the first matrix.
         let at = bent.windows(8).position(|w| w == 0.5f64.to_le_bytes()).expect("it holds 0.5");

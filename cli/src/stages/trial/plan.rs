@@ -138,7 +138,7 @@ pub fn look_first(starts: &[Start]) -> Vec<Look> {
         looks.push(Look { episode: start.episode, why });
     }
     for start in by_doubt.into_iter().take(LOOKED_AT) {
-        let why = format!("{:.0} % of its imagined steps are guesses", 100.0 * start.unsupported_share);
+        let why = format!("{:.0} % of its imagined steps are unsupported", 100.0 * start.unsupported_share);
         match looks.iter_mut().find(|look| look.episode == start.episode) {
             Some(look) => look.why = format!("{}; {why}", look.why),
             None => looks.push(Look { episode: start.episode, why }),

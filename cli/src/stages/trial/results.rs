@@ -155,7 +155,7 @@ fn judged(plan: &Plan, made: &[Option<Made>]) -> Results {
             return_: (!returns.is_empty()).then(|| mean(returns.iter().copied())),
         }
     };
-    let is_open = said.decision == Says::GoOn;
+    let is_open = said.decision == Says::Continue;
     let last = pairs.iter().rposition(Option::is_some).unwrap_or(0);
     let more = is_open.then(|| imagined.more(&seen, MOST_MORE, plan.seed));
     let results = Results {
@@ -199,7 +199,7 @@ impl Results {
         match decision {
             Says::Go => format!("{to} succeeds more often than {from}: {}.", bet("better")),
             Says::NoGo => format!("{to} succeeds less often than {from}; keep {from}: {}.", bet("worse")),
-            Says::GoOn => format!(
+            Says::Continue => format!(
                 "after {after} pairs a bet on {to} being better has grown {capital_better:.1}-fold at most and one on its being worse {capital_worse:.1}-fold; {needed:.0}-fold is a verdict."
             ),
         }
@@ -217,7 +217,7 @@ impl Results {
         let decision = match self.verdict.decision {
             Says::Go => "GO",
             Says::NoGo => "NO-GO",
-            Says::GoOn => "GO ON",
+            Says::Continue => "CONTINUE",
         };
         writeln!(out, "# Trials of {} in place of {}\n\n**{decision}**: {}\n", self.to, self.from, self.why)?;
         writeln!(out, "| policy | trials | successes | rate of success | imagined |\n|---|---|---|---|---|")?;
@@ -235,11 +235,12 @@ impl Results {
         writeln!(
             out,
             "\nDifference in success over {} pairs: {}; by the trials alone {}. In brackets {:.0} % intervals that hold however often one \
-             looks. All but the last are corrected, by what was imagined, for easy or hard starts having been drawn.",
+             looks: two-sided, while each verdict is one-sided at {:.0} % and may come a little earlier. All but the last are corrected, by what was imagined, for easy or hard starts having been drawn.",
             self.pairs,
             points(&self.difference),
             points(&self.difference_without_model),
-            100.0 * (1.0 - self.alpha)
+            100.0 * (1.0 - self.alpha),
+            100.0 * self.alpha
         )?;
         for (rate, value) in self.policies.iter().filter_map(|rate| Some((rate, rate.return_?))) {
             writeln!(out, "Mean return of {}, as filled in: {value:.3}.", rate.name)?;

@@ -45,7 +45,7 @@ fn the_table_to_fill_in_has_both_policies_of_every_pair() {
 fn what_is_imagined_worst_and_what_is_guessed_is_looked_at_first() {
     let looks = small().look_first;
     assert_eq!(looks[0], Look { episode: 9, why: "imagined worse, return -0.100".into() });
-    let why = "imagined to gain least, return +0.600; 10 % of its imagined steps are guesses";
+    let why = "imagined to gain least, return +0.600; 10 % of its imagined steps are unsupported";
     assert_eq!((looks[1].episode, looks[1].why.as_str(), looks.len()), (7, why, 2));
 }
 

@@ -34,7 +34,7 @@ fn half_a_pair_counts_for_its_policy_alone() -> Result<(), UsageError> {
     assert_eq!((cloned.trials, cloned.successes, improved.trials, improved.successes), (2, 1, 3, 2));
     assert!(cloned.return_.is_some_and(|r| (r - 0.5).abs() < 1e-12) && improved.return_ == Some(0.8));
     // +1 at episode 7 and -1 at 9, whichever went first.
-    assert!(read.difference_without_model.mean.abs() < 1e-9 && read.verdict.decision == Says::GoOn);
+    assert!(read.difference_without_model.mean.abs() < 1e-9 && read.verdict.decision == Says::Continue);
     let text = read.words();
     for line in [
         "Next: trial 4, cloned from the start of episode 9.",
@@ -89,7 +89,7 @@ fn programs_find_the_promised_fields() -> Result<(), Box<dyn std::error::Error>>
     ] {
         assert!(value.pointer(pointer).is_some(), "{pointer} is missing in {value}");
     }
-    assert_eq!(value["verdict"]["decision"], "GO ON");
+    assert_eq!(value["verdict"]["decision"], "CONTINUE");
     Ok(())
 }
 
