@@ -140,7 +140,7 @@ fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
         write!(
             out,
             "<p class=\"legend\"><span class=\"key imagined\"></span>imagined: the world model<span class=\"key fqe\"></span>fitted Q: recorded steps alone<span class=\"key doubly-robust\"></span>doubly robust: imagined, corrected by recorded episodes that came out alike</p><div class=\"row\">{}</div>",
-            whiskers("Return by three estimators", &estimated, false)
+            whiskers("Return by several estimators", &estimated, false)
         )?;
     }
     if !with_truth && !with_known {

@@ -106,16 +106,18 @@ pub(super) fn estimators(report: &Report, out: &mut String) -> std::fmt::Result 
     }
     writeln!(
         out,
-        "Return by three estimators. Imagined: rollouts of the world model. Doubly robust: these, corrected by what was recorded of the \
+        "Return by several estimators. Imagined: rollouts of the world model. Believed: these as far as they may be believed, and from there \
+         on what going on as recorded is worth. Doubly robust: imagined, corrected by what was recorded of the \
          held-out episodes that were imagined to come out alike; in brackets, how many episodes carry the correction. Fitted Q: recorded \
          steps alone, without the world model.\n"
     )?;
-    writeln!(out, "| policy | imagined | doubly robust | fitted Q |\n|---|---|---|---|")?;
+    writeln!(out, "| policy | imagined | believed | doubly robust | fitted Q |\n|---|---|---|---|---|")?;
     for (name, e) in rows {
         let cell =
             |x: Option<super::EstimatedReturn>| x.map_or("nothing".to_owned(), |x| number_in(x.return_, x.return_ci95));
         let carried = e.effective_episodes.map_or(String::new(), |n| format!(" ({n:.0})"));
-        writeln!(out, "| {name} | {} | {}{carried} | {} |", cell(e.imagined), cell(e.doubly_robust), cell(e.fitted_q))?;
+        let [imagined, believed, robust, fitted] = [e.imagined, e.believed, e.doubly_robust, e.fitted_q].map(cell);
+        writeln!(out, "| {name} | {imagined} | {believed} | {robust}{carried} | {fitted} |")?;
     }
     writeln!(out)
 }

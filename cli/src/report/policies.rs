@@ -87,6 +87,10 @@ impl PolicyReport {
 pub struct Estimators {
     /// From rollouts of the world model.
     pub imagined: Option<EstimatedReturn>,
+    /// The same as far as imagination may be believed, and from there on what going on as recorded is worth; `None` where nothing ends
+    /// being believed, or values were not trained.
+    #[serde(default)]
+    pub believed: Option<EstimatedReturn>,
     /// By fitted Q evaluation, from recorded steps.
     #[serde(alias = "fqe")]
     pub fitted_q: Option<EstimatedReturn>,

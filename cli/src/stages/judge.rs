@@ -119,7 +119,8 @@ impl Workshop {
         }
         if variant.base == Base::Planned {
             let robot = self.robot(model, self.planner_spec(model, embeddings))?;
-            let change = |actions: Tensor<2>, rng: &mut StdRng| variant.change(actions, rng);
+            let recorded = &self.corpus.action_normaliser;
+            let change = |actions: Tensor<2>, rng: &mut StdRng| variant.change(actions, recorded, rng);
             let planned = (&robot.planner(), &change as evaluate::Change<'_>);
             return Ok(evaluate::imagine_planned(model, data, planned, (&config, belief), &starts, random));
         }
@@ -134,7 +135,7 @@ impl Workshop {
         match (policy, variant.base) {
             (Some(policy), _) => {
                 let noise = noise::normal([e.dims()[0], policy.noise_len()], rng, &e.device());
-                policy.own(variant.change(policy.act(e.clone(), noise), rng))
+                policy.own(variant.change(policy.act(e.clone(), noise), &self.corpus.action_normaliser, rng))
             }
             (None, Base::Random) => self.random_actions(e.dims()[0], rng, &e.device()),
             (None, Base::Idle) => {

@@ -57,6 +57,11 @@ impl Workshop {
                 let imagined = self.imagined_score(&j.imagined, record);
                 let estimators = Estimators {
                     imagined: Some((imagined.return_, imagined.return_ci95).into()),
+                    believed: (!j.imagined.believed_value.is_empty()).then(|| {
+                        let values = PerStart { value: j.imagined.believed_value.clone(), ..j.imagined.clone() };
+                        let estimate = evaluate::estimate(&values, record, resamples, seed);
+                        (estimate.r#return, estimate.return_ci95).into()
+                    }),
                     fitted_q: j.fitted.as_ref().map(|f| f.estimate(&of_fqe, resamples, seed).into()),
                     doubly_robust: corrected.as_ref().map(|c| c.estimate(resamples, seed).into()),
                     effective_episodes: corrected.as_ref().map(|c| c.effective_episodes),

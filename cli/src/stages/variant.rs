@@ -80,8 +80,20 @@ impl Variant {
         matches!(self.base, Base::Mean | Base::Idle | Base::Hold | Base::Logged)
     }
 
-    /// Normalised actions `[B, chunk*A]`, changed.
-    pub fn change(&self, actions: Tensor<2>, rng: &mut StdRng) -> Tensor<2> {
+    /// Normalised actions `[B, chunk*A]`, changed, but kept within what was recorded as the robot's are; `recorded` is of `A` elements.
+    pub fn change(&self, actions: Tensor<2>, recorded: &Normaliser, rng: &mut StdRng) -> Tensor<2> {
+        if self.changes.is_empty() {
+            return actions;
+        }
+        let ([_, width], device) = (actions.dims(), actions.device());
+        let bound = |of: &[f32]| {
+            let unit = (0..width).map(|i| i % recorded.dim()).map(|i| (of[i] - recorded.mean[i]) / recorded.std[i]);
+            Tensor::<2>::from_data(TensorData::new(unit.collect::<Vec<f32>>(), [1, width]), &device)
+        };
+        self.apply(actions, rng).max_pair(bound(&recorded.min)).min_pair(bound(&recorded.max))
+    }
+
+    fn apply(&self, actions: Tensor<2>, rng: &mut StdRng) -> Tensor<2> {
         self.changes.iter().fold(actions, |actions, change| match *change {
             Change::Noise(scale) => {
                 let noise = noise::normal(actions.dims(), rng, &actions.device());
@@ -94,7 +106,7 @@ impl Variant {
 }
 
 impl Variant {
-    /// Raw actions, rows of `len` elements, changed as normalised ones are.
+    /// Raw actions, rows of `len` elements, changed as normalised ones are and kept within what was recorded.
     pub fn changed(
         &self,
         mut raw: Vec<f32>,
@@ -108,8 +120,8 @@ impl Variant {
         let scale = |i: usize| (normaliser.mean[i % len], normaliser.std[i % len]);
         let unit = raw.iter().enumerate().map(|(i, x)| (x - scale(i).0) / scale(i).1).collect();
         let unit = Tensor::from_data(TensorData::new::<f32, _>(unit, [1, raw.len()]), device);
-        for (i, (x, unit)) in raw.iter_mut().zip(floats(self.change(unit, rng))).enumerate() {
-            *x = scale(i).0 + scale(i).1 * unit;
+        for (i, (x, unit)) in raw.iter_mut().zip(floats(self.apply(unit, rng))).enumerate() {
+            *x = (scale(i).0 + scale(i).1 * unit).max(normaliser.min[i % len]).min(normaliser.max[i % len]);
         }
         raw
     }
@@ -205,21 +217,28 @@ mod tests {
 
     #[test]
     fn raw_actions_are_changed_in_deviations_of_the_recorded_ones() -> Result<(), UsageError> {
-        let recorded = Normaliser { mean: vec![10.0, 0.0, 9.0], std: vec![2.0, 1.0, 9.0], ..Normaliser::identity(3) };
+        let recorded = Normaliser {
+            mean: vec![10.0, 0.0, 9.0],
+            std: vec![2.0, 1.0, 9.0],
+            min: vec![0.0, -0.5, 0.0],
+            max: vec![12.5, 3.0, 0.0],
+        };
         let (mut rng, device) = (noise::generator(0, "variant", 0), Device::default());
         let variant: Variant = "planned+bias:1+gain:0.5".parse()?;
         let changed = variant.changed(vec![14.0, 0.0, 10.0, -3.0], (&recorded, 2), (&mut rng, &device));
-        // In deviations 2, 0, 0, -3: (3, 1, 1, -2) / 2.
-        assert_eq!(changed, [13.0, 0.5, 11.0, -1.0]);
+        // In deviations 2, 0, 0, -3: (3, 1, 1, -2) / 2, raw 13, 0.5, 11, -1; no further than recorded.
+        assert_eq!(changed, [12.5, 0.5, 11.0, -0.5]);
         Ok(())
     }
 
     #[test]
     fn changes_by_hand_in_their_order() -> Result<(), UsageError> {
         let actions = || Tensor::<2>::from_floats([[1.0, -2.0]], &Device::default());
+        let recorded = Normaliser { min: vec![-5.0], max: vec![1.2], ..Normaliser::identity(1) };
         let mut rng = noise::generator(0, "variant", 0);
-        let changed = |name: &str, rng: &mut StdRng| Ok(floats(name.parse::<Variant>()?.change(actions(), rng)));
-        assert_eq!(changed("cloned+gain:0.5+bias:1", &mut rng)?, [1.5, 0.0]);
+        let changed =
+            |name: &str, rng: &mut StdRng| Ok(floats(name.parse::<Variant>()?.change(actions(), &recorded, rng)));
+        assert_eq!(changed("cloned+gain:0.5+bias:1", &mut rng)?, [1.2, 0.0], "no further than recorded");
         assert_eq!(changed("cloned+bias:1+gain:0.5", &mut rng)?, [1.0, -0.5]);
         assert_eq!(changed("cloned+noise:0", &mut rng)?, [1.0, -2.0]);
         assert_ne!(changed("cloned+noise:0.1", &mut rng)?, [1.0, -2.0]);
