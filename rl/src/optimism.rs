@@ -10,11 +10,10 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand_distr::StandardNormal;
-use rollouts::Imagined;
 use rollouts::score::ended_by;
 use serde::{Deserialize, Serialize};
 use world_model::shards::side_by_side;
-use world_model::{Corpus, Embeddings, WorldModel, noise};
+use world_model::{Corpus, Embeddings, Prediction, WorldModel, noise};
 
 use crate::evaluate::{EvaluateConfig, LATE, Played, follow, interval};
 
@@ -82,7 +81,11 @@ impl Optimism {
             let success = side_by_side(parts, |part, played| {
                 let steps: Vec<usize> = played.iter().map(|(_, a)| a.len() / corpus.action_len + LATE).collect();
                 let config = EvaluateConfig { horizon: steps.iter().copied().max().unwrap_or(0), ..*config };
-                reached(&follow(model, data, &config, played, (seed, part as u64), device), config.samples, &steps)
+                reached(
+                    &follow(model, data, &config, played, (seed, part as u64), device).predictions,
+                    config.samples,
+                    &steps,
+                )
             })
             .concat();
             let share = |of: &[f32]| {
@@ -126,8 +129,8 @@ fn kinds(recorded: &[&[f32]], (a, own): (usize, usize), rng: &mut StdRng) -> [Ve
 }
 
 /// Probability of success within so many steps, per start, mean over its `samples` rows.
-fn reached(imagined: &Imagined, samples: usize, steps: &[usize]) -> Vec<f32> {
-    let by = ended_by(&imagined.predictions);
+fn reached(predictions: &[Prediction], samples: usize, steps: &[usize]) -> Vec<f32> {
+    let by = ended_by(predictions);
     let within =
         |row: &Vec<[f32; 2]>, steps: usize| row.iter().take(steps).next_back().map_or(0.0, |[success, _]| *success);
     let of_start = |(rows, &steps): (&[Vec<[f32; 2]>], &usize)| {
@@ -140,7 +143,6 @@ fn reached(imagined: &Imagined, samples: usize, steps: &[usize]) -> Vec<f32> {
 mod tests {
     use super::*;
     use burn::tensor::Tensor;
-    use world_model::Prediction;
 
     #[test]
     fn corrupted_actions_are_what_they_are_called() {
@@ -179,12 +181,10 @@ mod tests {
             }
         };
         let predictions = vec![step([0.5, 0.0], [0.0, 0.5]), step([0.5, 0.4], [0.0; 2]), step([1.0; 2], [0.0; 2])];
-        let start = world_model::Latent { e: Tensor::zeros([4, 1], &Device::default()), h: None, z: None };
-        let imagined = Imagined { start, latents: Vec::new(), actions: Vec::new(), predictions };
         // 0.5 + 0.5*0.5; the other one: 0.5*0.4 after a failure with a probability of a half.
-        let each = reached(&imagined, 1, &[2, 2]);
+        let each = reached(&predictions, 1, &[2, 2]);
         assert!((each[0] - 0.75).abs() < 1e-6 && (each[1] - 0.2).abs() < 1e-6, "{each:?}");
-        let both = reached(&imagined, 2, &[1]);
+        let both = reached(&predictions, 2, &[1]);
         assert!((both[0] - 0.25).abs() < 1e-6, "{both:?}");
     }
 }

@@ -9,18 +9,16 @@ keeps 15 % of the episodes out of all training. A line of JSON for each policy; 
 policy: for the improved one of the whole run, its judgement too.
 """
 
-import contextlib
 import json
 import pathlib
 import resource
-import socket
 import subprocess
 import sys
-import time
 
 import gymnasium
 import numpy as np
 from control_robot import EPISODES, FIRST_SEED, read
+from known_outcomes import served
 from openpi_client.websocket_client_policy import WebsocketClientPolicy
 
 
@@ -31,25 +29,6 @@ def train(binary, path, config, out, seed, sets):
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-@contextlib.contextmanager
-def served(binary, out, policy):
-    """Port of a server that answers for a policy of a run."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen([binary, "serve", out, "--policy", policy, "--port", str(port)], stderr=subprocess.DEVNULL)
-    try:
-        while True:
-            assert server.poll() is None, "the server ended before it was asked"
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-            time.sleep(0.1)
-        yield port
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def drive(name, port, episodes=EPISODES):

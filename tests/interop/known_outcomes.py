@@ -32,7 +32,7 @@ COLUMNS = ("policy", "return", "success", "episodes")
 
 
 @contextlib.contextmanager
-def served(binary, run, policy, sets):
+def served(binary, run, policy, sets=()):
     """Port of a server that answers for a policy of a run."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-//! Probabilistic ensemble for state observations, after PETS, MBPO (Janner et al. 2019, sec. 4.1) and MOPO (Yu et al. 2020).
+//! Probabilistic ensemble for state observations, after PETS, MBPO (Janner et al. 2019, sec. 4.1) and MOPO (Yu et al. 2020): one algorithm, one file.
 //!
 //! ```text
 //! x_t = e_t, its wide elements through symlog             what a member sees

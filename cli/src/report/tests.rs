@@ -1,4 +1,4 @@
-//! The report as a reader sees it, and the fields that programs rely on.
+//! The report as a reader sees it, and the fields that programs rely on. One made-up report, and every view of it, make it long.
 
 use rl::conformal::Calibrated;
 use rl::optimism::{Along, Share};

@@ -51,9 +51,8 @@ pub struct PerStart {
 }
 
 impl PerStart {
-    /// The outcomes at these positions, in their order.
-    pub fn only(&self, positions: &[usize]) -> Self {
-        let of = |values: &Vec<f32>| positions.iter().filter_map(|&i| values.get(i).copied()).collect();
+    /// Every column through `of`.
+    fn map(&self, of: impl Fn(&[f32]) -> Vec<f32>) -> Self {
         Self {
             value: of(&self.value),
             success: of(&self.success),
@@ -64,27 +63,21 @@ impl PerStart {
             believed_value: of(&self.believed_value),
         }
     }
-}
 
-impl PerStart {
+    /// The outcomes at these positions, in their order.
+    pub fn only(&self, positions: &[usize]) -> Self {
+        self.map(|values| positions.iter().filter_map(|&i| values.get(i).copied()).collect())
+    }
+
     /// The mean outcome per start, where `at` says which start each outcome is of: the distinct starts, ascending, and their outcomes. What
     /// begins at one start says nothing of others, however often it does.
     pub fn by_start(&self, at: &[usize]) -> (Vec<usize>, Self) {
         let mut rows: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         at.iter().enumerate().for_each(|(row, &start)| rows.entry(start).or_default().push(row));
-        let means = |values: &Vec<f32>| match values.is_empty() {
+        let outcomes = self.map(|values| match values.is_empty() {
             true => Vec::new(),
             false => rows.values().map(|own| own.iter().map(|&i| values[i]).sum::<f32>() / own.len() as f32).collect(),
-        };
-        let outcomes = Self {
-            value: means(&self.value),
-            success: means(&self.success),
-            unsupported: means(&self.unsupported),
-            believed: means(&self.believed),
-            undiscounted: means(&self.undiscounted),
-            success_step: means(&self.success_step),
-            believed_value: means(&self.believed_value),
-        };
+        });
         (rows.into_keys().collect(), outcomes)
     }
 }
@@ -111,18 +104,16 @@ pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, 
     });
     let believed = believed.into_iter().reduce(|a, b| a + b).map_or_else(Vec::new, floats);
     let [undiscounted, success_step] = undiscounted(&imagined.predictions, rule);
-    let mean = |rows: Vec<f32>| {
-        rows.chunks_exact(samples).map(|c| c.iter().sum::<f32>() / samples as f32).collect::<Vec<f32>>()
+    let rows = PerStart {
+        value: floats(result.value),
+        success: floats(result.success),
+        unsupported: beyond,
+        believed,
+        undiscounted,
+        success_step,
+        believed_value,
     };
-    PerStart {
-        value: mean(floats(result.value)),
-        success: mean(floats(result.success)),
-        unsupported: mean(beyond),
-        believed: mean(believed),
-        undiscounted: mean(undiscounted),
-        success_step: mean(success_step),
-        believed_value: mean(believed_value),
-    }
+    rows.map(|rows| rows.chunks_exact(samples).map(|c| c.iter().sum::<f32>() / samples as f32).collect())
 }
 
 /// Per row, `Σ_k m_k r_k` and `Σ_k (k+1) m_k p_k`.
