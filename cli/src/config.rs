@@ -13,6 +13,7 @@ use rl::evaluate::EvaluateConfig;
 use rl::{CriticConfig, ImproveConfig, PlanConfig};
 use serde::{Deserialize, Serialize};
 use world_model::WorldModelConfig;
+use world_model::differences::SeenFrom;
 use world_model::quality::QualityConfig;
 use world_model::vit::PretrainedConfig;
 
@@ -42,9 +43,11 @@ pub struct DataConfig {
     pub hints: Vec<String>,
     /// Elements of the hints, by name, that are angles in radians: they wrap.
     pub hint_angles: Vec<String>,
-    /// Elements of state and hints, by name, that are measured along one axis from one origin in one unit: a list for each axis. How far
-    /// they are from one another is learned from, too.
+    /// Elements of state, hints and action, by name, that are measured along one axis from one origin in one unit: a list for each
+    /// axis. How far they are from one another is learned from, too.
     pub same_axis: Vec<Vec<String>>,
+    /// Bodies that turn in the plane, and points told as they see them: how a thing lies to the gripper, whichever way it is turned.
+    pub seen_from: Vec<SeenFrom>,
     /// The action column.
     pub action_key: String,
     /// Cameras to use; `["all"]` for every colour camera, an empty list for none.
@@ -124,8 +127,9 @@ impl DataConfig {
             let words = "data.state_angles beside data.with; expected one of them: other robots have other angles";
             return Err(UsageError(words.into()));
         }
-        if !self.same_axis.is_empty() && !self.with.is_empty() {
-            let words = "data.same_axis beside data.with; expected one of them: other robots have other axes";
+        if !(self.same_axis.is_empty() && self.seen_from.is_empty()) && !self.with.is_empty() {
+            let words =
+                "data.same_axis or data.seen_from beside data.with; expected only one: other robots have other axes";
             return Err(UsageError(words.into()));
         }
         if !self.hints.is_empty() && !self.with.is_empty() {
@@ -157,6 +161,7 @@ impl Default for DataConfig {
             hints: Vec::new(),
             hint_angles: Vec::new(),
             same_axis: Vec::new(),
+            seen_from: Vec::new(),
             action_key: "action".into(),
             cameras: vec!["all".into()],
             strict: false,

@@ -84,6 +84,11 @@ impl Angles {
         if self.at.contains(&i) { d.sin().atan2(d.cos()).abs() } else { d.abs() }
     }
 
+    /// Where the sine stands in a spread vector of the angle whose cosine is element `i`.
+    pub fn sine_of(&self, i: usize) -> Option<usize> {
+        self.at.iter().position(|&at| at == i).map(|k| self.len + k)
+    }
+
     /// Whether element `i` of a recorded vector is an angle.
     pub fn is_angle(&self, i: usize) -> bool {
         self.at.contains(&i)
@@ -112,6 +117,7 @@ mod tests {
         assert!((angles.apart(0, 3.1, -3.1) - 6.2).abs() < 1e-5);
         assert_eq!((angles.raw_len(), angles.spread_len()), (3, 4));
         assert_eq!(angles.circular().collect::<Vec<_>>(), [1, 3]);
+        assert_eq!((angles.sine_of(0), angles.sine_of(1)), (None, Some(3)));
         Ok(())
     }
 

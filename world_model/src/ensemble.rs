@@ -131,21 +131,21 @@ struct Terms {
 impl Ensemble {
     /// Fresh networks.
     pub fn new(config: &EnsembleConfig, embedding: usize, action: usize, device: &Device) -> Self {
-        Self::carrying(config, (embedding, 0), action, device)
+        Self::carrying(config, (embedding, 0), (action, &Differences::NONE), device)
     }
 
-    /// The same where the last `carried` elements of an embedding never change within an episode, as the task does not: they
-    /// are copied, not predicted.
+    /// The same where the last `carried` elements of an embedding are not predicted: `differences` are worked out anew after
+    /// every step, what follows them never changes within an episode, as the task does not, and is copied.
     pub fn carrying(
         config: &EnsembleConfig,
         (embedding, carried): (usize, usize),
-        action: usize,
+        (action, differences): (usize, &Differences),
         device: &Device,
     ) -> Self {
         assert!(carried <= embedding, "what is carried is the end of the embedding");
         let EnsembleConfig { members, width, .. } = *config;
         let past = Past::new(config.history, embedding, action);
-        let mut sizes = vec![embedding + action + past.len()];
+        let mut sizes = vec![embedding + action + past.len() + differences.ways().len()];
         sizes.extend(std::iter::repeat_n(width, config.layers));
         sizes.push(2 * (embedding + 1));
         let make = if config.smooth { EnsembleMlp::smooth } else { EnsembleMlp::new };
@@ -164,13 +164,17 @@ impl Ensemble {
             noise: f64::from(config.noise),
             robust_beyond: f64::from(config.robust_beyond),
             symlog_beyond: f64::from(config.symlog_beyond),
-            differences: Differences::NONE,
+            differences: differences.clone(),
         }
     }
 
-    /// The same where the first of what is carried are differences of the other elements: worked out anew after every step.
-    pub fn beside(self, differences: Differences) -> Self {
-        Self { differences, ..self }
+    /// What a member sees `[.., S]` of a state, an action and the past.
+    fn input<const D: usize>(&self, x: Tensor<D>, action: Tensor<D>, past: &Option<Tensor<D>>) -> Tensor<D> {
+        let input = self.past.input(&self.view, x.clone(), action.clone(), past);
+        if self.differences.ways().is_empty() {
+            return input;
+        }
+        Tensor::cat(vec![input, self.differences.to_go(self.view.stretch(x), action)], D - 1)
     }
 
     /// What is seen `[.., E]`, with the differences that belong to it.
@@ -233,7 +237,7 @@ impl Ensemble {
     /// One imagined step: `latent [B]`, action `[B, A]`, normal noise `[B, noise_len]`.
     pub fn imagine(&self, latent: &Latent, action: Tensor<2>, noise: Tensor<2>) -> (Latent, Prediction) {
         let x = self.view.squash(latent.e.clone());
-        let input = self.past.input(x.clone(), action.clone(), &latent.h);
+        let input = self.input(x.clone(), action.clone(), &latent.h);
         let (mean, log_variance) = self.gaussians(self.members.select(&self.elites.val()).forward(input));
         let over_elites = |x: Tensor<3>| x.mean_dim(0).squeeze_dim::<2>(0);
         let centre = over_elites(mean.clone());
@@ -331,7 +335,7 @@ impl Ensemble {
         // What is carried has nothing to learn.
         let seen = seen * self.view.moves().unsqueeze::<3>();
 
-        let input = self.past.input(now.clone(), action.clone(), &past.clone().map(flat3));
+        let input = self.input(now.clone(), action.clone(), &past.clone().map(flat3));
         // Plain errors are small where the likelihood's gradients are not: variances must not shape what means are made of.
         let out = match self.robust_beyond > 0.0 {
             true => self.members.forward_apart(input, width + 1),
@@ -421,7 +425,7 @@ impl Ensemble {
         let mut errors = Vec::with_capacity(steps - first);
         for i in first..steps {
             let action = wide(at(&action, i));
-            let change = means.forward_each(self.past.input(state.clone(), action.clone(), &behind));
+            let change = means.forward_each(self.input(state.clone(), action.clone(), &behind));
             let change = self.view.moved(change);
             behind = self.past.push(&behind, state.clone(), action);
             state = self.renewed(self.view.held(state + change));

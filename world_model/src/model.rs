@@ -280,13 +280,13 @@ impl WorldModel {
         let dynamics = match config.resolved_kind(camera_sizes.len()) {
             Kind::Ensemble => {
                 let carried = differences.len() + task;
-                let ensemble = Ensemble::carrying(&config.ensemble, (embedding, carried), action, device);
-                Dynamics::Ensemble(ensemble.beside(differences.clone()))
+                let (sizes, action) = ((embedding, carried), (action, differences));
+                Dynamics::Ensemble(Ensemble::carrying(&config.ensemble, sizes, action, device))
             }
-            _ if !differences.is_empty() => {
+            _ if *differences != Differences::NONE => {
                 return Err(Error::Mismatch {
-                    found: "data.same_axis with world_model.kind = \"rssm\"".into(),
-                    expected: "world_model.kind = \"ensemble\", or no data.same_axis".into(),
+                    found: "data.same_axis or data.seen_from with world_model.kind = \"rssm\"".into(),
+                    expected: "world_model.kind = \"ensemble\", or neither of them".into(),
                 });
             }
             _ => Dynamics::Rssm(Rssm::carrying(&config.rssm, embedding, (state, task), action, device)),

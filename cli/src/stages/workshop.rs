@@ -136,7 +136,7 @@ impl Workshop {
             Corpus::joined(&dataset, &data.rules(), &split, config.value.gamma, &model.task)
                 .with_state_angles(&dataset, &data.state_angles)?
                 .with_hints(&dataset, &data.hint_angles)?
-                .with_same_axis(&dataset, &data.same_axis)?
+                .with_differences(&dataset, &data.same_axis, &data.seen_from)?
         };
         let pretrained = &config.pretrained;
         let largest = dataset.spec.cameras.iter().map(|camera| camera.model_size).max();

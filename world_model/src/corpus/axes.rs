@@ -1,11 +1,11 @@
-//! Differences of what is measured along one axis, in a corpus ([`crate::differences`]).
+//! Differences of what is measured along one axis, and points as bodies see them, in a corpus ([`crate::differences`]).
 
 use episodes::{Dataset, VectorFeature};
 
 use super::{Corpus, padded};
 use crate::Error;
 use crate::angles::Angles;
-use crate::differences::{Differences, Element, Place, find};
+use crate::differences::{Differences, Element, Named, Place, SeenFrom};
 
 fn names(features: &[VectorFeature]) -> Vec<String> {
     features.iter().flat_map(|feature| feature.names.clone()).collect()
@@ -13,44 +13,49 @@ fn names(features: &[VectorFeature]) -> Vec<String> {
 
 impl Corpus {
     /// The same with differences of state and hints in the state, before the task: of every two elements that are named on the
-    /// same axis. They are 0 in the tracks; the encoder works them out. There are no companions.
+    /// same axis, then points as bodies see them. They are 0 in the tracks; the encoder works them out. There are no companions.
     ///
     /// # Errors
-    /// As [`find`].
-    pub fn with_same_axis(mut self, dataset: &Dataset, axes: &[Vec<String>]) -> Result<Self, Error> {
-        if axes.is_empty() {
+    /// As [`Named::axes`] and [`Named::bodies`].
+    pub fn with_differences(
+        mut self,
+        dataset: &Dataset,
+        axes: &[Vec<String>],
+        bodies: &[SeenFrom],
+    ) -> Result<Self, Error> {
+        if axes.is_empty() && bodies.is_empty() {
             return Ok(self);
         }
         assert_eq!(self.parts.len(), 1, "differences are told where there are no companions");
         let (hints, state) = (names(&dataset.spec.hints), names(&dataset.spec.state));
+        let action = dataset.spec.action.names.clone();
         let turning = self.hints.as_ref().map_or_else(|| Angles::none(hints.len()), |code| code.angles.clone());
-        let places = find(
-            axes,
-            [(&hints, &turning, Place::Hint), (&state, &self.state_angles, Place::State)],
-            "data.same_axis",
-        )?;
+        let free = Angles::none(action.len());
+        let named = Named::new([(&hints, &turning), (&state, &self.state_angles), (&action, &free)]);
+        let (axes, bodies) = (named.axes(axes)?, named.bodies(bodies)?);
         let element = |place: Place| {
             let (normaliser, i) = match (place, &self.hints) {
                 (Place::Hint(i), Some(code)) => (&code.normaliser, i),
+                (Place::Action(i), _) => (&self.action_normaliser, i),
                 (Place::Hint(i) | Place::State(i), _) => (&self.state_normaliser, i),
             };
             Element { place, mean: normaliser.mean[i], std: normaliser.std[i] }
         };
-        let axes: Vec<Vec<Element>> =
-            places.iter().map(|axis| axis.iter().map(|&place| element(place)).collect()).collect();
         let raw = |place: Place, track: usize, t: usize| {
             let episode = &dataset.episodes[self.tracks[track].episode];
             match place {
                 Place::Hint(i) => episode.hint[t * hints.len() + i],
                 Place::State(i) => episode.state[t * state.len() + i],
+                Place::Action(i) => episode.action[t * action.len() + i],
             }
         };
-        let both = |a: Place, b: Place| {
+        let rows = |of: &[Place]| {
             let steps = |&track: &usize| (0..self.tracks[track].len).map(move |t| (track, t));
-            self.train.iter().flat_map(steps).map(|(track, t)| [a, b].map(|place| raw(place, track, t))).collect()
+            let row = |(track, t)| of.iter().map(|&place| raw(place, track, t)).collect();
+            self.train.iter().flat_map(steps).map(row).collect()
         };
         let (before, task) = (self.state_len, self.task_len);
-        let differences = Differences::fit(&axes, (before, task), both);
+        let differences = Differences::fit((&axes, &bodies), (before, task), element, rows);
         let (told, after) = (before - task, before + differences.len());
         for track in &mut self.tracks {
             let rows = track.state.chunks_exact(before);

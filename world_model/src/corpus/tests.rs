@@ -223,7 +223,7 @@ fn hints_are_coded_by_training_episodes_and_need_a_camera() -> Result<(), Error>
 
     let axes = [["action0", "observation.state0"].map(String::from).to_vec()];
     let beside =
-        turning.with_hints(&dataset, &[]).and_then(|c| c.with_same_axis(&dataset, &axes)).expect("two elements");
+        turning.with_hints(&dataset, &[]).and_then(|c| c.with_differences(&dataset, &axes, &[])).expect("two elements");
     assert_eq!((beside.state_len, beside.differences.len(), beside.has_gaps()), (4, 1, false));
     // Its place is kept free in the tracks, behind the state.
     assert_eq!(beside.tracks[3].state.chunks_exact(4).map(|row| row[3]).sum::<f32>(), 0.0);
