@@ -20,6 +20,7 @@ use rand::rngs::StdRng;
 
 use crate::TrackRecord;
 use crate::evaluate::FEWEST_STARTS;
+use crate::members::{Column, Members};
 use crate::track_record::{Near, widened};
 
 /// The estimate for one policy.
@@ -30,29 +31,31 @@ pub struct DoublyRobust {
     /// Recorded episodes that would carry as much of the correction if all carried the same: `(Σ_j W_j)² / Σ_j W_j²`, `W_j = Σ_i w_ij`.
     pub effective_episodes: f64,
     near: Near,
+    members: Members,
 }
 
 impl DoublyRobust {
     /// Corrects imagined returns `Ĝ_i(π)` by the model's `record` of whole held-out episodes; `None` where too few of them carry it.
-    pub fn of(imagined: &[f32], record: &TrackRecord) -> Option<Self> {
+    pub fn of(Column { values: imagined, members }: Column<'_>, record: &TrackRecord) -> Option<Self> {
         let near = Near::new(imagined, record);
         let per_episode = imagined.iter().zip(near.means()).map(|(value, error)| value + error as f32).collect();
         let weight = near.weights(record.imagined.len());
         let effective_episodes = weight.iter().sum::<f64>().powi(2) / weight.iter().map(|w| w * w).sum::<f64>();
         let supported = !near.is_empty() && effective_episodes >= FEWEST_STARTS as f64;
-        supported.then_some(Self { per_episode, effective_episodes, near })
+        supported.then(|| Self { per_episode, effective_episodes, near, members: members.clone() })
     }
 
-    /// The return with its 95 % bootstrap interval over starts and over the errors that the correction is made of.
+    /// The return with its 95 % bootstrap interval over starts, over the errors that the correction is made of, and over what the members
+    /// of the world model make of the policy.
     pub fn estimate(&self, resamples: usize, seed: u64) -> (f64, [f64; 2]) {
-        widened(&self.per_episode, &|rng| self.near.draw_about_mean(rng), resamples, seed)
+        widened(&self.per_episode, &|rng| self.near.draw_about_mean(rng), &self.members.errors(), resamples, seed)
     }
 
     /// The gain over another policy from the same starts, with its interval.
     pub fn gain(&self, over: &Self, resamples: usize, seed: u64) -> (f64, [f64; 2]) {
         let differences: Vec<f32> = self.per_episode.iter().zip(&over.per_episode).map(|(a, b)| a - b).collect();
         let error = |rng: &mut StdRng| self.near.draw_about_mean(rng) - over.near.draw_about_mean(rng);
-        widened(&differences, &error, resamples, seed)
+        widened(&differences, &error, &self.members.minus(&over.members).errors(), resamples, seed)
     }
 }
 
@@ -85,7 +88,7 @@ mod tests {
             let (truth, imagined) = outcomes(|_| skill, 60, 2);
             let of = |values: &[f32]| mean(values.iter().copied());
             let (truth, plain) = (of(&truth), of(&imagined));
-            let corrected = DoublyRobust::of(&imagined, &recorded()).expect("there is support");
+            let corrected = DoublyRobust::of(Column::from(&imagined[..]), &recorded()).expect("there is support");
             let (value, [low, high]) = corrected.estimate(1000, 0);
             assert!((plain - truth).abs() > 0.1, "the model is off: {plain}, {truth}");
             assert!((value - truth).abs() < 0.25 * (plain - truth).abs(), "{value}, truth {truth}, model {plain}");
@@ -96,7 +99,7 @@ mod tests {
     #[test]
     fn gains_are_corrected_too() {
         let ((_, better), (_, worse)) = (outcomes(|_| 0.25, 60, 3), outcomes(|_| 0.05, 60, 3));
-        let of = |imagined: &[f32]| DoublyRobust::of(imagined, &recorded()).expect("there is support");
+        let of = |imagined: &[f32]| DoublyRobust::of(Column::from(imagined), &recorded()).expect("there is support");
         let (gain, [low, high]) = of(&better).gain(&of(&worse), 1000, 0);
         // The model says 0.26.
         assert!((gain - 0.2).abs() < 0.03 && low < gain && gain < high, "{gain} [{low}, {high}]");
@@ -105,7 +108,8 @@ mod tests {
     #[test]
     fn the_recorded_behaviour_is_worth_what_was_recorded() {
         let record = recorded();
-        let value = DoublyRobust::of(&record.imagined, &record).expect("there is support").estimate(500, 0).0;
+        let value =
+            DoublyRobust::of(Column::from(&record.imagined[..]), &record).expect("there is support").estimate(500, 0).0;
         assert!((value - mean(record.recorded.iter().copied())).abs() < 0.01, "{value}");
     }
 
@@ -115,7 +119,10 @@ mod tests {
         let imagined: Vec<f32> = (0..60).map(|i| i as f32 / 60.0).collect();
         let recorded = (0..60).map(|i| ((i * 37) % 60) as f32 / 60.0).collect();
         let record = TrackRecord { imagined, recorded };
-        let of = |from: f32| DoublyRobust::of(&(0..40).map(|i| from + 0.01 * i as f32).collect::<Vec<_>>(), &record);
+        let of = |from: f32| {
+            let values: Vec<f32> = (0..40).map(|i| from + 0.01 * i as f32).collect();
+            DoublyRobust::of(Column::from(&values[..]), &record)
+        };
         let (gain, [low, high]) = of(0.5).expect("support").gain(&of(0.1).expect("support"), 1000, 0);
         assert!(gain < 0.15 && low < 0.0 && high > 0.0, "imagined 0.4, left {gain} [{low}, {high}]");
     }
@@ -123,11 +130,11 @@ mod tests {
     #[test]
     fn one_kind_of_future_alone_has_no_support() {
         let record = recorded();
-        assert_eq!(DoublyRobust::of(&[0.5; 30], &TrackRecord::default()), None);
+        assert_eq!(DoublyRobust::of(Column::from(&[0.5; 30][..]), &TrackRecord::default()), None);
         let few = TrackRecord { imagined: record.imagined[..20].to_vec(), recorded: record.recorded[..20].to_vec() };
         // A fifth of 20 episodes are 4, all beyond them the same 4.
-        assert_eq!(DoublyRobust::of(&[5.0; 30], &few), None);
-        let beyond = DoublyRobust::of(&[5.0; 30], &record).expect("a fifth of 60 are enough");
+        assert_eq!(DoublyRobust::of(Column::from(&[5.0; 30][..]), &few), None);
+        let beyond = DoublyRobust::of(Column::from(&[5.0; 30][..]), &record).expect("a fifth of 60 are enough");
         assert!((beyond.effective_episodes - 12.0).abs() < 1e-9, "{}", beyond.effective_episodes);
     }
 }

@@ -26,6 +26,7 @@ pub(crate) use sequences::follow;
 pub use sequences::{Played, imagine_sequences};
 
 use crate::fqe::FqeConfig;
+use crate::members::Column;
 use crate::plan::Planner;
 use crate::track_record::{self, TrackRecord};
 
@@ -41,6 +42,9 @@ pub struct EvaluateConfig {
     pub starts: usize,
     /// Steps after which the behaviour is set back onto its recording.
     pub anchor_every: usize,
+    /// Every policy is imagined under each member of the world model alone, too, and intervals know how far members disagree. It makes
+    /// judging take about twice as long, and says nothing where the members are no models of their own (`rssm`).
+    pub members: bool,
     /// Bootstrap resamples.
     pub resamples: usize,
     /// Parts into which the starts are split over threads; part of the result, so not taken from the machine.
@@ -56,6 +60,7 @@ impl Default for EvaluateConfig {
             samples: 4,
             starts: 64,
             anchor_every: 10,
+            members: true,
             resamples: 2000,
             shards: 2,
             fqe: FqeConfig::default(),
@@ -185,7 +190,7 @@ fn imagine_rows(
 
 /// Mean and 95 % percentile bootstrap interval over starts.
 pub fn interval(values: &[f32], resamples: usize, seed: u64) -> (f64, [f64; 2]) {
-    track_record::widened(values, &|_| 0.0, resamples, seed)
+    track_record::widened(values, &|_| 0.0, &[], resamples, seed)
 }
 
 /// Mean of `a - b`, paired by position, with its interval.
@@ -194,14 +199,14 @@ pub fn paired(a: &[f32], b: &[f32], resamples: usize, seed: u64) -> (f64, [f64; 
     interval(&differences, resamples, seed)
 }
 
-/// Estimate with intervals over starts and, where there is one, over the model's record of returns and of successes.
+/// Estimate with intervals over starts, over what members of the world model make of it, and, where there is one, over the model's record
+/// of returns and of successes. The noise is in the starts: each has draws of its own.
 pub fn estimate(outcome: &PerStart, record: Option<[&TrackRecord; 2]>, resamples: usize, seed: u64) -> Estimate {
-    let over = |values: &[f32], which: usize| match record {
-        Some(record) => track_record::interval(&[(values, record[which])], resamples, seed),
-        None => interval(values, resamples, seed),
+    let over = |column: Column<'_>, which: usize| {
+        track_record::estimate(column, record.map(|record| record[which]), resamples, seed)
     };
-    let (value, return_ci95) = over(&outcome.value, 0);
-    let (success, success_ci95) = over(&outcome.success, 1);
+    let (value, return_ci95) = over(outcome.returns(), 0);
+    let (success, success_ci95) = over(outcome.successes(), 1);
     let success_ci95 = success_ci95.map(|bound| bound.clamp(0.0, 1.0));
     Estimate { r#return: value, return_ci95, success, success_ci95 }
 }
@@ -230,8 +235,9 @@ pub fn unsupported_share(outcome: &PerStart) -> f64 {
     outcome.unsupported.iter().map(|&x| f64::from(x)).sum::<f64>() / outcome.unsupported.len().max(1) as f64
 }
 
-/// The gate: GO only if the lower bound of the paired gain over the clone is above zero and the better policy stayed on known
-/// ground. `record` is the model's of returns; how wrong it has been widens the interval of the gain.
+/// The gate: GO only if the lower bound of the paired gain over the clone is above zero, no member of the world model alone sees it the
+/// other way round, and the better policy stayed on known ground. `record` is the model's of returns; how wrong it has been widens the
+/// interval of the gain.
 pub fn gate(
     improved: &PerStart,
     cloned: &PerStart,
@@ -239,10 +245,9 @@ pub fn gate(
     resamples: usize,
     seed: u64,
 ) -> Verdict {
-    let (gain, gain_ci95) = match record {
-        Some(record) => track_record::difference(&improved.value, &cloned.value, record, resamples, seed),
-        None => paired(&improved.value, &cloned.value, resamples, seed),
-    };
+    let (gain, gain_ci95) = track_record::difference(improved.returns(), cloned.returns(), record, resamples, seed);
+    let members = improved.returns().members.minus(cloned.returns().members);
+    let against = members.against(gain);
     // What is imagined of the worse one may be as wrong as it likes: it is not what will be driven.
     let unsupported = unsupported_share(if gain >= 0.0 { improved } else { cloned });
     let starts = improved.value.len().min(cloned.value.len());
@@ -261,6 +266,12 @@ pub fn gate(
                 "{percent:.0} % of the steps imagined for the policy that seems better disagree more than 95 % of held-out data: the model is guessing there."
             ),
         )
+    } else if against > 0 {
+        let why = format!(
+            "The members of the world model disagree: to {against} of {} alone the policy that seems better is the worse one.",
+            members.len()
+        );
+        ("ABSTAIN", why)
     } else if gain_ci95[0] > 0.0 {
         (
             "GO",

@@ -104,7 +104,7 @@ impl Evaluated {
     pub fn estimate(&self, record: &TrackRecord, resamples: usize, seed: u64) -> (f64, [f64; 2]) {
         let values = self.per_start();
         let near = Near::new(&values, record);
-        widened(&values, &|rng| self.draw(rng) + near.draw(rng), resamples, seed)
+        widened(&values, &|rng| self.draw(rng) + near.draw(rng), &[], resamples, seed)
     }
 
     /// The gain over another policy that was evaluated with the same seed, paired by start and by member, with its interval; as
@@ -114,7 +114,7 @@ impl Evaluated {
         let gain = Self { members: self.members.iter().zip(&over.members).map(minus).collect() };
         let [near_a, near_b] = [self, over].map(|of| Near::new(&of.per_start(), record));
         let error = |rng: &mut StdRng| gain.draw(rng) + near_a.draw(rng) - near_b.draw(rng);
-        widened(&gain.per_start(), &error, resamples, seed)
+        widened(&gain.per_start(), &error, &[], resamples, seed)
     }
 
     /// How far one of the members is from their mean.

@@ -12,6 +12,8 @@
 //! Values learn from imagined outcomes of the copy's own chunks, and from recorded steps.
 
 mod config;
+#[cfg(test)]
+mod tests;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -29,6 +31,7 @@ use world_model::{Corpus, Embeddings, Latent, WorldModel, noise};
 
 pub use config::{ImproveConfig, Method};
 
+use crate::chunk_critic::action_range;
 use crate::critic::{Critic, CriticConfig, blend, n_step_target};
 
 /// What improvement starts from; all networks without gradients.
@@ -333,7 +336,13 @@ impl<'a> ImproveLearner<'a> {
         let offset = noise::normal([starts, nudged, 1, a], rng, device)
             .expand([starts, nudged, width / a, a])
             .reshape([starts, nudged, width]);
-        let moved = own.clone().narrow(1, kept, nudged) + offset * self.config.nudge;
+        let mut moved = own.clone().narrow(1, kept, nudged);
+        if self.config.nudge > 0.0 {
+            // What leaves the policy is kept within what was recorded: a nudge beyond it would be judged for what no robot will do.
+            let nudge = (moved + offset * self.config.nudge).reshape([starts * nudged, width]);
+            let robot = actor.clone().within(action_range(self.corpus));
+            moved = robot.kept(nudge).reshape([starts, nudged, width]);
+        }
         let kept = own.narrow(1, 0, kept);
         actor.own(Tensor::cat(vec![from_clone, kept, moved], 1).reshape([starts * n, width]))
     }

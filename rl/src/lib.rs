@@ -6,8 +6,8 @@
 //! time the robot asks; [`evaluate`] judges policies in imagination and decides GO, NO-GO or ABSTAIN, beside [`doubly_robust`], which
 //! corrects them by what was recorded, and [`fqe`], which asks recorded steps alone; [`selection`] says which policy leaves `improve`;
 //! [`scorecard`] says how far that judge is to be believed where
-//! outcomes are known, [`conformal`] what that asks of its intervals, and [`track_record`] makes intervals as wide as the model has
-//! been wrong. [`slices`] says for which starts a score holds, and [`optimism`] whether imagination takes for a success what it should not.
+//! outcomes are known, [`conformal`] what that asks of its intervals; [`track_record`] makes intervals as wide as the model has
+//! been wrong, and [`members`] as wide as its members disagree. [`slices`] says for which starts a score holds, and [`optimism`] whether imagination takes for a success what it should not.
 //! Then the hardware: [`trials`] plans and reads real trials, on bets ([`betting`]) that allow to look at any time.
 
 pub mod betting;
@@ -21,6 +21,7 @@ pub mod fqe;
 pub mod fql;
 pub mod improve;
 pub mod iql;
+pub mod members;
 pub mod optimism;
 pub mod plan;
 pub mod rebrac;

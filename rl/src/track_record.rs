@@ -15,6 +15,7 @@ use world_model::agreement::mean;
 use world_model::noise;
 
 use crate::evaluate::FEWEST_STARTS;
+use crate::members::Column;
 
 /// Outcomes of held-out episodes: imagined along their own actions, and recorded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,15 +43,30 @@ pub fn interval(parts: &[(&[f32], &TrackRecord)], resamples: usize, seed: u64) -
         let weighted = near.iter().zip(parts).map(|(near, (values, _))| values.len() as f64 * near.draw(rng));
         weighted.sum::<f64>() / all.len() as f64
     };
-    widened(&all, &error, resamples, seed)
+    widened(&all, &error, &[], resamples, seed)
 }
 
-/// Mean of `a - b`, paired by position, with its interval over positions and over the errors of both: nobody can tell how much
-/// of them two policies share.
-pub fn difference(a: &[f32], b: &[f32], record: &TrackRecord, resamples: usize, seed: u64) -> (f64, [f64; 2]) {
-    let differences: Vec<f32> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-    let [near_a, near_b] = [a, b].map(|values| Near::new(values, record));
-    widened(&differences, &|rng| near_a.draw(rng) - near_b.draw(rng), resamples, seed)
+/// Mean of a policy's outcomes with its interval over starts, over what the members of the world model make of it, and over the errors in the
+/// model's record, if there is one.
+pub fn estimate(outcome: Column<'_>, record: Option<&TrackRecord>, resamples: usize, seed: u64) -> (f64, [f64; 2]) {
+    let near = Near::new(outcome.values, record.unwrap_or(&TrackRecord::default()));
+    widened(outcome.values, &|rng| near.draw(rng), &outcome.members.errors(), resamples, seed)
+}
+
+/// Mean of `a - b`, paired by position, with its interval over positions, over what members of the world model make of the difference, and
+/// over the errors of both in the record: nobody can tell how much of them two policies share.
+pub fn difference(
+    a: Column<'_>,
+    b: Column<'_>,
+    record: Option<&TrackRecord>,
+    resamples: usize,
+    seed: u64,
+) -> (f64, [f64; 2]) {
+    let none = TrackRecord::default();
+    let differences: Vec<f32> = a.values.iter().zip(b.values).map(|(a, b)| a - b).collect();
+    let [near_a, near_b] = [a, b].map(|column| Near::new(column.values, record.unwrap_or(&none)));
+    let members = a.members.minus(b.members).errors();
+    widened(&differences, &|rng| near_a.draw(rng) - near_b.draw(rng), &members, resamples, seed)
 }
 
 /// Probability that `a` is better than `b` at one moment. `a` and `b` hold their imagined values under the same draws of noise; about the
@@ -68,11 +84,12 @@ pub fn probability_better(a: &[f32], b: &[f32], record: &TrackRecord) -> f64 {
     mean(pool.values().map(|x| mean(pool.values().map(|y| better(of_a - of_b + x - y)))))
 }
 
-/// Mean of values with its interval over them and over draws of `error` about their mean, further out by that mean on its side.
-/// One value alone has no bounds.
+/// Mean of values with its interval over them and over draws of `error` about their mean, further out by that mean on its side; and, where
+/// `members` (errors, of which any may be right) reach further, over draws of them too. One value alone has no bounds.
 pub(crate) fn widened(
     values: &[f32],
     error: &dyn Fn(&mut StdRng) -> f64,
+    members: &[f64],
     resamples: usize,
     seed: u64,
 ) -> (f64, [f64; 2]) {
@@ -83,13 +100,24 @@ pub(crate) fn widened(
         _ => {}
     }
     let mut rng = noise::generator(seed, "bootstrap", values.len() as u64);
-    let draws: Vec<[f64; 2]> = (0..resamples.max(1))
-        .map(|_| [mean((0..values.len()).map(|_| values[rng.random_range(0..values.len())])), error(&mut rng)])
+    let member = |rng: &mut StdRng| match members.len() {
+        0 => 0.0,
+        count => members[rng.random_range(0..count)],
+    };
+    let draws: Vec<[f64; 3]> = (0..resamples.max(1))
+        .map(|_| {
+            let value = mean((0..values.len()).map(|_| values[rng.random_range(0..values.len())]));
+            [value, error(&mut rng), member(&mut rng)]
+        })
         .collect();
-    let common = mean(draws.iter().map(|[_, error]| *error));
-    let sums = draws.iter().map(|[value, error]| value + error - common).collect();
-    let [low, high] = middle_95(sums).unwrap_or([centre; 2]);
-    (centre, [(low + common.min(0.0)).min(centre), (high + common.max(0.0)).max(centre)])
+    let common = mean(draws.iter().map(|[_, error, _]| *error));
+    let within = |share: f64| {
+        let sums = draws.iter().map(|[value, error, member]| value + error - common + share * member);
+        middle_95(sums.collect()).unwrap_or([centre; 2])
+    };
+    let ([low, high], [low_among, high_among]) = (within(0.0), within(1.0));
+    let (low, high) = (low.min(low_among) + common.min(0.0), high.max(high_among) + common.max(0.0));
+    (centre, [low.min(centre), high.max(centre)])
 }
 
 /// The 2.5th and the 97.5th percentile of what resampling gave, by the nearest rank; `None` of nothing.
@@ -206,12 +234,13 @@ mod tests {
     #[test]
     fn a_difference_is_as_doubtful_as_both_of_its_sides() {
         let (a, b) = ([0.6f32; 20], [0.5f32; 20]);
-        let (gain, sure) = difference(&a, &b, &record(|_| 0.3), 2000, 0);
+        let (gain, sure) = difference(Column::from(&a[..]), Column::from(&b[..]), Some(&record(|_| 0.3)), 2000, 0);
         assert!(
             (gain - 0.1).abs() < 1e-6 && sure[1] - sure[0] < 1e-6,
             "what is always wrong by as much takes nothing off"
         );
-        let (_, [low, high]) = difference(&a, &b, &record(|i| [0.2, -0.2][i % 2]), 4000, 0);
+        let (_, [low, high]) =
+            difference(Column::from(&a[..]), Column::from(&b[..]), Some(&record(|i| [0.2, -0.2][i % 2])), 4000, 0);
         let expected = 3.92 * 0.2 * (2.0f64 / 15.0).sqrt();
         assert!((high - low - expected).abs() < 0.1 * expected, "{} instead of {expected}", high - low);
     }

@@ -124,7 +124,8 @@ fn decide(recording: Recording, episodes: usize) -> Decided {
         learner.evaluate(&starts)
     };
     let fqe = fitted(&candidate).gain(&fitted(&clone), &TrackRecord::default(), 500, 0);
-    let corrected = [&candidate_imagined, &clone_imagined].map(|imagined| DoublyRobust::of(&imagined.value, &record));
+    let corrected =
+        [&candidate_imagined, &clone_imagined].map(|imagined| DoublyRobust::of(imagined.returns(), &record));
     let corrected = match &corrected {
         [Some(candidate), Some(clone)] => Some(candidate.gain(clone, 500, 0)),
         _ => None,

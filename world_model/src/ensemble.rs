@@ -198,6 +198,13 @@ impl Ensemble {
         self.elites.dims()[0]
     }
 
+    /// The same where one of those that speak, the `elite`-th, speaks alone: one of the worlds that the recordings allow. What it says of
+    /// reward (where that has a network of its own), success and failure is read off its own states by the networks that all share.
+    pub fn alone(&self, elite: usize) -> Self {
+        let elites = Param::initialized(ParamId::new(), self.elites.val().narrow(0, elite, 1));
+        Self { elites, ..self.clone() }
+    }
+
     /// Recorded steps before an observation that belong to its latent state.
     pub fn memory(&self) -> usize {
         self.past.steps()

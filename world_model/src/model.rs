@@ -294,6 +294,22 @@ impl WorldModel {
         Ok(Self { representation, dynamics }.materialize())
     }
 
+    /// Every member that speaks, alone, as a world model of its own (see [`Ensemble::alone`]); none where there is one member only. None of
+    /// an rssm: its prior heads share the recurrent state and what follows from it, so that each alone comes to the same (to
+    /// 0.002 of the return of the demo's policies, where imagination is 0.03 off), and their agreement would vouch for nothing.
+    pub fn members(&self) -> Vec<Self> {
+        match &self.dynamics {
+            Dynamics::Ensemble(m) if m.elite_count() > 1 => {
+                let alone = |elite| Self {
+                    representation: self.representation.clone(),
+                    dynamics: Dynamics::Ensemble(m.alone(elite)),
+                };
+                (0..m.elite_count()).map(alone).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// As [`Dynamics::draw_noise`].
     pub fn draw_noise(&self, rows: usize, rng: &mut StdRng, device: &Device) -> Tensor<2> {
         self.dynamics.draw_noise(rows, rng, device)

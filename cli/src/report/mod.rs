@@ -19,12 +19,13 @@ pub use imagined::{PolicyTrust, TOO_KIND, TimeToSuccess, too_kind};
 pub use judge::{JudgeReport, card_words};
 pub use markdown::{points, share};
 pub use more::{ForeseenChange, MoreReport, RecordedReport};
-pub use policies::{EstimatedReturn, Estimators, ImaginedScore, KnownScore, PolicyReport, TrueScore};
+pub use policies::{EstimatedReturn, Estimators, ImaginedScore, KnownScore, ModelScores, PolicyReport, TrueScore};
 pub use scope::{SliceGain, SliceKind, SlicePolicy, SliceReport};
 
 use anyhow::Result;
 use episodes::Skipped;
 use rl::TrackRecord;
+use rl::members::Column;
 use rl::optimism::Optimism;
 use rl::selection::Kept;
 use serde::{Deserialize, Serialize};
@@ -318,6 +319,12 @@ pub struct StageReport {
 }
 
 impl Difference {
+    /// Mean of `a - b` of two policies from the same starts, and what members of the world model make of it.
+    pub fn of(a: Column<'_>, b: Column<'_>, resamples: usize, seed: u64) -> Self {
+        let (mean, ci95) = rl::track_record::difference(a, b, None, resamples, seed);
+        Self { mean, ci95 }
+    }
+
     /// Mean of `a - b`, paired by position.
     pub fn paired(a: &[f32], b: &[f32], resamples: usize, seed: u64) -> Self {
         let (mean, ci95) = rl::evaluate::paired(a, b, resamples, seed);

@@ -1,6 +1,9 @@
 //! What is said of each policy: its scores in imagination, by every estimator, and, where somebody knows them, in truth.
 
+use rl::evaluate::PerStart;
+use rl::members::Column;
 use serde::{Deserialize, Serialize};
+use world_model::agreement::mean;
 
 use super::{PolicyTrust, TimeToSuccess};
 
@@ -82,11 +85,13 @@ impl PolicyReport {
 }
 
 /// The mean return of one policy, estimated in several ways.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Estimators {
     /// From rollouts of the world model.
     pub imagined: Option<EstimatedReturn>,
+    /// The same under every member of the world model alone; `None` where they were not asked.
+    pub models: Option<ModelScores>,
     /// The same as far as imagination may be believed, and from there on what going on as recorded is worth; `None` where nothing ends
     /// being believed, or values were not trained.
     #[serde(default)]
@@ -99,6 +104,32 @@ pub struct Estimators {
     pub doubly_robust: Option<EstimatedReturn>,
     /// Held-out episodes that carry the correction, as if all carried the same.
     pub effective_episodes: Option<f64>,
+}
+
+/// What the members of the world model, each alone, make of one policy. They widen the intervals of what is imagined.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelScores {
+    /// Starts from which they were asked: all, or the first of them.
+    pub starts: usize,
+    /// Mean return per member: that of all together, and how far the member is from it at those starts.
+    #[serde(rename = "return")]
+    pub return_: Vec<f64>,
+    /// Share of successes per member, alike.
+    pub success: Vec<f64>,
+}
+
+impl ModelScores {
+    /// Of a policy as imagined; `None` where no member was asked.
+    pub fn of(imagined: &PerStart) -> Option<Self> {
+        let each = |column: Column<'_>| {
+            let all = mean(column.values.iter().copied());
+            column.members.above().into_iter().map(|above| all + above).collect()
+        };
+        let starts = imagined.returns().members.starts();
+        let scores = || Self { starts, return_: each(imagined.returns()), success: each(imagined.successes()) };
+        (starts > 0).then(scores)
+    }
 }
 
 /// A mean return with its 95 % interval.
@@ -154,4 +185,28 @@ pub struct TrueScore {
     pub success_ci95: [f64; 2],
     /// Episodes driven.
     pub episodes: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rl::members::Members;
+
+    #[test]
+    fn members_scores_by_hand() {
+        let value = vec![0.5, 0.7];
+        let members = |alone: [&[f32]; 2], all: &[f32]| Members::of(alone.into_iter(), all);
+        let success = vec![0.0, 1.0];
+        let imagined = PerStart {
+            members: [members([&[0.6, 0.8], &[0.4, 0.5]], &value), members([&[0.5, 1.0], &[0.0, 0.5]], &success)],
+            value,
+            success,
+            ..PerStart::default()
+        };
+        let scores = ModelScores::of(&imagined).expect("two members");
+        let close = |a: &[f64], b: [f64; 2]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(scores.starts == 2 && close(&scores.return_, [0.7, 0.45]), "{scores:?}");
+        assert!(close(&scores.success, [0.75, 0.25]), "{scores:?}");
+        assert_eq!(ModelScores::of(&PerStart::default()), None);
+    }
 }

@@ -27,6 +27,7 @@ fn policy(name: &str, imagined: f64, truth: Option<f64>) -> PolicyReport {
     PolicyReport {
         estimators: Estimators {
             imagined: Some((10.0 * imagined, [10.0 * imagined - 1.0, 10.0 * imagined + 1.0]).into()),
+            models: None,
             believed: (name == "cloned").then(|| (8.0 * imagined, [2.2, 2.9]).into()),
             fitted_q: (name != "random").then(|| (9.0 * imagined, [9.0 * imagined - 0.5, 9.0 * imagined + 0.5]).into()),
             doubly_robust: (name == "cloned").then(|| (9.5 * imagined, [3.1, 4.2]).into()),

@@ -82,7 +82,7 @@ impl Workshop {
             ranked.push((row(arm, &branch), arm.clone(), branch));
         }
         // The replay is as good as itself: what is probably worse stands below it.
-        let rank = |row: &ArmRow| (row.probability_better.unwrap_or(0.5), row.gain_over_logged.unwrap_or(0.0));
+        let rank = |row: &ArmRow| (row.likely_better().unwrap_or(0.5), row.gain_over_logged.unwrap_or(0.0));
         ranked.sort_by(|(a, ..), (b, ..)| {
             let ((pa, ga), (pb, gb)) = (rank(a), rank(b));
             pb.total_cmp(&pa).then(gb.total_cmp(&ga))

@@ -26,6 +26,9 @@ use crate::progress::Progress;
 use crate::report::{WholeEpisodes, WorldModelReport};
 use crate::run_dir::write_json_atomic;
 
+/// Starts from which members of the world model are asked alone, where a policy takes long to answer.
+pub(super) const FEW_STARTS: usize = 8;
+
 /// Outcome of a named policy in imagination and, where known, in truth.
 pub struct Judged {
     /// Name in the report.
@@ -91,10 +94,11 @@ impl Workshop {
         Ok(out)
     }
 
-    /// Imagines one policy from the held-out starts.
+    /// Imagines one policy from the held-out starts, also under every member of the world model alone; one that plans, which takes long,
+    /// from [`FEW_STARTS`] of them and once each.
     ///
     /// # Errors
-    /// It is not there.
+    /// It is not there; Ctrl-C.
     pub fn imagine_named(
         &self,
         model: &WorldModel,
@@ -102,12 +106,49 @@ impl Workshop {
         variant: &Variant,
         belief: Belief<'_>,
     ) -> Result<PerStart> {
-        let device = self.inner();
         let config = EvaluateConfig { horizon: self.judge_horizon(), ..self.config.evaluate };
         let starts = evaluate::starts(&self.corpus, config.starts);
+        let together = self.imagine_in((model, model), embeddings, variant, (&config, belief), &starts)?;
+        let (alone, few) = match variant.base {
+            Base::Planned => (EvaluateConfig { samples: 1, ..config }, &starts[..starts.len().min(FEW_STARTS)]),
+            _ => (config, &starts[..]),
+        };
+        self.among_members(model, together, &mut |member| {
+            self.imagine_in((member, model), embeddings, variant, (&alone, belief), few)
+        })
+    }
+
+    /// A policy's outcomes beside those under each member of the world model alone, where that is wanted.
+    ///
+    /// # Errors
+    /// Those of `imagine`; Ctrl-C.
+    pub(super) fn among_members(
+        &self,
+        model: &WorldModel,
+        together: PerStart,
+        imagine: &mut dyn FnMut(&WorldModel) -> Result<PerStart>,
+    ) -> Result<PerStart> {
+        let members = if self.config.evaluate.members { model.members() } else { Vec::new() };
+        let alone = members.iter().map(|member| {
+            interrupt::check()?;
+            imagine(member)
+        });
+        Ok(together.among(&alone.collect::<Result<Vec<_>>>()?))
+    }
+
+    /// Imagines one policy in a `world`; one that plans does so with its own `model`.
+    fn imagine_in(
+        &self,
+        (world, model): (&WorldModel, &WorldModel),
+        embeddings: &Embeddings,
+        variant: &Variant,
+        (config, belief): (&EvaluateConfig, Belief<'_>),
+        starts: &[(usize, usize)],
+    ) -> Result<PerStart> {
+        let device = self.inner();
         let (data, random) = ((&self.corpus, embeddings), (self.config.seed, &device));
         if variant.base == Base::Behaviour {
-            return Ok(evaluate::imagine_behaviour(model, data, &config, belief.limits, &starts, random));
+            return Ok(evaluate::imagine_behaviour(world, data, config, belief.limits, starts, random));
         }
         if matches!(variant.base, Base::Hold | Base::Logged) {
             let actions = |track: usize| match variant.base {
@@ -115,19 +156,19 @@ impl Workshop {
                 _ => &self.corpus.tracks[track].action[..],
             };
             let played: Vec<_> = starts.iter().map(|&(track, t)| ((track, t), actions(track))).collect();
-            return Ok(evaluate::imagine_sequences(model, data, (&config, belief), &played, random));
+            return Ok(evaluate::imagine_sequences(world, data, (config, belief), &played, random));
         }
         if variant.base == Base::Planned {
             let robot = self.robot(model, self.planner_spec(model, embeddings))?;
             let recorded = &self.corpus.action_normaliser;
             let change = |actions: Tensor<2>, rng: &mut StdRng| variant.change(actions, recorded, rng);
             let planned = (&robot.planner(), &change as evaluate::Change<'_>);
-            return Ok(evaluate::imagine_planned(model, data, planned, (&config, belief), &starts, random));
+            return Ok(evaluate::imagine_planned(world, data, planned, (config, belief), starts, random));
         }
         let policy = variant.network().map(|name| self.policy(name)).transpose()?;
         let act = |e: &Tensor<2>, rng: &mut StdRng| self.act(variant, policy.as_ref(), e, rng);
         let receding = if policy.is_some() { self.config.policy.receding() } else { 1.into() };
-        Ok(evaluate::imagine_policy(model, data, (&act, receding), (&config, belief), &starts, random))
+        Ok(evaluate::imagine_policy(world, data, (&act, receding), (config, belief), starts, random))
     }
 
     /// Normalised actions at embeddings `[B, E]`: a chunk `[B, chunk*A]` of a network, else one action `[B, A]`.

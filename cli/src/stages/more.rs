@@ -274,7 +274,7 @@ impl Workshop {
             imagined_before: self.imagined_before(),
             foreseen,
             gain: Difference { mean: gate.gain, ci95: gate.gain_ci95 },
-            success_gain: Difference::paired(&improved.success, &previous.success, resamples, seed),
+            success_gain: Difference::of(improved.successes(), previous.successes(), resamples, seed),
             verdict: in_words(&gate, is_unchanged, improved),
             is_unchanged,
         }))

@@ -21,7 +21,7 @@ use rl::evaluate::{self, Belief, EvaluateConfig};
 use sequences::Sequences;
 use world_model::{Embeddings, WorldModel};
 
-use super::judge::Judged;
+use super::judge::{FEW_STARTS, Judged};
 use super::variant::Variant;
 use super::workshop::Workshop;
 use crate::errors::UsageError;
@@ -168,8 +168,8 @@ impl Workshop {
         })
     }
 
-    /// Imagines a policy from elsewhere from the starts: those that are asked like robots once each, the others as often as the run's own.
-    /// Action sequences that go with one start count as one.
+    /// Imagines a policy from elsewhere from the starts: those that are asked like robots once each, the others as often as the run's own;
+    /// all but servers, whose time is somebody's, also under every member of the world model alone, a bundle from some starts only. Action sequences that go with one start count as one.
     ///
     /// # Errors
     /// It cannot be reached, answers with an error or with actions of another robot; Ctrl-C.
@@ -189,16 +189,26 @@ impl Workshop {
                 return Ok(Judged { note, ..Judged::new(name, imagined) });
             }
             Kind::Server(address) => self.imagine_server(world, (name, address), judged, starts)?,
-            Kind::Bundle(own) => self.imagine_own(world, (name, own), judged, starts)?,
+            Kind::Bundle(own) => {
+                let together = self.imagine_own(world, (name, own), judged, starts)?;
+                let few = &starts[..starts.len().min(FEW_STARTS)];
+                self.among_members(model, together, &mut |member| {
+                    self.imagine_own((member, embeddings), (name, own), judged, few)
+                })?
+            }
             Kind::Network(network) => {
                 let act = |e: &Tensor<2>, _: &mut StdRng| self.network_actions(network, e);
-                evaluate::imagine_policy(model, data, (&act, network.chunk()), judged, starts, random)
+                let imagine = |world: &WorldModel| {
+                    evaluate::imagine_policy(world, data, (&act, network.chunk()), judged, starts, random)
+                };
+                self.among_members(model, imagine(model), &mut |member| Ok(imagine(member)))?
             }
             Kind::Sequences(sequences) => {
                 let matched = self.matched(world, (name, sequences), (judged.0.starts, starts))?;
                 let played: Vec<_> =
                     matched.played.iter().map(|&(start, i)| (starts[start], sequences.actions(i))).collect();
-                let imagined = evaluate::imagine_sequences(model, data, judged, &played, random);
+                let imagine = |world: &WorldModel| evaluate::imagine_sequences(world, data, judged, &played, random);
+                let imagined = self.among_members(model, imagine(model), &mut |member| Ok(imagine(member)))?;
                 let at: Vec<usize> = matched.played.iter().map(|&(start, _)| start).collect();
                 let (at, imagined) = imagined.by_start(&at);
                 return Ok(Judged { at: Some(at), note: Some(matched.note), ..Judged::new(name, imagined) });

@@ -26,10 +26,10 @@ pub struct ArmRow {
     pub r#return: f64,
     /// Probability of success within the horizon.
     pub success_within_horizon: f64,
-    /// Probability that it is better than the logged replay, given how wrong the model was about recorded moments; `None` for the
-    /// replay itself, like the next three.
+    /// Probability that it is better than the logged replay, given how wrong the model was about recorded moments; `None` where too few
+    /// are known to tell, and for the replay itself.
     pub probability_better: Option<f64>,
-    /// Share of the noise draws under which it is better.
+    /// Share of the noise draws under which it is better; `None` for the replay itself, like the next two.
     pub better_in_draws: Option<f64>,
     /// Gain in return over the logged replay.
     pub gain_over_logged: Option<f64>,
@@ -41,6 +41,13 @@ pub struct ArmRow {
     pub steps_beyond_known_ground: usize,
     /// It stays on known ground for long enough, by the rule of the gate.
     pub believable: bool,
+}
+
+impl ArmRow {
+    /// How probably it is better, as far as anything tells; `None` for the replay itself.
+    pub(super) fn likely_better(&self) -> Option<f64> {
+        self.probability_better.or(self.better_in_draws)
+    }
 }
 
 /// What to make of a comparison.
@@ -62,11 +69,16 @@ pub(super) fn share_above(gains: &[f32]) -> f64 {
     gains.iter().filter(|gain| **gain > 0.0).count() as f64 / gains.len().max(1) as f64
 }
 
+/// Probability that `a` is better than `b`, as [`probability_better`] tells it; `None` where too few moments are known.
+pub(super) fn known_better(a: &[f32], b: &[f32], record: &TrackRecord) -> Option<f64> {
+    (record.imagined.len() >= FEWEST_STARTS).then(|| probability_better(a, b, record))
+}
+
 /// What a probability of being better is, in the middle of a sentence.
 pub(super) fn knows(moments: usize) -> String {
     if moments < FEWEST_STARTS {
         format!(
-            "is the share of the noise draws: {moments} held-out episodes are too few to know how wrong the model is"
+            "is not told: {moments} held-out episodes are too few to know how wrong the model is; \"in draws\" is the share of the noise draws"
         )
     } else {
         format!(
@@ -95,7 +107,7 @@ pub(super) fn row(
         arm: arm.to_string(),
         r#return: mean(&branch.outcome.value),
         success_within_horizon: mean(&branch.outcome.success),
-        probability_better: against.map(|(logged, record)| probability_better(&values, logged, record)),
+        probability_better: against.and_then(|(logged, record)| known_better(&values, logged, record)),
         better_in_draws: gains.as_deref().map(share_above),
         gain_over_logged: gain.map(|(gain, _)| gain),
         gain_ci95: gain.map(|(_, interval)| interval),
@@ -134,7 +146,7 @@ pub(super) fn table(rows: &[ArmRow], horizon: usize) -> String {
 /// [`SURE`]; where too few `moments` are known to tell how wrong the model is, nothing is.
 pub(super) fn verdict(rows: &[ArmRow], horizon: usize, moments: usize) -> BranchVerdict {
     let say = |decision, why| BranchVerdict { decision, why };
-    let alternatives: Vec<(&ArmRow, f64)> = rows.iter().filter_map(|r| Some((r, r.probability_better?))).collect();
+    let alternatives: Vec<(&ArmRow, f64)> = rows.iter().filter_map(|r| Some((r, r.likely_better()?))).collect();
     let Some((best, p)) = alternatives.iter().find(|(row, _)| row.believable) else {
         let why = match alternatives.is_empty() {
             true => "There is no alternative to the logged actions to compare.".to_owned(),
@@ -242,11 +254,23 @@ mod tests {
 
     #[test]
     fn nothing_is_better_where_nobody_knows_how_wrong_the_model_is() {
-        let found = verdict(&[of("improved", Some(1.0), true), of("logged", None, true)], 20, FEWEST_STARTS - 1);
+        let record = TrackRecord { imagined: vec![0.5; FEWEST_STARTS - 1], recorded: vec![0.5; FEWEST_STARTS - 1] };
+        assert_eq!(known_better(&[1.0; 4], &[0.0; 4], &record), None);
+        let gain_over_logged = Some(0.5);
+        let unknown = |share| ArmRow { better_in_draws: share, gain_over_logged, ..of("improved", None, true) };
+        let logged = ArmRow { gain_over_logged: None, ..unknown(None) };
+        let rows = [unknown(Some(1.0)), logged];
+        let found = verdict(&rows, 20, FEWEST_STARTS - 1);
         assert_eq!(found.decision, "UNDECIDED");
+        assert!(
+            table(&rows, 20).contains("| improved | – | 100 % | +0.500 |"),
+            "the table is no surer than the verdict"
+        );
         assert!(found.why.contains("in 100 % of the noise draws (+0.500 return), but 7 held-out episodes are too few"));
         assert!(
-            knows(FEWEST_STARTS - 1).starts_with("is the share of the noise draws: 7 held-out episodes are too few")
+            knows(FEWEST_STARTS - 1).starts_with(
+                "is not told: 7 held-out episodes are too few to know how wrong the model is; \"in draws\""
+            )
         );
         assert!(knows(FEWEST_STARTS).contains("about moments of 8 held-out episodes; \"in draws\""));
     }

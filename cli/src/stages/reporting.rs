@@ -5,6 +5,7 @@ use policy::flow::LearnFrom;
 use rl::TrackRecord;
 use rl::doubly_robust::DoublyRobust;
 use rl::evaluate::{self, PerStart};
+use rl::members::Column;
 use rl::scorecard::calibrated;
 use rl::selection::{self, Kept};
 use world_model::agreement::mean;
@@ -18,8 +19,8 @@ use super::workshop::Workshop;
 use crate::pool::Outcomes;
 use crate::report::{
     Calibration, CompanionReport, Comparison, CounterfactualCheck, DatasetReport, Decision, Difference, Estimators,
-    HorizonError, ImaginedScore, KnownScore, MoreReport, PolicyReport, PolicyTrust, Report, TOO_KIND, TimeToSuccess,
-    TrueScore, Verdict, WorldModelReport, too_kind,
+    HorizonError, ImaginedScore, KnownScore, ModelScores, MoreReport, PolicyReport, PolicyTrust, Report, TOO_KIND,
+    TimeToSuccess, TrueScore, Verdict, WorldModelReport, too_kind,
 };
 
 /// Share by which the model's error at the largest horizon must lie below that of copying. A model that hardly beats doing
@@ -53,10 +54,11 @@ impl Workshop {
         let policies: Vec<PolicyReport> = judged
             .iter()
             .map(|j| {
-                let corrected = record.and_then(|[returns, _]| DoublyRobust::of(&j.imagined.value, returns));
+                let corrected = record.and_then(|[returns, _]| DoublyRobust::of(j.imagined.returns(), returns));
                 let imagined = self.imagined_score(&j.imagined, record);
                 let estimators = Estimators {
                     imagined: Some((imagined.return_, imagined.return_ci95).into()),
+                    models: ModelScores::of(&j.imagined),
                     believed: (!j.imagined.believed_value.is_empty()).then(|| {
                         let values = PerStart { value: j.imagined.believed_value.clone(), ..j.imagined.clone() };
                         let estimate = evaluate::estimate(&values, record, resamples, seed);
@@ -93,11 +95,14 @@ impl Workshop {
         let scorecard = scorecard(&subjects, &policies, record, (resamples, seed));
         let find = |name: &str| judged.iter().find(|j| j.name == name);
         let paired = |a: &[f32], b: &[f32]| Difference::paired(a, b, resamples, seed);
+        let imagined = |policy: &Judged, baseline: &Judged, of: fn(&PerStart) -> Column<'_>| {
+            Difference::of(of(&policy.imagined), of(&policy.beside(baseline)), resamples, seed)
+        };
         let against = |policy: &Judged, baseline: &Judged| Comparison {
             policy: policy.name.clone(),
             baseline: baseline.name.clone(),
-            imagined_return: paired(&policy.imagined.value, &policy.beside(baseline).value),
-            imagined_success: paired(&policy.imagined.success, &policy.beside(baseline).success),
+            imagined_return: imagined(policy, baseline, PerStart::returns),
+            imagined_success: imagined(policy, baseline, PerStart::successes),
             true_success: policy
                 .truth
                 .as_ref()
@@ -296,11 +301,13 @@ impl Workshop {
 
     fn notes(&self, judged: &[Judged]) -> Vec<String> {
         let starts = judged.first().map_or(0, |j| j.imagined.value.len());
+        let members = judged.first().map_or(0, |j| j.imagined.returns().members.len());
         let mut notes = vec![
             format!(
-                "Imagined numbers: {starts} first observations of held-out episodes, {} steps, {} noise draws each; intervals are bootstrapped over starts and say nothing about errors that the model makes everywhere.",
+                "Imagined numbers: {starts} first observations of held-out episodes, {} steps, {} noise draws each; intervals are bootstrapped over starts{}, and know what the model got wrong on whole held-out episodes; what it gets wrong only where a policy leads and no episode went, they do not know.",
                 self.judge_horizon(),
-                self.config.evaluate.samples
+                self.config.evaluate.samples,
+                if members > 0 { format!(" and over the model's {members} members, each imagined alone") } else { String::new() }
             ),
             format!(
                 "Return: discounted by {} per step, in units of the reward; a success is worth {} per step for ever.",

@@ -166,11 +166,8 @@ impl Workshop {
             let e = evaluate::estimate(&here, record, resamples, seed);
             let gain = cloned.filter(|clone| clone.name != j.name).map(|clone| {
                 let base = j.beside(clone).only(&rows);
-                let (mean, ci95) = match record {
-                    Some([record, _]) => track_record::difference(&here.value, &base.value, record, resamples, seed),
-                    None => evaluate::paired(&here.value, &base.value, resamples, seed),
-                };
-                (mean, ci95)
+                let record = record.map(|[record, _]| record);
+                track_record::difference(here.returns(), base.returns(), record, resamples, seed)
             });
             Some(SlicePolicy {
                 name: j.name.clone(),

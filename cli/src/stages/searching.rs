@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::Result;
 use rayon::prelude::*;
-use rl::track_record::probability_better;
 use rollouts::branch::ForkOptions;
 use serde::Serialize;
 use world_model::Embeddings;
@@ -12,7 +11,7 @@ use world_model::Embeddings;
 use super::branching::track_of;
 use super::comparing::Measures;
 use super::known_truth::record_without;
-use super::ranking::{believable, knows, share_above};
+use super::ranking::{believable, known_better, knows, share_above};
 use super::record::Minds;
 use super::reopen;
 use super::workshop::Workshop;
@@ -42,8 +41,8 @@ struct Moment {
     gain_ci95: [f64; 2],
     /// Share of the noise draws under which the alternative is better.
     better_in_draws: f64,
-    /// Probability of that, given how wrong the model was about recorded moments.
-    probability_better: f64,
+    /// Probability of that, given how wrong the model was about recorded moments; `None` where too few are known to tell.
+    probability_better: Option<f64>,
     steps_beyond_known_ground: usize,
     believable: bool,
 }
@@ -177,7 +176,7 @@ fn best_moment(
             gain,
             gain_ci95,
             better_in_draws: share_above(&gains),
-            probability_better: probability_better(&other, &one, &record),
+            probability_better: known_better(&other, &one, &record),
             steps_beyond_known_ground: beyond,
             believable: believable(beyond, horizon),
         };
@@ -208,7 +207,7 @@ fn moments_in_words(
     );
     for m in moments.iter().take(SHOWN) {
         text.push_str(&format!(
-            "| {} | {} | {:.3} | {:.3} | {:+.3} | {:+.3} … {:+.3} | {:.0} % | {:.0} % | {} of {horizon} steps{} |\n",
+            "| {} | {} | {:.3} | {:.3} | {:+.3} | {:+.3} … {:+.3} | {} | {:.0} % | {} of {horizon} steps{} |\n",
             m.episode,
             m.step,
             m.reference_return,
@@ -216,7 +215,7 @@ fn moments_in_words(
             m.gain,
             m.gain_ci95[0],
             m.gain_ci95[1],
-            100.0 * m.probability_better,
+            m.probability_better.map_or("–".to_owned(), |p| format!("{:.0} %", 100.0 * p)),
             100.0 * m.better_in_draws,
             m.steps_beyond_known_ground,
             if m.believable { "" } else { ": do not believe it" }
@@ -251,11 +250,12 @@ mod tests {
             gain: 0.25,
             gain_ci95: [0.125, 0.375],
             better_in_draws: 1.0,
-            probability_better: 0.75,
+            probability_better: Some(0.75),
             steps_beyond_known_ground: 2,
             believable: true,
         };
         let arms = (&Arm::Cloned, &Arm::Scaled(0.5));
+        let unknown = Moment { probability_better: None, ..moment.clone() };
         let text = moments_in_words(Path::new("runs/demo"), &[moment], arms, 9, (20, false));
         for line in [
             "| 7 | 12 | 0.250 | 0.500 | +0.250 | +0.125 … +0.375 | 75 % | 100 % | 2 of 9 steps |",
@@ -267,10 +267,8 @@ mod tests {
             text.contains("\"better\" knows how wrong the model was about moments of 20 held-out episodes;"),
             "{text}"
         );
-        let blind = moments_in_words(Path::new("r"), &[], arms, 9, (0, true));
-        assert!(
-            blind.contains("\"better\" is the share of the noise draws: 0 held-out episodes are too few"),
-            "{blind}"
-        );
+        let blind = moments_in_words(Path::new("r"), &[unknown], arms, 9, (0, true));
+        assert!(blind.contains("\"better\" is not told: 0 held-out episodes are too few"), "{blind}");
+        assert!(blind.contains("+0.125 … +0.375 | – | 100 % |"), "{blind}");
     }
 }

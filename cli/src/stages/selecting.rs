@@ -80,7 +80,7 @@ impl Workshop {
         let of_fqe = self.fit_record(fits.get("behaviour"));
         let both = fits.get(self.went_in()).zip(fits.get("candidate"));
         let fqe = both.map(|(cloned, candidate)| candidate.gain(cloned, &of_fqe, resamples, seed));
-        let correct = |imagined: &PerStart| DoublyRobust::of(&imagined.value, record?);
+        let correct = |imagined: &PerStart| DoublyRobust::of(imagined.returns(), record?);
         let corrected = correct(&candidate).zip(correct(&cloned));
         let doubly_robust = corrected.map(|(candidate, cloned)| candidate.gain(&cloned, resamples, seed));
         let fault = if candidate.value == cloned.value {
@@ -135,7 +135,7 @@ impl Workshop {
             why: String::new(),
             starts: 0,
             gains: Gains::default(),
-            success: Difference::paired(&candidate.success, &cloned.success, resamples, seed),
+            success: Difference::of(candidate.successes(), cloned.successes(), resamples, seed),
             better,
             worse,
             largest_gains: gains.iter().take(NAMED).filter(|g| g.gain > 0.0).copied().collect(),

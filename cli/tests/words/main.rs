@@ -2,6 +2,7 @@
 
 mod branching;
 mod going_on;
+mod imagined;
 mod judging;
 mod trials;
 

@@ -1,11 +1,14 @@
 //! HDF5 files before their pictures: which of their episodes are sound, and what is left out.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::contents::{Storage, join};
 use super::features::{self, Promise, Selected};
+use super::file::H5;
 use super::find::{Files, Found, find};
-use super::layout::Layout;
+use super::layout::{About, Layout};
 use super::pictures;
 use super::rows::{self, Sound};
 use crate::dataset::{ControlRate, OpenOptions, Progress};
@@ -155,11 +158,15 @@ impl Found {
         let has_success = recorded_success || labels.is_some();
         let mut tasks: Vec<String> = Vec::new();
         let mut first_frame = 0;
-        for Sound { episode, .. } in &mut sound {
+        let mut told: BTreeMap<usize, String> = BTreeMap::new();
+        for Sound { episode, place, .. } in &mut sound {
             episode.reward = episode.reward.take().filter(|_| has_reward);
             episode.success = episode.success.take().filter(|_| has_success);
             if episode.task.is_empty() {
-                episode.task = self.about.task.clone().unwrap_or_default();
+                // Every file tells its own: where there are several tasks, there is often one file of each.
+                let of_file = |h5: Rc<H5>| About::read(&h5).task;
+                let read = || self.files.get(place.file).ok().and_then(of_file).unwrap_or_default();
+                episode.task = told.entry(place.file).or_insert_with(read).clone();
             }
             if !episode.task.is_empty() && !tasks.contains(&episode.task) {
                 tasks.push(episode.task.clone());

@@ -84,8 +84,7 @@ pub fn imagine_behaviour(
                 unsupported: vec![beyond / n],
                 undiscounted: vec![undiscounted / n],
                 success_step: vec![success_step / n],
-                believed: Vec::new(),
-                believed_value: Vec::new(),
+                ..PerStart::default()
             }
         })
         .collect();

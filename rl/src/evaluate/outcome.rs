@@ -13,6 +13,7 @@ use world_model::vision::floats;
 use world_model::{Prediction, noise};
 
 use crate::critic::Critic;
+use crate::members::Members;
 use crate::track_record::middle_95;
 
 /// How far what is imagined is believed, and what stands for the rest.
@@ -48,11 +49,14 @@ pub struct PerStart {
     /// Discounted return of the steps before the trust horizon, and from there on the value of going on as recorded; empty where that
     /// was not asked.
     pub believed_value: Vec<f32>,
+    /// What each member of the world model alone makes of return and success; empty where they were not asked.
+    pub members: [Members; 2],
 }
 
 impl PerStart {
     /// Every column through `of`.
     fn map(&self, of: impl Fn(&[f32]) -> Vec<f32>) -> Self {
+        let members = |members: &Members| Members(members.0.iter().map(|own| of(own)).collect());
         Self {
             value: of(&self.value),
             success: of(&self.success),
@@ -61,6 +65,7 @@ impl PerStart {
             undiscounted: of(&self.undiscounted),
             success_step: of(&self.success_step),
             believed_value: of(&self.believed_value),
+            members: [members(&self.members[0]), members(&self.members[1])],
         }
     }
 
@@ -112,6 +117,7 @@ pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, 
         undiscounted,
         success_step,
         believed_value,
+        members: Default::default(),
     };
     rows.map(|rows| rows.chunks_exact(samples).map(|c| c.iter().sum::<f32>() / samples as f32).collect())
 }

@@ -6,6 +6,7 @@ use world_model::agreement::mean;
 use crate::TrackRecord;
 use crate::conformal::Calibrated;
 use crate::evaluate::{PerStart, gate, paired};
+use crate::members::Column;
 use crate::track_record;
 
 /// What is known of one policy's mean.
@@ -58,6 +59,11 @@ pub struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
+    /// Its imagined returns, or successes.
+    fn outcomes(&self, is_of_return: bool) -> Column<'a> {
+        if is_of_return { self.imagined.returns() } else { self.imagined.successes() }
+    }
+
     /// What is known of its return, or of its success.
     fn known(&self, is_of_return: bool) -> Option<Known<'a>> {
         if is_of_return { self.value } else { self.success }
@@ -178,19 +184,14 @@ impl Exploitability {
     ) -> Option<Self> {
         let subjects = || subjects.iter().filter(|s| s.is_paired);
         let has_returns = subjects().filter(|s| s.value.is_some()).count() > 1;
-        let outcomes = |s: &Subject<'_>| -> Vec<f32> {
-            if has_returns { s.imagined.value.clone() } else { s.imagined.success.clone() }
-        };
-        let imagined = |s: &Subject<'_>| mean(outcomes(s).into_iter());
+        let imagined = |s: &Subject<'_>| mean(s.outcomes(has_returns).values.iter().copied());
         let of_known: Vec<&Subject<'_>> = subjects().filter(|s| s.known(has_returns).is_some()).collect();
         let chosen = *of_known.iter().max_by(|a, b| imagined(a).total_cmp(&imagined(b)))?;
         let others = || of_known.iter().filter(|s| s.name != chosen.name);
         let over = *others().find(|s| s.name == baseline).or_else(|| others().next())?;
-        let (a, b) = (outcomes(chosen), outcomes(over));
-        let (imagined_gain, imagined_ci95) = match record {
-            Some(record) => track_record::difference(&a, &b, record[usize::from(!has_returns)], resamples, seed),
-            None => paired(&a, &b, resamples, seed),
-        };
+        let (a, b) = (chosen.outcomes(has_returns), over.outcomes(has_returns));
+        let record = record.map(|record| record[usize::from(!has_returns)]);
+        let (imagined_gain, imagined_ci95) = track_record::difference(a, b, record, resamples, seed);
         let (known_gain, known_ci95) = chosen.known(has_returns)?.minus(&over.known(has_returns)?, resamples, seed);
         let gap = imagined_gain - known_gain;
         let low = (imagined_gain - imagined_ci95[0]).hypot(known_ci95[1] - known_gain);

@@ -224,3 +224,29 @@ impl burn::module::ModuleVisitor for Read {
         }
     }
 }
+
+#[test]
+fn each_elite_alone_is_a_model_and_their_means_are_what_all_say_together() {
+    let device = Device::default();
+    device.seed(6);
+    let config = EnsembleConfig { noise: 0.0, ..config() };
+    let mut all = Ensemble::new(&config, 2, 1, &device);
+    all.elect(&[0.3, 0.1, 0.2]);
+    let mut rng = generator(6, "alone", 0);
+    let latent = all.start(normal([4, 2], &mut rng, &device));
+    let (action, noise) = (normal([4, 1], &mut rng, &device), normal([4, all.noise_len()], &mut rng, &device));
+    let next = |model: &Ensemble| {
+        let (next, prediction) = model.imagine(&latent, action.clone(), noise.clone());
+        (floats(next.e), floats(prediction.reward), floats(prediction.disagreement))
+    };
+    let ((e, reward, disagreement), first, second) = (next(&all), next(&all.alone(0)), next(&all.alone(1)));
+    let mean = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| 0.5 * (a + b)).collect::<Vec<_>>();
+    let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+    assert!(close(&e, &mean(&first.0, &second.0)) && close(&reward, &mean(&first.1, &second.1)));
+    assert!(first.0 != second.0 && disagreement.iter().all(|d| *d > 0.0));
+    assert_eq!(first.2, [0.0; 4], "one that is alone has nobody to disagree with");
+    // The members elected: the second and the third of three.
+    let mut third = all.clone();
+    third.elect(&[0.3, 0.2, 0.1]);
+    assert_eq!(next(&third.alone(0)).0, second.0);
+}

@@ -119,6 +119,8 @@ impl Workshop {
         judged: (&EvaluateConfig, Belief<'_>),
         starts: &[(usize, usize)],
     ) -> Result<PerStart> {
+        // These robots have said nothing yet.
+        own.memories.clear();
         self.imagine_asked(world, (name, Asked::Bundle(own)), judged, starts)
     }
 

@@ -122,6 +122,27 @@ fn a_folder_of_aloha_files_is_one_dataset_and_its_rate_must_be_told() -> Outcome
 }
 
 #[test]
+fn every_file_of_a_folder_tells_its_own_task() -> Outcome {
+    let made = Made::new()?;
+    let tasks = ["open the drawer", "close the drawer"];
+    for (name, task) in [("a.hdf5", tasks[0]), ("b.hdf5", tasks[1])] {
+        let mut file = FileBuilder::new();
+        let mut data = file.create_group("data");
+        let problem = format!(r#"{{"language_instruction": "{task}"}}"#);
+        data.set_attr("problem_info", AttrValue::String(problem));
+        demo(&mut data, "demo_0", 0.0, false);
+        demo(&mut data, "demo_1", 3.0, false);
+        file.add_group(data.finish());
+        made.write(name, file)?;
+    }
+    let dataset = open(&made.options(&made.path("")))?;
+    let told: Vec<&str> = dataset.episodes.iter().map(|episode| episode.task.as_str()).collect();
+    assert_eq!(told, [tasks[0], tasks[0], tasks[1], tasks[1]]);
+    assert_eq!(dataset.spec.tasks, tasks);
+    Ok(())
+}
+
+#[test]
 fn minari_keeps_terminated_and_truncated_apart_and_drops_the_last_observation() -> Outcome {
     let made = Made::new()?;
     let mut file = FileBuilder::new();

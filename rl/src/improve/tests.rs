@@ -1,0 +1,44 @@
+//! What the candidates of a comparison may do.
+
+use episodes::Normaliser;
+use world_model::WorldModelConfig;
+
+use super::*;
+use crate::toys;
+
+#[test]
+fn nudges_stay_within_what_was_recorded_and_touch_nothing_else() {
+    let device = Device::default().autodiff();
+    device.seed(3);
+    let (mut corpus, embeddings) = toys::slope();
+    corpus.action_normaliser = Normaliser { min: vec![-0.2], max: vec![0.3], ..Normaliser::identity(1) };
+    let inner = Device::default();
+    let model = WorldModel::new(&WorldModelConfig::default(), &[], 2, 1, &inner).expect("no pictures, no misfit");
+    let flow = FlowConfig { chunk: 2, execute: 2, width: 8, flow_steps: 2, ..FlowConfig::default() };
+    let actor = FlowPolicy::new(&flow, 2, 1, &device);
+    let clone = actor.valid();
+    let limits = Limits { disagreement_95: 1.0, doubt_budget: f32::INFINITY };
+    let values = toys::values();
+    let drawn = |nudge: f32| {
+        let config = ImproveConfig { nudge, ..ImproveConfig::default() };
+        let critic = Critic::new(&values, 2, &corpus.returns, &device);
+        let prior = Prior { model: &model, clone: &clone, limits };
+        let sizes = (&config, &values, &flow);
+        let learner =
+            ImproveLearner::new((actor.clone(), critic), prior, (&corpus, &embeddings), sizes, 1, (&device, 0));
+        let mut rng = noise::generator(0, "candidates", 0);
+        let noise = model.draw_noise(5, &mut rng, &inner);
+        let latent = model.start(toys::start(5), noise);
+        floats(learner.candidates(&clone, &latent, 12, &mut rng, &inner))
+    };
+    let (plain, nudged) = (drawn(0.0), drawn(4.0));
+    // 12 candidates of 2 actions: 6 of the clone, 3 of the copy, 3 of the copy nudged.
+    let (mut low, mut high) = (0, 0);
+    for (plain, nudged) in plain.chunks_exact(24).zip(nudged.chunks_exact(24)) {
+        assert_eq!(plain[..18], nudged[..18]);
+        assert!(nudged[18..].iter().all(|a| (-0.2..=0.3).contains(a)), "{nudged:?}");
+        low += nudged[18..].iter().filter(|a| **a == -0.2).count();
+        high += nudged[18..].iter().filter(|a| **a == 0.3).count();
+    }
+    assert!(low > 0 && high > 0, "a nudge of four deviations reaches both ends: {low}, {high}");
+}

@@ -1,0 +1,184 @@
+//! Intervals that know where the members of the world model, each of them possible, disagree about an outcome.
+//!
+//! A policy is imagined once more under every member alone, which drives all steps from a start (TS∞ of PETS; Chua et al. 2018,
+//! [arXiv:1805.12114](https://arxiv.org/abs/1805.12114), sec. 5.1), from the same starts under the same noise. With `V_i` the outcome of
+//! start `i` under all members together and `V_ki` under member `k`,
+//! ```text
+//! d_k = mean_i (V_ki - V_i),     k drawn with replacement
+//! ```
+//! joins each bootstrap draw of the mean over starts; the interval is as wide as without them at least. One member is drawn, not `K` of
+//! them averaged: any of them may be the truth, their mean is no likelier than they are.
+//!
+//! What all members have learned alike, wrong as it may be, they do not tell: for that there is the [`track_record`](crate::track_record).
+
+use world_model::agreement::mean;
+
+use crate::evaluate::PerStart;
+
+/// By how much every member alone sees an outcome above what all see together: per member, then per start; of some starts only where
+/// asking is dear.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Members(pub(crate) Vec<Vec<f32>>);
+
+/// No members.
+static NONE: Members = Members(Vec::new());
+
+/// One column of outcomes, per start, and what the members make of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Column<'a> {
+    /// The outcome per start.
+    pub values: &'a [f32],
+    /// What each member alone makes of it.
+    pub members: &'a Members,
+}
+
+impl<'a> From<&'a [f32]> for Column<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self { values, members: &NONE }
+    }
+}
+
+impl Members {
+    /// From outcomes under each member alone and `together`, from the same starts.
+    pub fn of<'a>(alone: impl Iterator<Item = &'a [f32]>, together: &[f32]) -> Self {
+        Self(alone.map(|own| own.iter().zip(together).map(|(own, all)| own - all).collect()).collect())
+    }
+
+    /// Members `K` that were asked; 0 where none was.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// None was asked.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Starts of which they were asked.
+    pub fn starts(&self) -> usize {
+        self.0.first().map_or(0, Vec::len)
+    }
+
+    /// `d_k`, mean over starts; none where no start is left.
+    pub fn above(&self) -> Vec<f64> {
+        if self.starts() == 0 { Vec::new() } else { self.0.iter().map(|own| mean(own.iter().copied())).collect() }
+    }
+
+    /// The same of the difference of two outcomes, paired by member and start.
+    pub fn minus(&self, other: &Self) -> Self {
+        let own = self.0.iter().zip(&other.0);
+        Self(own.map(|(a, b)| a.iter().zip(b).map(|(a, b)| a - b).collect()).collect())
+    }
+
+    /// Members to whom an outcome that is `all` to all of them together has the other sign.
+    pub fn against(&self, all: f64) -> usize {
+        self.above().iter().filter(|above| (all + **above) * all < 0.0).count()
+    }
+
+    /// The errors to draw from: `d_k`; none where fewer than two members were asked.
+    pub(crate) fn errors(&self) -> Vec<f64> {
+        if self.len() < 2 { Vec::new() } else { self.above() }
+    }
+}
+
+impl PerStart {
+    /// Returns, and what the members make of them.
+    pub fn returns(&self) -> Column<'_> {
+        Column { values: &self.value, members: &self.members[0] }
+    }
+
+    /// Successes, and what the members make of them.
+    pub fn successes(&self) -> Column<'_> {
+        Column { values: &self.success, members: &self.members[1] }
+    }
+
+    /// The same beside what it is under each member `alone`: from the same starts in their order, or from the first of them.
+    pub fn among(self, alone: &[Self]) -> Self {
+        let members = [
+            Members::of(alone.iter().map(|own| own.value.as_slice()), &self.value),
+            Members::of(alone.iter().map(|own| own.success.as_slice()), &self.success),
+        ];
+        Self { members, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TrackRecord;
+    use crate::evaluate::{estimate, gate};
+    use crate::track_record::difference;
+
+    /// 40 starts around `value`; each member sees all of them so much above it.
+    fn seen(value: f32, above: &[f32]) -> PerStart {
+        let value: Vec<f32> = (0..40).map(|i| value + 0.01 * (i % 5) as f32).collect();
+        let members = Members(above.iter().map(|&above| vec![above; 40]).collect());
+        PerStart {
+            success: vec![0.5; 40],
+            unsupported: vec![0.0; 40],
+            members: [members.clone(), members],
+            value,
+            ..PerStart::default()
+        }
+    }
+
+    #[test]
+    fn what_members_say_by_hand() {
+        let together = [0.5, 0.7];
+        let alone: [&[f32]; 3] = [&[0.6, 0.6], &[0.5, 0.3], &[0.7, 0.9]];
+        let members = Members::of(alone.into_iter(), &together);
+        let close = |found: &[f64], expected: &[f64]| {
+            assert_eq!(found.len(), expected.len());
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}, not {expected:?}");
+        };
+        close(&members.above(), &[0.0, -0.2, 0.2]);
+        close(&members.errors(), &[0.0, -0.2, 0.2]);
+        assert_eq!([0.1, 0.3, -0.1, 0.0].map(|all| members.against(all)), [1, 0, 1, 0]);
+        close(&members.minus(&members).above(), &[0.0; 3]);
+        assert_eq!((members.len(), members.starts(), Members::default().starts()), (3, 2, 0));
+        close(&Members(vec![vec![0.3; 4]]).errors(), &[]);
+        close(&Members(vec![Vec::new(); 3]).errors(), &[]);
+    }
+
+    #[test]
+    fn members_that_agree_widen_nothing_and_others_by_as_much_as_they_disagree() {
+        let of = |above: &[f32]| estimate(&seen(0.5, above), None, 4000, 0).return_ci95;
+        let width = |[low, high]: [f64; 2]| high - low;
+        let plain = of(&[]);
+        assert!((width(of(&[0.0; 5])) - width(plain)).abs() < 0.1 * width(plain));
+        // Far apart beside the starts: from the lowest to the highest of five.
+        let [low, high] = of(&[-0.2, -0.1, 0.0, 0.1, 0.2]);
+        assert!((0.52 - 0.2 - low).abs() < 0.01 && (high - 0.52 - 0.2).abs() < 0.01, "{low} {high}");
+        // Two see much more: to that side alone.
+        let [low, high] = of(&[1.5, 1.5, 0.0, 0.0, 0.0]);
+        assert!((low - plain[0]).abs() < 0.01 && (high - 0.52 - 1.5).abs() < 0.01, "{low} {high}");
+        // All of them see less than all together do: to that side alone.
+        let [low, high] = of(&[-0.3; 4]);
+        assert!((low + 0.3 - plain[0]).abs() < 1e-3 && (high - plain[1]).abs() < 1e-3, "{low} {high}, {plain:?}");
+    }
+
+    #[test]
+    fn a_gain_that_all_members_see_alike_is_sure_however_much_they_disagree_about_either() {
+        let above = [-0.3, 0.0, 0.3];
+        let (a, b) = (seen(0.6, &above), seen(0.5, &above));
+        let gain = |a: &PerStart, b: &PerStart| difference(a.returns(), b.returns(), None, 2000, 0);
+        let (mean, [low, high]) = gain(&a, &b);
+        assert!((mean - 0.1).abs() < 1e-6 && high - low < 1e-6, "paired: {mean} [{low}, {high}]");
+        let (_, [low, high]) = gain(&a, &seen(0.5, &[0.3, 0.0, -0.3]));
+        assert!((low + 0.5).abs() < 1e-6 && (high - 0.7).abs() < 1e-6, "[{low}, {high}]");
+    }
+
+    #[test]
+    fn the_gate_abstains_where_members_disagree_about_the_sign() {
+        let verdict = |above: &[f32]| gate(&seen(0.6, above), &seen(0.5, &[0.0; 4]), None, 500, 0);
+        assert_eq!(verdict(&[0.01, 0.0, -0.01, 0.0]).decision, "GO");
+        let split = verdict(&[0.3, 0.1, -0.15, 0.2]);
+        assert_eq!(split.decision, "ABSTAIN");
+        assert_eq!(
+            split.why,
+            "The members of the world model disagree: to 1 of 4 alone the policy that seems better is the worse one."
+        );
+        let worse = gate(&seen(0.3, &[0.0; 4]), &seen(0.5, &[0.0; 4]), Some(&TrackRecord::default()), 500, 0);
+        assert_eq!(worse.decision, "NO-GO");
+    }
+}
