@@ -63,19 +63,20 @@ pub(super) fn policies(report: &Report) -> String {
     let by_several = figure("Return by several estimators", estimators, &whiskers(RETURN, &estimated, Scale::Plain));
     let imagined = format!("<div>{}</div>", told(|out| imagined::write(report, out)));
     let more = if estimated.is_empty() {
-        ""
+        imagined
     } else {
-        "<span class=\"key fqe\"></span>fitted Q<span class=\"key doubly-robust\"></span>doubly robust"
+        let keys = "<p class=\"legend\"><span class=\"key imagined\"></span>imagined<span class=\"key fqe\"></span>fitted Q<span class=\"key doubly-robust\"></span>doubly robust</p>";
+        keys.to_owned() + &beside("charts", &[by_several, imagined])
     };
     let words = told(|out| markdown::policies(report, out));
     // The heading first, then what is drawn.
     let (heading, words) = words.split_once("</h2>").unwrap_or(("", &words));
     format!(
-        "{heading}</h2><p class=\"legend\"><span class=\"key imagined\"></span>imagined{legend}{more}; bars are 95 % intervals</p>"
+        "{heading}</h2><p class=\"legend\"><span class=\"key imagined\"></span>imagined{legend}; bars are 95 % intervals</p>"
     ) + &beside("charts", &scores)
-        + &if estimated.is_empty() { imagined } else { beside("charts", &[by_several, imagined]) }
         + words
         + &told(|out| markdown::compared(report, out))
+        + &more
         + &folded("Return by several estimators, in numbers", &told(|out| improvement::estimators(report, out)))
 }
 
@@ -100,14 +101,22 @@ pub(super) fn judge(report: &Report) -> String {
         drawn(&format!("Success, imagined against {word}"), SUCCESS, &success.collect::<Vec<_>>(), true),
         drawn(&format!("Return, imagined against {word}"), RETURN, &value.collect::<Vec<_>>(), false),
     ];
-    let card = report.scorecard.as_ref().map_or(String::new(), |card| html(&card.table()) + &html(&card.conclusions()));
+    let table = report.scorecard.as_ref().map_or(String::new(), |card| html(&card.table()));
+    let conclusions = report.scorecard.as_ref().map_or(String::new(), |card| html(&card.conclusions()));
+    // Beside a lonely drawing there is room.
+    let is_lonely = known.iter().filter(|drawn| !drawn.is_empty()).count() == 1;
+    let (beside_it, below) =
+        if is_lonely { (format!("<div>{conclusions}</div>"), String::new()) } else { (String::new(), conclusions) };
     let recorded = told(|out| {
         checks::recorded(report, out)?;
         checks::counterfactuals(report.counterfactuals.as_ref(), out)
     });
     let recorded =
         if recorded.is_empty() { recorded } else { format!("<div>{}</div>", recorded.replace("h2>", "h3>")) };
-    let body = beside("charts", &known) + &card + &beside("charts", &[whole_episodes(report), recorded]);
+    let body = beside("charts", &[known.concat(), beside_it])
+        + &table
+        + &below
+        + &beside("charts", &[whole_episodes(report), recorded]);
     if body.is_empty() { body } else { format!("<h2>Is the judge to be believed?</h2>{body}") }
 }
 

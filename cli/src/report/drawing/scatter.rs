@@ -19,7 +19,7 @@ pub struct Point<'a> {
 const SIZE: (f64, f64) = (480.0, 420.0);
 const PAD: (f64, f64, f64, f64) = (72.0, 12.0, 26.0, 44.0);
 /// What a letter of a label takes at most, and its line.
-const LETTER: f64 = 5.8;
+const LETTER: f64 = 6.2;
 const LINE: f64 = 11.0;
 
 /// Points with the bars of their intervals; `axes` name what is true and what is imagined, with units. Nothing without points.
