@@ -40,6 +40,7 @@ mod recorder;
 mod series;
 mod sheet;
 mod still;
+mod strip;
 mod viewer;
 mod views;
 
@@ -49,6 +50,7 @@ pub use live::{DEFAULT_ADDRESS, Live, LiveCurves};
 pub use recorder::Recorder;
 pub use sheet::{SheetRow, contact_sheet, save_sheet};
 pub use still::Still;
+pub use strip::{Encoded, strip};
 pub use viewer::{RERUN_VERSION, open_viewer};
 pub use views::{
     ArmView, Bars, BranchView, Chart, Curve, DatasetView, EpisodeView, EvaluationView, ImaginedView, RealView,

@@ -1,196 +1,161 @@
-//! `report.html`: the report for people who want to see it. One file without anything to fetch: drawings are SVG, the film
-//! strips are embedded, and it opens from a disk.
+//! `report.html`: the report for people who want to see it, one story from the verdict down to what it cost. One file without anything to
+//! fetch: drawings are SVG, the film strips are embedded, and it opens from a disk. Its words are those of `report.md`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
-use base64::Engine;
+use anyhow::Result;
 
-use super::svg::{Line, Whisker, escaped, lines, whiskers};
-use super::{Decision, Difference, Report, improvement, scope};
+use super::drawing::{Line, Scale, Whisker, beside, escaped, figure, lines, whiskers};
+use super::film::Film;
+use super::prose::{folded, html, told};
+use super::{Difference, Report, film, foreseen, improvement, judged, markdown, more, scope};
 
 /// What the page shows beside the report.
 #[derive(Default)]
 pub struct Pictures {
-    /// The contact sheet, PNG.
-    pub sheet: Option<Vec<u8>>,
+    /// Recorded moments and their futures.
+    pub films: Vec<Film>,
     /// Training curves by `stage/metric`: (update, value).
     pub curves: BTreeMap<String, Vec<(f64, f64)>>,
 }
 
 const STYLE: &str = include_str!("report.css");
 
-/// Metrics drawn per stage: (stage, metrics).
-const CURVES: [(&str, &[&str]); 5] = [
-    ("representation", &["loss"]),
-    ("dynamics", &["loss", "held_out_loss"]),
-    ("policy", &["loss", "held_out_loss"]),
-    ("value", &["loss"]),
-    ("improve", &["imagined_success"]),
+/// Metrics drawn per stage: (stage, metrics, what they are).
+const CURVES: [(&str, &[&str], &str); 5] = [
+    ("representation", &["loss"], "loss"),
+    ("dynamics", &["loss", "held_out_loss"], "loss, nats"),
+    ("policy", &["loss", "held_out_loss"], "loss"),
+    ("value", &["loss"], "loss, nats"),
+    ("improve", &["imagined_success"], "imagined success, share of starts"),
 ];
 
 /// Most points of one curve; more cannot be seen.
 const MOST_POINTS: usize = 160;
 
 /// The page.
-pub fn page(report: &Report, pictures: &Pictures) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = sections(report, pictures, &mut out);
-    out
-}
-
-fn sections(report: &Report, pictures: &Pictures, out: &mut String) -> std::fmt::Result {
-    let (class, word) = match report.verdict.decision {
-        Decision::Go => ("go", "GO"),
-        Decision::NoGo => ("no-go", "NO-GO"),
-        Decision::Abstain => ("abstain", "ABSTAIN"),
-    };
-    write!(
-        out,
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>Rehearsal report: {}</title><style>{STYLE}</style></head><body><main>",
-        escaped(&report.command)
-    )?;
-    write!(out, "<h1>Rehearsal report: {}</h1>", escaped(&report.command))?;
-    write!(
-        out,
-        "<section class=\"verdict {class}\"><strong>{word}</strong><p>{}</p></section>",
-        escaped(&report.verdict.why)
-    )?;
-    if !report.warnings.is_empty() {
-        write!(out, "<h2>Warnings</h2><ul>")?;
-        report.warnings.iter().try_for_each(|warning| write!(out, "<li>{}</li>", escaped(warning)))?;
-        write!(out, "</ul>")?;
+///
+/// # Errors
+/// Pictures that contradict one another.
+pub fn page(report: &Report, pictures: &Pictures) -> Result<String> {
+    let films = pictures.films.iter().map(film::figure).collect::<Result<Vec<_>>>()?;
+    // What there is nothing of has no section and no link.
+    let sections = [
+        ("warnings", "Warnings", told(|out| markdown::listed("Warnings", &report.warnings, out))),
+        ("improve", "What leaves improve", improved(report)),
+        ("more", "New episodes", report.more.as_ref().map_or(String::new(), |more| told(|out| more::write(more, out)))),
+        ("policies", "Policies", judged::policies(report)),
+        ("judge", "The judge", judged::judge(report)),
+        ("scope", "Scope", scope_of(report)),
+        ("world-model", "World model", world_model(report)),
+        ("films", "Recorded and imagined", recorded_and_imagined(&films)),
+        ("training", "Training", training(&pictures.curves)),
+        ("data", "Data", told(|out| markdown::data(report, out))),
+        ("costs", "Time and memory", told(|out| markdown::stages(report, out))),
+        ("notes", "Notes", told(|out| markdown::listed("Notes", &report.notes, out))),
+    ]
+    .into_iter()
+    .filter(|(.., body)| !body.is_empty());
+    let (mut links, mut bodies) = (String::new(), String::new());
+    for (id, name, body) in sections {
+        links += &format!("<a href=\"#{id}\">{name}</a> ");
+        bodies += &format!("<section id=\"{id}\">{body}</section>");
     }
-    improved(report, out)?;
-    policies(report, out)?;
-    scope::page(report, out)?;
-    world_model(report, out)?;
-    if let Some(sheet) = &pictures.sheet {
-        let encoded = base64::engine::general_purpose::STANDARD.encode(sheet);
-        write!(
-            out,
-            "<h2>Recorded and imagined</h2><p>Held-out episodes from one step on: as recorded, imagined along the recorded actions, and had the robot acted otherwise. Left to right: eight moments.</p><img class=\"sheet\" alt=\"film strips of recorded and imagined episodes\" src=\"data:image/png;base64,{encoded}\">"
-        )?;
-    }
-    training(&pictures.curves, out)?;
-    // The rest is told as report.md tells it.
-    write!(out, "<h2>In words</h2><pre>{}</pre>", escaped(&report.to_markdown()))?;
-    let config = serde_json::to_string_pretty(&report.config).unwrap_or_default();
-    write!(out, "<details><summary>Configuration</summary><pre>{}</pre></details>", escaped(&config))?;
-    write!(out, "</main></body></html>")
+    let title = format!("Rehearsal report: {}", escaped(&report.command));
+    let (word, why) = (markdown::decision(report.verdict.decision), escaped(&report.verdict.why));
+    let class = word.to_lowercase();
+    let config = serde_json::to_string_pretty(&report.config)?;
+    let config = folded("Configuration", &format!("<pre>{}</pre>", escaped(&config)));
+    let origin = html(&markdown::origin(report));
+    Ok(format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title><style>{STYLE}</style></head><body><main><h1>{title}</h1><section class=\"verdict {class}\"><strong>{word}</strong><p>{why}</p></section><nav aria-label=\"Contents\">{links}</nav>{bodies}<footer>{config}{origin}</footer></main></body></html>"
+    ))
 }
 
 /// What left `improve`, and the gain by every estimator.
-fn improved(report: &Report, out: &mut String) -> std::fmt::Result {
-    let Some(i) = &report.improvement else { return Ok(()) };
-    let (returned, why) = (improvement::returned(i), escaped(&i.why));
-    write!(out, "<h2>What leaves improve: {returned}</h2><p>{why}</p><div class=\"row\">")?;
+fn improved(report: &Report) -> String {
+    let Some(i) = &report.improvement else { return String::new() };
+    // Where the clone was returned, the verdict has said why.
+    let why = if i.why == report.verdict.why { "" } else { &i.why };
     let mark = |(label, gain): (&'static str, Option<Difference>)| {
         gain.map(|g| Whisker { label, class: "imagined", mean: g.mean, ci95: g.ci95 })
     };
     let drawn: Vec<Whisker<'_>> = improvement::gains(i).into_iter().filter_map(mark).collect();
-    write!(out, "{}</div><ul>", whiskers("Gain in return over the clone", &drawn, false))?;
-    improvement::lines(i).iter().try_for_each(|line| write!(out, "<li>{}</li>", escaped(line)))?;
-    write!(out, "</ul>")
+    let about = format!("of the best copy, paired, from {} held-out starts; right of 0 it is better", i.starts);
+    let drawn = whiskers("discounted return, copy minus clone", &drawn, Scale::Gain);
+    let table = told(|out| improvement::table(i, out));
+    html(&format!("{}\n\n{why}\n", improvement::heading(i)))
+        + &beside("charts", &[figure("Gain over the clone", &about, &drawn), format!("<div>{table}</div>")])
+        + &told(|out| improvement::list(i, out))
 }
 
-fn policies(report: &Report, out: &mut String) -> std::fmt::Result {
-    if report.policies.is_empty() {
-        return Ok(());
+/// For which starts scores hold.
+fn scope_of(report: &Report) -> String {
+    if report.slices.is_empty() {
+        return String::new();
     }
-    let mut success = Vec::new();
-    let mut value = Vec::new();
-    for p in &report.policies {
-        let i = &p.imagined;
-        let mark = |class, mean, ci95| Whisker { label: &p.name, class, mean, ci95 };
-        success.push(mark("imagined", i.success, i.success_ci95));
-        value.push(mark("imagined", i.return_, i.return_ci95));
-        if let Some(t) = &p.truth {
-            success.push(mark("truth", t.success, t.success_ci95));
-            value.push(mark("truth", t.return_, t.return_ci95));
-        }
-        if let Some(k) = &p.known {
-            success.extend(k.success.map(|x| mark("truth", x, k.success_ci95.unwrap_or([x; 2]))));
-            value.extend(k.return_.map(|x| mark("truth", x, k.return_ci95().unwrap_or([x; 2]))));
-        }
-    }
-    let mut estimated = Vec::new();
-    for p in report.policies.iter().filter(|p| p.estimators.fitted_q.is_some() || p.estimators.doubly_robust.is_some())
-    {
-        let e = &p.estimators;
-        for (class, by) in [("imagined", e.imagined), ("fqe", e.fitted_q), ("doubly-robust", e.doubly_robust)] {
-            let mark =
-                |by: super::EstimatedReturn| Whisker { label: &p.name, class, mean: by.return_, ci95: by.return_ci95 };
-            estimated.extend(by.map(mark));
-        }
-    }
-    let with_truth = report.policies.iter().any(|p| p.truth.is_some());
-    let with_known = report.policies.iter().any(|p| p.known.is_some());
-    write!(out, "<h2>Policies</h2><p class=\"legend\"><span class=\"key imagined\"></span>imagined")?;
-    if with_truth {
-        write!(out, "<span class=\"key truth\"></span>true simulator")?;
-    }
-    if with_known {
-        write!(out, "<span class=\"key truth\"></span>known")?;
-    }
-    write!(out, " &nbsp; whiskers: 95 % intervals</p><div class=\"row\">")?;
-    write!(out, "{}{}</div>", whiskers("Success", &success, true), whiskers("Return", &value, false))?;
-    if !estimated.is_empty() {
-        write!(
-            out,
-            "<p class=\"legend\"><span class=\"key imagined\"></span>imagined: the world model<span class=\"key fqe\"></span>fitted Q: recorded steps alone<span class=\"key doubly-robust\"></span>doubly robust: imagined, corrected by recorded episodes that came out alike</p><div class=\"row\">{}</div>",
-            whiskers("Return by several estimators", &estimated, false)
-        )?;
-    }
-    if !with_truth && !with_known {
-        write!(out, "<p>There is no simulator of this robot, so nothing here was checked against the truth.</p>")?;
-    }
-    Ok(())
+    let drawn = whiskers("discounted return, policy minus clone", &scope::gains(report), Scale::Gain);
+    let about = "by group of held-out starts; right of 0 it is better";
+    told(scope::intro)
+        + &beside(
+            "charts",
+            &[
+                figure("Gain over the clone", about, &drawn),
+                format!("<div>{}</div>", told(|out| scope::groups(report, out))),
+            ],
+        )
+        + &told(|out| scope::table(report, out))
 }
 
-fn world_model(report: &Report, out: &mut String) -> std::fmt::Result {
+fn world_model(report: &Report) -> String {
     let errors = &report.world_model.error_by_horizon;
-    if errors.is_empty() {
-        return Ok(());
-    }
-    write!(
-        out,
-        "<h2>World model</h2><p class=\"legend\"><span class=\"key model\"></span>model<span class=\"key copy\"></span>nothing changes<span class=\"key shuffled\"></span>wrong actions &nbsp; mean squared error on held-out episodes, normalised units; below both floors it foresees something</p><div class=\"row\">"
-    )?;
-    let mut modalities: Vec<&str> = Vec::new();
-    for row in errors {
-        if !modalities.contains(&row.modality.as_str()) {
-            modalities.push(&row.modality);
-        }
-    }
-    for modality in modalities {
-        let of = |pick: fn(&super::HorizonError) -> f64| {
-            errors.iter().filter(|e| e.modality == modality).map(|e| (e.h as f64, pick(e))).collect::<Vec<_>>()
-        };
-        let drawn = [
+    let hz = report.dataset.control_rate_hz;
+    let ahead =
+        if hz > 0.0 { format!("control steps ahead, {hz} per second") } else { "control steps ahead".to_owned() };
+    let mut drawn = Vec::new();
+    for modality in foreseen::modalities(errors) {
+        let rows = || errors.iter().filter(|e| e.modality == modality);
+        let of = |pick: fn(&super::HorizonError) -> f64| rows().map(|e| (e.h as f64, pick(e))).collect::<Vec<_>>();
+        let three = [
             Line { label: "nothing changes", class: "copy", points: of(|e| e.copy_last) },
             Line { label: "wrong actions", class: "shuffled", points: of(|e| e.shuffled_actions) },
             Line { label: "model", class: "model", points: of(|e| e.model) },
         ];
-        write!(out, "{}", lines(modality, "control steps ahead", &drawn, true))?;
+        let starts = rows().map(|e| e.starts).max().unwrap_or(0);
+        let about = format!("error from up to {starts} held-out moments, lower is better");
+        drawn.push(figure(modality, &about, &lines((&ahead, "mean squared error, normalised"), &three, true)));
         let likeness = |which: usize| {
-            let of = errors.iter().filter(|e| e.modality == modality);
-            of.filter_map(|e| Some((e.h as f64, e.likeness?.psnr_db[which]))).collect::<Vec<_>>()
+            rows().filter_map(|e| Some((e.h as f64, e.likeness?.psnr_db[which]))).collect::<Vec<(f64, f64)>>()
         };
-        let drawn = [
+        let two = [
             Line { label: "nothing changes", class: "copy", points: likeness(1) },
             Line { label: "model", class: "model", points: likeness(0) },
         ];
-        let title = format!("{modality}: PSNR where something moved, dB");
-        write!(out, "{}", lines(&title, "control steps ahead", &drawn, false))?;
+        let about = "likeness of pictures where something moved, higher is better";
+        drawn.push(figure(modality, about, &lines((&ahead, "PSNR, dB"), &two, false)));
     }
-    write!(out, "</div>")
+    if drawn.is_empty() {
+        return told(|out| foreseen::told(report, out));
+    }
+    told(foreseen::floors)
+        + "<p class=\"legend\"><span class=\"key model\"></span>model<span class=\"key copy\"></span>nothing changes<span class=\"key shuffled\"></span>wrong actions</p>"
+        + &beside("charts small", &drawn)
+        + &told(|out| foreseen::readings(errors, out))
+        + &folded("Errors by horizon, in numbers", &told(|out| foreseen::table(errors, out)))
+        + &folded("Pictures by horizon, in numbers", &told(|out| foreseen::pictures(errors, out)))
+        + &told(|out| foreseen::told(report, out))
 }
 
-fn training(curves: &BTreeMap<String, Vec<(f64, f64)>>, out: &mut String) -> std::fmt::Result {
-    let mut drawn = String::new();
-    for (stage, metrics) in CURVES {
+fn recorded_and_imagined(films: &[String]) -> String {
+    if films.is_empty() {
+        return String::new();
+    }
+    "<h2>Recorded and imagined</h2><p>Moments of held-out episodes, and what followed: as recorded, as imagined along the recorded actions, and had the robot acted otherwise. A row's return is the mean over its noise draws, its pictures are of one draw.</p>".to_owned()
+        + &films.concat()
+}
+
+fn training(curves: &BTreeMap<String, Vec<(f64, f64)>>) -> String {
+    let of_stage = |(stage, metrics, what): (&str, &[&'static str], &str)| {
         let of: Vec<Line<'_>> = metrics
             .iter()
             .filter_map(|&metric| {
@@ -201,14 +166,12 @@ fn training(curves: &BTreeMap<String, Vec<(f64, f64)>>, out: &mut String) -> std
                 Some(Line { label: metric, class, points })
             })
             .collect();
-        let title = if stage == "improve" { "improve: imagined success" } else { stage };
-        drawn.push_str(&lines(title, "updates", &of, stage != "improve"));
-    }
+        figure(stage, "", &lines(("updates", what), &of, stage != "improve"))
+    };
+    let drawn = beside("charts small", &CURVES.map(of_stage));
     if drawn.is_empty() {
-        return Ok(());
+        return drawn;
     }
-    write!(
-        out,
-        "<h2>Training</h2><p class=\"legend\"><span class=\"key training\"></span>training<span class=\"key held-out\"></span>held out</p><div class=\"row\">{drawn}</div>"
-    )
+    "<h2>Training</h2><p class=\"legend\"><span class=\"key training\"></span>training<span class=\"key held-out\"></span>held out</p>".to_owned()
+        + &drawn
 }

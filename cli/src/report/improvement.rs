@@ -12,7 +12,17 @@ const MANY: f64 = 0.2;
 
 pub(super) fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     let Some(i) = &report.improvement else { return Ok(()) };
-    writeln!(out, "## What leaves `improve`: {}\n\n{}\n", returned(i), i.why)?;
+    writeln!(out, "{}\n\n{}\n", heading(i), i.why)?;
+    table(i, out)?;
+    list(i, out)
+}
+
+pub(super) fn heading(i: &Improvement) -> String {
+    format!("## What leaves `improve`: {}", returned(i))
+}
+
+/// Every estimator's gain.
+pub(super) fn table(i: &Improvement, out: &mut String) -> std::fmt::Result {
     writeln!(out, "Paired gain in return of the best copy over the clone, {} held-out starts:\n", i.starts)?;
     writeln!(out, "| estimator | gain | says |\n|---|---|---|")?;
     for (name, gain) in gains(i) {
@@ -27,7 +37,11 @@ pub(super) fn write(report: &Report, out: &mut String) -> std::fmt::Result {
             });
         writeln!(out, "| {name} | {row} |")?;
     }
-    writeln!(out)?;
+    writeln!(out)
+}
+
+/// The rest, a point each.
+pub(super) fn list(i: &Improvement, out: &mut String) -> std::fmt::Result {
     for line in lines(i) {
         writeln!(out, "- {line}")?;
     }
@@ -35,7 +49,7 @@ pub(super) fn write(report: &Report, out: &mut String) -> std::fmt::Result {
 }
 
 /// What it is, in words.
-pub(super) fn returned(i: &Improvement) -> &'static str {
+fn returned(i: &Improvement) -> &'static str {
     match i.kept {
         Kept::Improved => "the improved policy",
         Kept::Cloned => "the cloned policy, unchanged",
@@ -48,8 +62,7 @@ pub(super) fn gains(i: &Improvement) -> [(&'static str, Option<Difference>); 3] 
     [("imagined", Some(g.imagined)), ("fitted Q", g.fitted_q), ("doubly robust", g.doubly_robust)]
 }
 
-/// The rest of the page, a point each.
-pub(super) fn lines(i: &Improvement) -> Vec<String> {
+fn lines(i: &Improvement) -> Vec<String> {
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
     let named = |starts: &[EpisodeGain]| {
         let each: Vec<String> = starts.iter().map(|s| format!("{} ({:+.2})", s.episode, s.gain)).collect();

@@ -8,6 +8,8 @@ use rl::conformal::{Calibrated, FEWEST_POLICIES};
 use rl::scorecard::{CLEAR, Decisions, Exploitability, Measured, Scorecard};
 use serde::{Deserialize, Serialize};
 
+use super::markdown::number_in;
+
 /// The judge judged: imagined against true scores of the policies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JudgeReport {
@@ -35,11 +37,35 @@ pub struct JudgeReport {
 impl JudgeReport {
     /// In words, a line each.
     pub fn words(&self) -> String {
-        let mut out = card_words("success", &self.success) + &card_words("return", &self.return_);
-        for (name, card) in &self.estimators {
-            out += &card_words(&format!("return, {name}"), card);
-        }
-        out += &decisions(&self.decisions);
+        let cards: String = self.cards().iter().map(|(what, card)| card_words(what, card)).collect();
+        cards + &self.conclusions()
+    }
+
+    /// Every scorecard with what it is of.
+    fn cards(&self) -> Vec<(String, &Scorecard)> {
+        let mut cards = vec![("success".to_owned(), &self.success), ("return".to_owned(), &self.return_)];
+        cards.extend(self.estimators.iter().map(|(name, card)| (format!("return, {name}"), card)));
+        cards
+    }
+
+    /// The scorecards side by side.
+    pub(super) fn table(&self) -> String {
+        let cell = |x: Measured| x.map_or("-".to_owned(), |(x, ci95)| number_in(x, ci95));
+        let row = |(what, c): (String, &Scorecard)| {
+            let inside = c.coverage.map_or("-".to_owned(), |share| format!("{:.0} %", 100.0 * share));
+            let [r, rho, mmrv, regret, error] = [c.pearson, c.spearman, c.mmrv, c.regret, c.error].map(cell);
+            format!("| {what} | {} | {r} | {rho} | {mmrv} | {regret} | {error} | {inside} |\n", c.policies)
+        };
+        let known = self.cards().into_iter().filter(|(_, card)| card.policies > 0);
+        "| by | policies | Pearson's r | Spearman's ρ | mean maximum rank violation | regret of the one imagined best | mean error | \
+         true means within their interval |\n|---|---|---|---|---|---|---|---|\n"
+            .to_owned()
+            + &known.map(row).collect::<String>()
+    }
+
+    /// What follows from them, a line each.
+    pub(super) fn conclusions(&self) -> String {
+        let mut out = decisions(&self.decisions);
         if let Some(e) = &self.exploitability {
             out += &exploitability(e);
         }

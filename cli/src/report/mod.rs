@@ -1,19 +1,25 @@
 //! What a run came to: `report.json` for programs, `report.md` and `report.html` for people.
 
+mod checks;
+mod drawing;
+mod film;
+mod foreseen;
 mod html;
 mod imagined;
 mod improvement;
 mod judge;
+mod judged;
 mod markdown;
 mod more;
 mod policies;
+mod prose;
 mod scope;
-mod svg;
 #[cfg(test)]
 pub mod tests;
 
 use std::path::Path;
 
+pub use film::{Film, FilmRow};
 pub use html::Pictures;
 pub use imagined::{PolicyTrust, TOO_KIND, TimeToSuccess, too_kind};
 pub use judge::{JudgeReport, card_words};
@@ -281,6 +287,9 @@ pub struct DatasetReport {
     pub held_out_episodes: usize,
     /// Steps in the sound episodes.
     pub frames: usize,
+    /// Control steps per second; 0 where nobody knows, and in reports of older versions.
+    #[serde(default)]
+    pub control_rate_hz: f64,
     /// What was left out, and why.
     pub skipped: Vec<Skipped>,
     /// Datasets that were learned from beside it.
@@ -352,10 +361,10 @@ impl Report {
     /// Writes `report.json`, `report.md` and `report.html` into `dir`.
     ///
     /// # Errors
-    /// They cannot be written.
+    /// They cannot be written; pictures that contradict one another.
     pub fn save(&self, dir: &Path, pictures: &Pictures) -> Result<()> {
         write_json_atomic(&dir.join("report.json"), self)?;
-        write_atomic(&dir.join("report.html"), html::page(self, pictures).as_bytes())?;
+        write_atomic(&dir.join("report.html"), html::page(self, pictures)?.as_bytes())?;
         write_atomic(&dir.join("report.md"), self.to_markdown().as_bytes())
     }
 

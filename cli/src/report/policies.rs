@@ -24,6 +24,9 @@ pub struct PolicyReport {
     /// Its 95 % interval.
     #[serde(default)]
     pub success_ci95: [f64; 2],
+    /// Starts it was imagined from; 0 in reports of older versions.
+    #[serde(default)]
+    pub starts: usize,
     /// How far what is imagined of it may be believed.
     #[serde(default)]
     pub trust: PolicyTrust,
@@ -65,8 +68,8 @@ impl KnownScore {
 }
 
 impl PolicyReport {
-    /// A policy as imagined.
-    pub fn new(name: String, imagined: ImaginedScore, trust: PolicyTrust) -> Self {
+    /// A policy as imagined from so many starts.
+    pub fn new(name: String, starts: usize, imagined: ImaginedScore, trust: PolicyTrust) -> Self {
         let ImaginedScore { return_, return_ci95, success, success_ci95, .. } = imagined;
         let estimators = Estimators::default();
         Self {
@@ -75,6 +78,7 @@ impl PolicyReport {
             return_ci95,
             success,
             success_ci95,
+            starts,
             trust,
             imagined,
             estimators,

@@ -9,8 +9,8 @@ use rl::slices::Standing;
 use serde::{Deserialize, Serialize};
 
 use super::Report;
+use super::drawing::Whisker;
 use super::markdown::{number_in, share};
-use super::svg::{Whisker, escaped, whiskers};
 
 /// What the starts of a slice have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,12 +96,24 @@ pub(super) fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     if report.slices.is_empty() {
         return Ok(());
     }
+    intro(out)?;
+    table(report, out)?;
+    writeln!(out)?;
+    groups(report, out)
+}
+
+/// What is drawn and tabled.
+pub(super) fn intro(out: &mut String) -> std::fmt::Result {
     writeln!(out, "## Scope\n")?;
     writeln!(
         out,
         "The held-out starts in groups: imagined success; return, with 95 % intervals where there are {FEWEST_STARTS} starts at least, each \
          for itself. The more rows, the more of them look good or bad by chance.\n"
-    )?;
+    )
+}
+
+/// Scores by group.
+pub(super) fn table(report: &Report, out: &mut String) -> std::fmt::Result {
     let names = columns(report);
     writeln!(out, "| group | starts | like episode | {} |", names.join(" | "))?;
     writeln!(out, "|---|---|---|{}", "---|".repeat(names.len()))?;
@@ -124,7 +136,11 @@ pub(super) fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         }
         writeln!(out)?;
     }
-    writeln!(out)?;
+    Ok(())
+}
+
+/// What the groups are, and where the improved policy is better.
+pub(super) fn groups(report: &Report, out: &mut String) -> std::fmt::Result {
     report.slices.iter().try_for_each(|slice| writeln!(out, "- {}: {}.", slice.name, slice.about))?;
     for line in standing(report) {
         writeln!(out, "- {line}")?;
@@ -158,22 +174,13 @@ fn standing(report: &Report) -> Vec<String> {
     if said.is_empty() { Vec::new() } else { vec![format!("{which}, by return: {}.", said.join("; "))] }
 }
 
-/// Gains over the clone by group, drawn.
-pub(super) fn page(report: &Report, out: &mut String) -> std::fmt::Result {
-    let Some(subject) = subject(report) else { return Ok(()) };
-    let whiskers_of = report.slices.iter().filter_map(|slice| {
-        let gain = slice.policies.iter().find(|p| p.name == subject)?.gain?;
+/// Gains over the clone by group, to be drawn.
+pub(super) fn gains(report: &Report) -> Vec<Whisker<'_>> {
+    let Some(subject) = subject(report) else { return Vec::new() };
+    let of = |slice: &'_ SliceReport| slice.policies.iter().find(|p| p.name == subject)?.gain;
+    let drawn = report.slices.iter().filter_map(|slice| {
+        let gain = of(slice)?;
         Some(Whisker { label: &slice.name, class: "imagined", mean: gain.mean, ci95: gain.ci95? })
     });
-    let drawn: Vec<Whisker<'_>> = whiskers_of.collect();
-    if drawn.is_empty() {
-        return Ok(());
-    }
-    write!(out, "<h2>Scope: where it is better</h2><div class=\"row\">")?;
-    write!(out, "{}<ul>", whiskers("Gain in return over the clone, by group of starts", &drawn, false))?;
-    for slice in &report.slices {
-        write!(out, "<li>{}: {}</li>", escaped(&slice.name), escaped(&slice.about))?;
-    }
-    standing(report).iter().try_for_each(|line| write!(out, "<li>{}</li>", escaped(line)))?;
-    write!(out, "</ul></div>")
+    drawn.collect()
 }

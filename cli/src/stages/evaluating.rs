@@ -59,7 +59,9 @@ pub fn evaluate(
     let found = Found { quality, slices: w.slices(&embeddings), counterfactuals: None, more: None, known };
     let report = w.report("evaluate", &w.run.manifest().device, &judged, found)?;
     if let Some(out) = &common.out {
-        report.save(out, &w.pictures())?;
+        // Futures are compared by values; a run without them has no films.
+        let films = w.minds().map_or(Ok(Vec::new()), |minds| w.films(&minds, &embeddings))?;
+        report.save(out, &w.pictures(films))?;
         output::tell(&format!("report     {}", out.join("report.html").display()));
     }
     show_evaluation(&w, &report)?;

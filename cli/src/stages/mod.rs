@@ -5,6 +5,8 @@ mod comparing;
 mod counterfactual;
 mod driving;
 mod evaluating;
+mod faults;
+mod filming;
 mod fitting;
 mod improver;
 mod judge;
@@ -12,6 +14,7 @@ mod known;
 mod known_truth;
 mod learn;
 mod more;
+mod noting;
 mod outsider;
 mod planning;
 mod ranking;
@@ -192,11 +195,11 @@ fn judge_and_report(
     let more = w.more_report(&minds.model, embeddings, &judged, &quality)?;
     let found = Found { quality, slices: w.slices(embeddings), counterfactuals, more, known: Vec::new() };
     let report = w.report(command, device, &judged, found.clone())?;
-    w.record(&minds, embeddings, &report)?;
+    let films = w.record(&minds, embeddings, &report)?;
     w.run.complete()?;
     // Once more, so that the report counts the time of its own stage.
     let report = w.report(command, device, &judged, found)?;
-    report.save(w.run.root(), &w.pictures())?;
+    report.save(w.run.root(), &w.pictures(films))?;
     w.run.finish()?;
     answer(&report, w.run.root(), common)
 }

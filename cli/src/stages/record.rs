@@ -14,8 +14,9 @@ use world_model::vision::{floats, to_blocks, to_frames};
 use world_model::{Embeddings, WorldModel, noise};
 
 use super::evaluating::evaluation_view;
+use super::filming::sheet_rows;
 use super::workshop::Workshop;
-use crate::report::{Pictures, Report};
+use crate::report::{Film, Pictures, Report};
 use crate::{args, live};
 
 /// Networks that a branch may ask.
@@ -234,77 +235,51 @@ impl Workshop {
         curves.into_iter().map(|(name, points)| Curve { name, unit: String::new(), points }).collect()
     }
 
-    /// What `report.html` shows beside the report: the contact sheet and the training curves.
-    pub fn pictures(&self) -> Pictures {
+    /// What `report.html` shows beside the report: the films and the training curves.
+    pub fn pictures(&self, films: Vec<Film>) -> Pictures {
         let points = |c: Curve| (c.name, c.points.into_iter().map(|(update, v)| (update as f64, v)).collect());
-        Pictures {
-            sheet: std::fs::read(self.run.path("contact_sheet.png")).ok(),
-            curves: self.curves().into_iter().map(points).collect(),
-        }
+        Pictures { films, curves: self.curves().into_iter().map(points).collect() }
     }
 
-    /// Writes `recording.rrd` and `contact_sheet.png`.
+    /// Writes `recording.rrd` and `contact_sheet.png`; returns the films that are on both.
     ///
     /// # Errors
     /// The run directory cannot be written.
-    pub fn record(&self, minds: &Minds, embeddings: &Embeddings, report: &Report) -> Result<()> {
+    pub fn record(&self, minds: &Minds, embeddings: &Embeddings, report: &Report) -> Result<Vec<Film>> {
         let (path, name) = (self.run.path("recording.rrd"), self.run.root().display().to_string());
         let mut recorder = Recorder::shown(&path, "rehearsal", &name, live::viewer())?;
         let measures = self.measures(minds, embeddings, self.config.quality.horizon)?;
-        let shown = self.corpus.judged_on();
-        let mut rows = Vec::new();
-        for (i, &track) in shown.iter().filter(|&&t| self.corpus.tracks[t].len > 4).take(3).enumerate() {
-            let len = self.corpus.tracks[track].len;
-            let horizon = self.config.quality.horizon.min(len.saturating_sub(2)).max(1);
-            let step = (len.saturating_sub(horizon + 1)) / 2;
-            let options = ForkOptions {
-                track,
-                step,
-                horizon,
-                samples: 4,
-                context: self.config.quality.context,
-                seed: self.config.seed,
-            };
-            let imagined = self.imagined_view(minds, embeddings, &options)?;
-            let mut arms = vec![args::Arm::Logged, args::Arm::Scaled(0.5), args::Arm::Hold];
-            arms.extend(minds.policies.keys().filter_map(|n| n.parse().ok()));
-            let branches = self.compare(minds, embeddings, &arms, &options, &measures)?.view;
-            // The sheet shows the first camera: recorded, imagined, the arms.
-            let strip = |frames| strip(frames, horizon);
-            if let Some((_, real, model)) = imagined.cameras.first() {
-                rows.push(SheetRow { label: format!("{} recorded", imagined.name), frames: strip(real) });
-                rows.push(SheetRow { label: "  imagined".into(), frames: strip(model) });
-                for arm in &branches.arms {
-                    if let (Some((_, frames)), true) = (arm.cameras.first(), arm.name != "logged") {
-                        rows.push(SheetRow {
-                            label: format!("  {}  return {:.2}", arm.name, arm.return_mean),
-                            frames: strip(frames),
-                        });
-                    }
-                }
-            }
+        let mut films = Vec::new();
+        for (i, options) in self.shown().into_iter().enumerate() {
             if i == 0 {
-                recorder.episode(&self.episode_view(minds, embeddings, track))?;
+                recorder.episode(&self.episode_view(minds, embeddings, options.track))?;
             }
-            recorder.imagined(&imagined)?;
-            recorder.branches(&branches)?;
+            recorder.imagined(&self.imagined_view(minds, embeddings, &options)?)?;
+            let futures = self.futures(minds, embeddings, &options, &measures)?;
+            recorder.branches(&futures)?;
+            films.extend(self.film(&futures, &options));
         }
-        recorder.evaluation(&evaluation_view(report, rows.clone()))?;
-        recorder.curves(&self.curves())?;
-        recorder.text("report", &report.to_markdown())?;
-        recorder.finish()?;
+        let rows: Vec<SheetRow> = films.iter().flat_map(sheet_rows).collect();
         if !rows.is_empty() {
             viz::save_sheet(&self.run.path("contact_sheet.png"), &rows, 2)?;
         }
-        Ok(())
+        recorder.evaluation(&evaluation_view(report, rows))?;
+        recorder.curves(&self.curves())?;
+        recorder.text("report", &report.to_markdown())?;
+        recorder.finish()?;
+        Ok(films)
     }
 }
 
-/// Eight of the pictures of so many steps, from the first to the last: the same steps whatever there is a picture of; where they end
-/// early the last one stays.
+/// Eight of so many steps, from the first to the last.
+pub(super) fn moments(horizon: usize) -> impl Iterator<Item = usize> {
+    (0..8).map(move |k| k * horizon.saturating_sub(1) / 7)
+}
+
+/// The pictures of [`moments`]: the same steps whatever there is a picture of; where they end early the last one stays.
 pub(super) fn strip(frames: &[Frame], horizon: usize) -> Vec<Frame> {
     let Some(last) = frames.len().checked_sub(1) else { return Vec::new() };
-    (0..8).map(|k| frames[(k * horizon.saturating_sub(1) / 7).min(last)].clone()).collect()
+    moments(horizon).map(|step| frames[step.min(last)].clone()).collect()
 }
 
 #[cfg(test)]
