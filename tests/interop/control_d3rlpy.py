@@ -1,7 +1,7 @@
 """Trains one of d3rlpy's algorithms on one of tests/interop/make_mujoco.py's files and drives the robot with the outcome.
 
     pip install torch d3rlpy "gymnasium[mujoco]" h5py numpy
-    python control_d3rlpy.py FILE bc|td3+bc|iql|cql UPDATES [SEED]
+    python control_d3rlpy.py FILE bc|td3+bc|iql|cql UPDATES [SEED] [cuda:0]
 
 Learning rates, sizes and coefficients are its defaults, with batches of 256. Observations are standardised for all, as TD3+BC
 asks for; IQL's rewards are scaled by the range of returns, as its authors do and as d3rlpy's reproduction does. It learns
@@ -24,8 +24,9 @@ from d3rlpy.preprocessing import ReturnBasedRewardScaler, StandardObservationSca
 
 
 def main():
-    path, which, updates, *seed = sys.argv[1:]
-    updates, seed = int(updates), int(seed[0]) if seed else 0
+    path, which, updates, *rest = sys.argv[1:]
+    updates, seed = int(updates), int(rest[0]) if rest else 0
+    device = rest[1] if len(rest) > 1 else "cpu"
     d3rlpy.seed(seed)
     name, recorded = read(path)
     joined = {c: np.concatenate([e[c][: len(e["rewards"])] for e in recorded]) for c in recorded[0]}
@@ -43,7 +44,7 @@ def main():
         "iql": lambda: d3rlpy.algos.IQLConfig(**common, reward_scaler=ReturnBasedRewardScaler(multiplier=1000.0)),
         "cql": lambda: d3rlpy.algos.CQLConfig(**common),
     }[which]()
-    algorithm = config.create(device=False)
+    algorithm = config.create(device=device)
     began, cpu = time.time(), time.process_time()
     algorithm.fit(
         dataset,
@@ -53,7 +54,7 @@ def main():
         show_progress=False,
     )
     result = {"algorithm": f"d3rlpy {which}", "task": name, "seed": seed, "updates": updates}
-    result |= {"cpu_s": round(time.process_time() - cpu), "wall_s": round(time.time() - began)}
+    result |= {"cpu_s": round(time.process_time() - cpu), "wall_s": round(time.time() - began), "device": device}
     print(json.dumps(result | play(name, algorithm.predict)))
 
 

@@ -2,11 +2,11 @@
 
     git clone https://github.com/yihaosun1124/OfflineRL-Kit
     pip install torch tqdm "gymnasium[mujoco]" h5py numpy
-    PYTHONPATH=OfflineRL-Kit python control_offlinerlkit.py FILE UPDATES EPOCHS [SEED] [mopo] [mobile]
+    PYTHONPATH=OfflineRL-Kit python control_offlinerlkit.py FILE UPDATES EPOCHS [SEED] [mopo] [mobile] [cuda:0]
 
 Networks, optimisers, rollouts and the ends of episodes (it writes them down by hand for each robot) are those of its run_example/run_mopo.py and
 run_mobile.py, with the rollout lengths and penalties they give for medium-expert data. EPOCHS bounds the training of the
-dynamics, which is done once and counted for both. It learns from every episode, those that rehearsal holds out too.
+dynamics, which is done once and counted for both; without a device everything is on the processor. It learns from every episode, those that rehearsal holds out too.
 A line of JSON for each algorithm, of the policy after the last update.
 """
 
@@ -75,13 +75,13 @@ def transitions(recorded):
     }
 
 
-def policy(which, dynamics, states, actions, penalty):
+def policy(which, dynamics, states, actions, penalty, device):
     """A fresh policy, sizes and rates as the examples have them."""
     body = lambda width: MLP(input_dim=width, hidden_dims=[256, 256])  # noqa: E731
     head = TanhDiagGaussian(256, actions, unbounded=True, conditioned_sigma=True, max_mu=1.0)
-    actor = ActorProb(body(states), head, "cpu")
-    critics = torch.nn.ModuleList([Critic(body(states + actions), "cpu") for _ in range(2)])
-    log_alpha = torch.zeros(1, requires_grad=True)
+    actor = ActorProb(body(states), head, device)
+    critics = torch.nn.ModuleList([Critic(body(states + actions), device) for _ in range(2)])
+    log_alpha = torch.zeros(1, requires_grad=True, device=device)
     alpha = (-actions, log_alpha, torch.optim.Adam([log_alpha], lr=1e-4))
     adam = lambda network, rate: torch.optim.Adam(network.parameters(), lr=rate)  # noqa: E731
     rates = {"tau": 0.005, "gamma": 0.99, "alpha": alpha}
@@ -94,13 +94,15 @@ def policy(which, dynamics, states, actions, penalty):
     )
 
 
-def buffer(size, states, actions):
-    return ReplayBuffer(size, (states,), np.float32, actions, np.float32, device="cpu")
+def buffer(size, states, actions, device):
+    return ReplayBuffer(size, (states,), np.float32, actions, np.float32, device=device)
 
 
 def main():
     path, updates, epochs, *rest = sys.argv[1:]
     updates, seed = int(updates), int(rest[0]) if rest else 0
+    device = next((word for word in rest if word.startswith("cuda")), "cpu")
+    chosen = [word for word in rest if word in ("mopo", "mobile")] or ["mopo", "mobile"]
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -108,7 +110,7 @@ def main():
     data = transitions(recorded)
     length, *penalties = ADVISED[name]
     states, actions = data["observations"].shape[1], data["actions"].shape[1]
-    real = buffer(len(data["rewards"]), states, actions)
+    real = buffer(len(data["rewards"]), states, actions, device)
     real.load_dataset(data)
     model = EnsembleDynamicsModel(
         obs_dim=states,
@@ -117,29 +119,29 @@ def main():
         num_ensemble=7,
         num_elites=5,
         weight_decays=[2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4],
-        device="cpu",
+        device=device,
     )
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     ends = get_termination_fn(task=name.lower())
     dynamics = EnsembleDynamics(model, optimiser, StandardScaler(), ends)
-    began = time.process_time()
+    began, wall = time.process_time(), time.time()
     with tempfile.TemporaryDirectory() as directory:
         dynamics.train(real.sample_all(), Quiet(directory), max_epochs=int(epochs))
-    dynamics_s = time.process_time() - began
+    dynamics_s, dynamics_wall_s = time.process_time() - began, time.time() - wall
     for which, penalty in zip(("mopo", "mobile"), penalties):
-        if rest[1:] and which not in rest[1:]:
+        if which not in chosen:
             continue
         # MOPO's penalty is the dynamics', MOBILE's the policy's.
         dynamics._penalty_coef = penalty if which == "mopo" else 0.0
-        learner = policy(which, dynamics, states, actions, penalty)
-        fake = buffer(ROLLOUTS * length * KEPT, states, actions)
+        learner = policy(which, dynamics, states, actions, penalty, device)
+        fake = buffer(ROLLOUTS * length * KEPT, states, actions, device)
         # As the examples anneal the actor's rate over all updates: per thousand.
         anneal = torch.optim.lr_scheduler.CosineAnnealingLR(learner.actor_optim, -(-updates // EVERY))
-        began = time.process_time()
+        began, wall = time.process_time(), time.time()
         learner.train()
         for update in range(updates):
             if update % EVERY == 0:
-                rolled, _ = learner.rollout(real.sample(ROLLOUTS)["observations"].numpy(), length)
+                rolled, _ = learner.rollout(real.sample(ROLLOUTS)["observations"].cpu().numpy(), length)
                 fake.add_batch(**rolled)
                 if update:
                     anneal.step()
@@ -149,6 +151,7 @@ def main():
                 print(which, update, round(time.process_time() - began), losses, file=sys.stderr, flush=True)
         result = {"algorithm": f"OfflineRL-Kit {which}", "task": name, "seed": seed, "updates": updates}
         result |= {"cpu_s": round(time.process_time() - began + dynamics_s), "dynamics_s": round(dynamics_s)}
+        result |= {"wall_s": round(time.time() - wall + dynamics_wall_s), "device": device}
         learner.eval()
         print(json.dumps(result | play(name, lambda o: learner.select_action(o, deterministic=True))), flush=True)
 
