@@ -127,7 +127,8 @@ impl DataConfig {
             let words = "data.state_angles beside data.with; expected one of them: other robots have other angles";
             return Err(UsageError(words.into()));
         }
-        if !(self.same_axis.is_empty() && self.seen_from.is_empty()) && !self.with.is_empty() {
+        let measures = !self.same_axis.is_empty() || !self.seen_from.is_empty();
+        if measures && !self.with.is_empty() {
             let words =
                 "data.same_axis or data.seen_from beside data.with; expected only one: other robots have other axes";
             return Err(UsageError(words.into()));

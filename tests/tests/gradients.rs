@@ -112,7 +112,8 @@ fn losses_where_the_task_is_carried() {
     let (device, inner) = (Device::default().autodiff(), Device::default());
     device.seed(1);
     let config = EnsembleConfig { members: 2, elites: 1, width: 12, ..EnsembleConfig::default() };
-    let module = Ensemble::carrying(&config, (3, 1), (2, &world_model::differences::Differences::NONE), &device).materialize();
+    let module =
+        Ensemble::carrying(&config, (3, 1), (2, &world_model::differences::Differences::NONE), &device).materialize();
     agrees("ensemble", module, |m| m.losses(sequence(&inner, (3, 2, 3, 2)), Tensor::ones([2, 2, 3], &inner)).0);
     let config = RssmConfig { hidden: 8, groups: 2, classes: 1, width: 10, members: 2, ..RssmConfig::default() };
     let module = Rssm::carrying(&config, 4, (2, 1), 2, &device).materialize();
