@@ -151,7 +151,7 @@ impl Ensemble {
         let make = if config.smooth { EnsembleMlp::smooth } else { EnsembleMlp::new };
         Self {
             members: make(members, &sizes, device),
-            reward: config.reward_of_next.then(|| Mlp::new(&[embedding, width, width, 1], device)),
+            reward: config.reward_of_next.then(|| Mlp::new(&[2 * embedding + action, width, width, 1], device)),
             success: Mlp::new(&[2 * embedding + action, width, 1], device),
             failure: Mlp::new(&[2 * embedding + action, width, 1], device),
             view: View::plain((embedding, carried), device),
@@ -170,7 +170,7 @@ impl Ensemble {
 
     /// What a member sees `[.., S]` of a state, an action and the past.
     fn input<const D: usize>(&self, x: Tensor<D>, action: Tensor<D>, past: &Option<Tensor<D>>) -> Tensor<D> {
-        let input = self.past.input(&self.view, x.clone(), action.clone(), past);
+        let input = self.past.input(x.clone(), action.clone(), past);
         if self.differences.ways().is_empty() {
             return input;
         }
@@ -262,7 +262,7 @@ impl Ensemble {
         let [success, failure] =
             [&self.success, &self.failure].map(|head| head.forward(passed.clone()).squeeze_dim::<1>(1));
         let reward = match &self.reward {
-            Some(head) => self.view.reward(head.forward(self.view.squash(e.clone()))),
+            Some(head) => self.view.reward(head.forward(passed)),
             None => sampled.narrow(1, self.embedding, 1),
         };
         let prediction = Prediction {
@@ -370,14 +370,14 @@ impl Ensemble {
         let foreseen = self.view.unscaled(mean.mean_dim(0).squeeze_dim::<2>(0)).narrow(1, 0, width).detach();
         let expected = self.renewed(now.clone() + foreseen);
         let next = expected.clone() + (next - expected) * flat3(observed);
-        let x = Tensor::cat(vec![now, action, next.clone()], 1);
+        let x = Tensor::cat(vec![now, action, next], 1);
         let bernoulli = |head: &Mlp, y: Tensor<1>| {
             let logit = head.forward(x.clone()).squeeze_dim::<1>(1);
             ((softplus(logit.clone(), 1.0) - logit * y) * taken.clone()).sum() / taken.clone().sum().clamp_min(1.0)
         };
         let (success, failure) = (bernoulli(&self.success, flat(s.success)), bernoulli(&self.failure, flat(s.failure)));
         let reward = self.reward.as_ref().map(|head| {
-            let squared = (head.forward(next.clone()) - wanted).square().squeeze_dim::<1>(1);
+            let squared = (head.forward(x.clone()) - wanted).square().squeeze_dim::<1>(1);
             (squared * taken.clone()).sum() / taken.clone().sum().clamp_min(1.0)
         });
         Terms { step, ahead, nll, reward, success, failure }

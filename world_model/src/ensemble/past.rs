@@ -2,13 +2,9 @@
 //!
 //! For robots whose state does not show all: velocities from positions, delays, what an object did a moment ago. It is the `h` of
 //! a latent state. Where an episode begins, the first state stands for those before it, with actions of 0.
-//! A network is not shown the states themselves but how far the present one is from them, in steps' changes: a speed that it would have to
-//! read off two places far larger than what they differ by is read too coarsely to foresee by (docs/LOG.md, 2026-11-26).
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-
-use super::view::View;
 
 /// Sizes of a past of `P` pairs.
 #[derive(Module, Debug)]
@@ -52,21 +48,9 @@ impl Past {
         Some(Tensor::cat([x, action].into_iter().chain(kept).collect(), D - 1))
     }
 
-    /// What a network sees: state `[.., S]`, action `[.., A]`, and of every pair of the past how far the state has come since, in
-    /// the changes of `view`, and its action.
-    pub fn input<const D: usize>(
-        &self,
-        view: &View,
-        x: Tensor<D>,
-        action: Tensor<D>,
-        past: &Option<Tensor<D>>,
-    ) -> Tensor<D> {
-        let mut parts = vec![x.clone(), action];
-        for pair in past.iter().flat_map(|past| past.clone().split(self.state + self.action, D - 1)) {
-            parts.push(view.in_changes(x.clone() - pair.clone().narrow(D - 1, 0, self.state)));
-            parts.push(pair.narrow(D - 1, self.state, self.action));
-        }
-        Tensor::cat(parts, D - 1)
+    /// What a network sees: state `[.., S]`, action `[.., A]` and past side by side.
+    pub fn input<const D: usize>(&self, x: Tensor<D>, action: Tensor<D>, past: &Option<Tensor<D>>) -> Tensor<D> {
+        Tensor::cat([x, action].into_iter().chain(past.clone()).collect(), D - 1)
     }
 
     /// The pasts of all steps of sequences that begin without one: states `[B, L, S]`, actions `[B, L, A]` to `[B, L, P(S+A)]`.
@@ -101,8 +85,7 @@ mod tests {
             2.0, 0.2, 1.0, 0.1,
         ];
         assert_eq!(floats(along.clone()), expected);
-        let input = past.input(&View::plain((1, 0), &device), x, action, &Some(along));
-        // The second step: 1 further than the first and than what stands for those before it.
+        let input = past.input(x, action, &Some(along));
         assert_eq!(floats(input)[6..12], [2.0, 0.2, 1.0, 0.1, 1.0, 0.0]);
     }
 
