@@ -129,9 +129,10 @@ fn the_camera_tells_the_model_foresees_and_the_served_policy_acts_without_being_
     let dir = tempfile::tempdir()?;
     let dataset = record(dir.path())?;
     let split = split::split(dataset.episodes.len(), 0.2, 0);
-    let axes = [["x", "y"].map(String::from).to_vec()];
+    let axes = [["x", "y", "dx"].map(String::from).to_vec()];
     let corpus = Corpus::new(&dataset, RewardRule::Column, &split, 0.9);
     let corpus = corpus.with_hints(&dataset, &[])?.with_differences(&dataset, &axes, &[])?;
+    assert_eq!((corpus.differences.len(), corpus.differences.ways().len()), (1, 2));
     let (inner, device) = (Device::default(), Device::default().autodiff());
     device.seed(0);
 

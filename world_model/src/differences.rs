@@ -33,7 +33,7 @@ pub enum Place {
 }
 
 impl Place {
-    fn is_action(self) -> bool {
+    pub(crate) fn is_action(self) -> bool {
         matches!(self, Self::Action(_))
     }
 }

@@ -10,6 +10,7 @@ use episodes::{
 use rand::SeedableRng;
 
 use super::*;
+use crate::differences::SeenFrom;
 use crate::vision::floats;
 
 /// Episodes of 6 steps: the state of robot `base` is `base + t`, its action `10 base + t` in every element, its reward `reward`.
@@ -222,12 +223,24 @@ fn hints_are_coded_by_training_episodes_and_need_a_camera() -> Result<(), Error>
     }
 
     let axes = [["action0", "observation.state0"].map(String::from).to_vec()];
-    let beside =
-        turning.with_hints(&dataset, &[]).and_then(|c| c.with_differences(&dataset, &axes, &[])).expect("two elements");
+    let turning = turning.with_hints(&dataset, &[]).expect("hints and a camera");
+    let beside = turning.clone().with_differences(&dataset, &axes, &[]).expect("two elements");
     assert_eq!((beside.state_len, beside.differences.len(), beside.has_gaps()), (4, 1, false));
     // Its place is kept free in the tracks, behind the state.
     assert_eq!(beside.tracks[3].state.chunks_exact(4).map(|row| row[3]).sum::<f32>(), 0.0);
     assert_eq!(beside.state_normaliser.dim(), 4);
+
+    // A body at (state 0, hint 0) = (2, 11), turned by state 1 = 2, sees the point (hint 0, state 0) = (11, 2).
+    let [own, hint, angle] = ["observation.state0", "action0", "observation.state1"].map(String::from);
+    let body = SeenFrom { x: own.clone(), y: hint.clone(), angle, points: vec![[hint, own]] };
+    let seen = turning.with_differences(&dataset, &axes, &[body]).expect("a body and a point");
+    assert_eq!((seen.state_len, seen.differences.len()), (6, 3));
+    let track = &seen.tracks[3];
+    let mut row = [&track.hint[2..4], &track.state[6..12]].concat();
+    seen.differences.renew(&mut row);
+    let [u, v] = [row[6], row[7]];
+    // (9, -9) turned back by 2: (-11.93, -4.439), in one deviation.
+    assert!(u < 0.0 && v < 0.0 && (u / v - 2.687_5).abs() < 1e-3, "{row:?}");
 
     // Training episodes are learned from as recorded, held-out ones as told.
     let mut embeddings = Embeddings { dim: 5, rows: hinted.tracks.iter().map(|t| vec![9.0; t.len * 5]).collect() };

@@ -85,10 +85,12 @@ fn elements_are_found_by_name_and_angles_are_none() -> Result<(), Error> {
     let axes = |axes: &[&str]| named.axes(&[names(axes)]);
     assert_eq!(axes(&["agent_x", "block_x"])?, [[Place::State(0), Place::Hint(0)]]);
     assert_eq!(axes(&["target_x", "agent_x"])?, [[Place::Action(0), Place::State(0)]]);
-    let known = "block_x, block_y, agent_x, agent_y, target_x";
+    let seen = "block_x, block_y, agent_x, agent_y";
+    let known = format!("{seen}, target_x");
     for (axis, found) in [
         (vec!["agent_x", "block_turn"], "data.same_axis names 'block_turn'"),
         (vec!["agent_x"], "data.same_axis has an axis of 1 elements"),
+        (vec!["target_x", "target_x"], "data.same_axis has an axis of actions alone"),
     ] {
         let words = axes(&axis).expect_err("cannot be").to_string();
         assert_eq!(words, format!("{found}; expected two or more on an axis, each one of: {known}"));
@@ -104,7 +106,12 @@ fn elements_are_found_by_name_and_angles_are_none() -> Result<(), Error> {
     for (body, words) in [
         (
             from("block_turn", "block_turn", &agent),
-            format!("data.seen_from names 'block_turn'; expected an element that is no angle, one of: {known}"),
+            format!("data.seen_from names 'block_turn'; expected an element that is no angle, one of: {seen}"),
+        ),
+        (
+            // An action is not seen.
+            from("target_x", "block_turn", &agent),
+            format!("data.seen_from names 'target_x'; expected an element that is no angle, one of: {seen}"),
         ),
         (
             from("block_x", "agent_x", &agent),
@@ -112,7 +119,7 @@ fn elements_are_found_by_name_and_angles_are_none() -> Result<(), Error> {
         ),
         (
             from("block_x", "block_turn", &[]),
-            format!("data.seen_from at 'block_x' has no points; expected points = [[\"…\", \"…\"]], of: {known}"),
+            format!("data.seen_from at 'block_x' has no points; expected points = [[\"…\", \"…\"]], of: {seen}"),
         ),
     ] {
         assert_eq!(body.expect_err("cannot be").to_string(), words);
