@@ -51,6 +51,8 @@ impl FilmRow {
 /// Pictures that contradict one another.
 pub fn figure(film: &Film) -> Result<String> {
     let at = |steps: usize| match film.rate_hz {
+        // A step of 30 Hz is not none.
+        hz if hz > 10.0 => format!("{:.2} s", steps as f64 / hz),
         hz if hz > 0.0 => format!("{:.1} s", steps as f64 / hz),
         _ => format!("{steps} steps"),
     };
@@ -104,6 +106,8 @@ mod tests {
         assert!(page.contains("<li>+0.1 s</li><li>+2.0 s</li>") && page.contains("data:image/png;base64,"), "{page}");
         assert!(page.contains("<span class=\"score\">no success</span>"));
         assert!(page.contains("✓</span> return 0.81, success 62 %</span>"), "{page}");
+        film.rate_hz = 30.0;
+        assert!(figure(&film)?.contains("<li>+0.03 s</li><li>+0.67 s</li>"));
         film.rate_hz = 0.0;
         assert!(figure(&film)?.contains("<li>+1 steps</li>"));
         film.rows[0].frames[0].size = 2;
