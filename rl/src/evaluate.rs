@@ -45,6 +45,9 @@ pub struct EvaluateConfig {
     /// Every policy is imagined under each member of the world model alone, too, and intervals know how far members disagree. It makes
     /// judging take about twice as long, and says nothing where the members are no models of their own (`rssm`).
     pub members: bool,
+    /// Share of its deviation, as large as it was found on episodes set apart, that an ensemble adds as noise when policies are judged,
+    /// whatever it does when they are improved: what happens once in a while (a fall, a somersault) is never imagined by means alone.
+    pub noise: f32,
     /// Bootstrap resamples.
     pub resamples: usize,
     /// Parts into which the starts are split over threads; part of the result, so not taken from the machine.
@@ -61,6 +64,7 @@ impl Default for EvaluateConfig {
             starts: 64,
             anchor_every: 10,
             members: true,
+            noise: 1.0,
             resamples: 2000,
             shards: 2,
             fqe: FqeConfig::default(),

@@ -5,18 +5,20 @@
 //! p_k(x_{t+1} - x_t, r_t given x_t, a_t, past)            a Gaussian per member
 //! ```
 //! Imagination draws from the Gaussian with the mean and variance of the *elites'* mixture: the members with the least error on
-//! episodes that none of them learns from. `past` holds the last `history - 1` observations and actions, for robots whose state
+//! episodes that none of them learns from, where it is also found how large the errors are beside what they say of them. `past` holds the last `history - 1` observations and actions, for robots whose state
 //! does not show all. Means learn from single steps and, going on from themselves, from whole sequences; variances learn what is left
 //! over of single steps. Success and failure are learned, never hand-coded. Disagreement is the mean over elements of the
 //! standard deviation between the elites' means.
 
+pub(crate) mod calibration;
+mod ends;
 mod past;
 #[cfg(test)]
 mod tests;
 mod view;
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::activation::{sigmoid, softplus};
+use burn::tensor::activation::softplus;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,7 @@ use crate::layers::{EnsembleMlp, Mlp};
 use crate::model::{Latent, Prediction};
 use crate::optimise::Metrics;
 use crate::vision::floats;
+use ends::Ends;
 use past::Past;
 use view::View;
 
@@ -85,9 +88,10 @@ impl Default for EnsembleConfig {
 pub struct Ensemble {
     members: EnsembleMlp,
     reward: Option<Mlp>,
-    success: Mlp,
-    failure: Mlp,
+    ends: Ends,
     view: View,
+    /// What a deviation that is said means `[E+1]`, for (change, reward).
+    meant: Param<Tensor<1>>,
     elites: Param<Tensor<1, Int>>,
     past: Past,
     count: usize,
@@ -152,9 +156,9 @@ impl Ensemble {
         Self {
             members: make(members, &sizes, device),
             reward: config.reward_of_next.then(|| Mlp::new(&[2 * embedding + action, width, width, 1], device)),
-            success: Mlp::new(&[2 * embedding + action, width, 1], device),
-            failure: Mlp::new(&[2 * embedding + action, width, 1], device),
+            ends: Ends::new((embedding, action), width, device),
             view: View::plain((embedding, carried), device),
+            meant: Param::from_tensor(Tensor::ones([embedding + 1], device)).set_require_grad(false),
             elites: chosen((0..config.elites.clamp(1, members)).collect(), device),
             past,
             count: members,
@@ -215,10 +219,11 @@ impl Ensemble {
         self.embedding + 1
     }
 
-    /// Takes ranges, and spreads of changes and rewards, from the given tracks.
+    /// Takes ranges, spreads of changes and rewards, and which ends there are from the given tracks.
     pub fn fit(self, data: (&Corpus, &Embeddings), tracks: &[usize], device: &Device) -> Self {
         let view = View::fit(data, tracks, (self.symlog_beyond as f32, self.carried), device);
-        Self { view, ..self }
+        let ends = self.ends.clone().fit(data.0, tracks, device);
+        Self { view, ends, ..self }
     }
 
     /// The latent state at an observed embedding `[B, E]`, as if it had always been there.
@@ -241,15 +246,21 @@ impl Ensemble {
         (out.narrow(2, 0, width), softplus(below - low, 1.0) + low)
     }
 
+    /// Mean `[N, E+1]` of the mixture of Gaussians `[K, N, E+1]`, the variance between their means and the mean of their own.
+    fn mixture(mean: Tensor<3>, log_variance: Tensor<3>) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
+        let over = |x: Tensor<3>| x.mean_dim(0).squeeze_dim::<2>(0);
+        let centre = over(mean.clone());
+        let between = over((mean - centre.clone().unsqueeze::<3>()).square());
+        (centre, between, over(log_variance.exp()))
+    }
+
     /// One imagined step: `latent [B]`, action `[B, A]`, normal noise `[B, noise_len]`.
     pub fn imagine(&self, latent: &Latent, action: Tensor<2>, noise: Tensor<2>) -> (Latent, Prediction) {
         let x = self.view.squash(latent.e.clone());
         let input = self.input(x.clone(), action.clone(), &latent.h);
         let (mean, log_variance) = self.gaussians(self.members.select(&self.elites.val()).forward(input));
-        let over_elites = |x: Tensor<3>| x.mean_dim(0).squeeze_dim::<2>(0);
-        let centre = over_elites(mean.clone());
-        let between = over_elites((mean - centre.clone().unsqueeze::<3>()).square());
-        let variance = between.clone() + over_elites(log_variance.exp());
+        let (centre, between, within) = Self::mixture(mean, log_variance);
+        let variance = (between.clone() + within) * self.meant.val().square().unsqueeze::<2>();
         // Deviations in units of the embedding; the reward's is left out.
         let deviation = |variance: Tensor<2>| {
             self.view.spread(variance.sqrt()).narrow(1, 0, self.embedding) * self.view.slope(latent.e.clone())
@@ -258,17 +269,17 @@ impl Ensemble {
         let sampled = self.view.unscaled(centre + variance.clone().sqrt() * noise * self.noise);
         let next = self.renewed(self.view.held(x.clone() + sampled.clone().narrow(1, 0, self.embedding)));
         let e = self.view.stretch(next);
-        let passed = Tensor::cat(vec![x.clone(), action.clone(), self.view.squash(e.clone())], 1);
-        let [success, failure] =
-            [&self.success, &self.failure].map(|head| head.forward(passed.clone()).squeeze_dim::<1>(1));
+        let next = self.view.squash(e.clone());
+        let passed = Tensor::cat(vec![x.clone(), action.clone(), next.clone()], 1);
+        let [success, failure] = self.ends.probabilities(&self.view, passed.clone(), next);
         let reward = match &self.reward {
             Some(head) => self.view.reward(head.forward(passed)),
             None => sampled.narrow(1, self.embedding, 1),
         };
         let prediction = Prediction {
             reward: reward.squeeze_dim::<1>(1),
-            success: sigmoid(success),
-            failure: sigmoid(failure),
+            success,
+            failure,
             disagreement: row_mean(deviation(between)),
             doubt: row_mean(deviation(variance).square()),
         };
@@ -369,15 +380,13 @@ impl Ensemble {
         // At a recorded end there is no next observation: the members' mean prediction stands in for it.
         let foreseen = self.view.unscaled(mean.mean_dim(0).squeeze_dim::<2>(0)).narrow(1, 0, width).detach();
         let expected = self.renewed(now.clone() + foreseen);
-        let next = expected.clone() + (next - expected) * flat3(observed);
-        let x = Tensor::cat(vec![now, action, next], 1);
-        let bernoulli = |head: &Mlp, y: Tensor<1>| {
-            let logit = head.forward(x.clone()).squeeze_dim::<1>(1);
-            ((softplus(logit.clone(), 1.0) - logit * y) * taken.clone()).sum() / taken.clone().sum().clamp_min(1.0)
-        };
-        let (success, failure) = (bernoulli(&self.success, flat(s.success)), bernoulli(&self.failure, flat(s.failure)));
+        let next = expected.clone() + (next - expected.clone()) * flat3(observed);
+        let now = Tensor::cat(vec![now, action], 1);
+        let x = Tensor::cat(vec![now.clone(), next.clone()], 1);
+        let outcomes = [flat(s.success), flat(s.failure)];
+        let [success, failure] = self.ends.losses(&self.view, now, [next, expected], outcomes, taken.clone());
         let reward = self.reward.as_ref().map(|head| {
-            let squared = (head.forward(x.clone()) - wanted).square().squeeze_dim::<1>(1);
+            let squared = (head.forward(x) - wanted).square().squeeze_dim::<1>(1);
             (squared * taken.clone()).sum() / taken.clone().sum().clamp_min(1.0)
         });
         Terms { step, ahead, nll, reward, success, failure }

@@ -310,6 +310,15 @@ impl WorldModel {
         }
     }
 
+    /// The same where an ensemble adds another `share` of its deviation as noise; an rssm, which draws its states, as it is.
+    pub fn noisy(&self, share: f32) -> Self {
+        let dynamics = match &self.dynamics {
+            Dynamics::Ensemble(m) => Dynamics::Ensemble(m.noisy(f64::from(share))),
+            rssm => rssm.clone(),
+        };
+        Self { representation: self.representation.clone(), dynamics }
+    }
+
     /// As [`Dynamics::draw_noise`].
     pub fn draw_noise(&self, rows: usize, rng: &mut StdRng, device: &Device) -> Tensor<2> {
         self.dynamics.draw_noise(rows, rng, device)

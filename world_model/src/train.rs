@@ -1,10 +1,12 @@
 //! Training of the two parts of a world model, one update at a time. The command line owns the loop.
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use episodes::{Dataset, Window, WindowSampler};
 
 use crate::corpus::{Corpus, Embeddings, Sequence};
 use crate::dropout::CameraDropout;
+use crate::ensemble::calibration::Surprise;
 use crate::events::Events;
 use crate::health::{Reactions, Spread};
 use crate::hints;
@@ -178,7 +180,8 @@ impl<'a> DynamicsLearner<'a> {
         )
     }
 
-    /// Lets the members of an ensemble speak that are best on the tracks set apart; nothing where none are.
+    /// Lets the members of an ensemble speak that are best on the tracks set apart, and finds how large their errors are there beside what
+    /// they say of them; nothing where no tracks are.
     pub fn elect(&mut self) {
         if self.apart.windows() == 0 {
             return;
@@ -190,10 +193,13 @@ impl<'a> DynamicsLearner<'a> {
         if let (Dynamics::Ensemble(frozen), Dynamics::Ensemble(m)) = (self.trainee.frozen(), &mut self.trainee.network)
         {
             let mut total = vec![0.0; frozen.member_count()];
-            for shard in shards {
-                total.iter_mut().zip(frozen.errors(shard.sequence)).for_each(|(sum, error)| *sum += error);
+            for shard in &shards {
+                total.iter_mut().zip(frozen.errors(shard.sequence.clone())).for_each(|(sum, error)| *sum += error);
             }
             m.elect(&total);
+            let elected = m.valid();
+            let surprise = shards.into_iter().map(|shard| elected.surprise(shard.sequence)).reduce(Surprise::plus);
+            surprise.into_iter().for_each(|surprise| m.calibrate(surprise));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use rl::evaluate::{FEWEST_STARTS, RAREST_SUCCESS};
-use rl::optimism::{Along, Optimism};
+use rl::optimism::{Along, Optimism, Share};
 use serde::{Deserialize, Serialize};
 
 use super::Report;
@@ -78,16 +78,22 @@ pub(super) fn write(report: &Report, out: &mut String) -> std::fmt::Result {
 /// policy is judged, where the interval is sure of it.
 pub const TOO_KIND: f64 = 0.1;
 
-/// What speaks against any imagined success, in one sentence: recorded failures that imagination turns into successes.
-pub fn too_kind(o: &Optimism) -> Option<String> {
-    let failures = o.recorded_actions.failures.filter(|_| o.failures >= FEWEST_STARTS)?;
-    (failures.success_ci95[0] > TOO_KIND).then(|| {
-        format!(
-            "imagination turns failures into successes: along their own actions {} of the {} recorded failures are imagined as such.",
-            share(failures.success, failures.success_ci95),
-            o.failures
-        )
-    })
+/// The share of recorded failures that imagination turns into successes, where it is sure to be larger than [`TOO_KIND`].
+fn turned(o: &Optimism) -> Option<Share> {
+    o.recorded_actions.failures.filter(|f| o.failures >= FEWEST_STARTS && f.success_ci95[0] > TOO_KIND)
+}
+
+/// What speaks against an imagined success, in one sentence: recorded failures that imagination turns into successes, unless the policy
+/// that is `judged` succeeds more often than that beyond doubt, so that kindness alone does not explain it.
+pub fn too_kind(o: &Optimism, judged: Share) -> Option<String> {
+    let failures = turned(o).filter(|failures| judged.success_ci95[0] <= failures.success_ci95[1])?;
+    Some(format!(
+        "imagination turns failures into successes: along their own actions {} of the {} recorded failures are imagined as such, \
+         and the policy's own {} are not beyond doubt more.",
+        share(failures.success, failures.success_ci95),
+        o.failures,
+        share(judged.success, judged.success_ci95),
+    ))
 }
 
 /// Whether actions that should fail are imagined as successes.
@@ -110,7 +116,7 @@ pub(super) fn optimism(o: Option<&Optimism>, out: &mut String) -> std::fmt::Resu
     )?;
     let of_failures = |along: &Along| along.failures.map(|s| share(s.success, s.success_ci95)).unwrap_or_default();
     if o.recorded_actions.failures.is_some() {
-        let warning = if too_kind(o).is_some() { " Believe no rate of success above." } else { "" };
+        let warning = if turned(o).is_some() { " Believe no rate of success above." } else { "" };
         writeln!(
             out,
             "The {} recorded failures among them are imagined as successes in {}, with noise in {}, in another order in {}; other \
@@ -128,11 +134,13 @@ pub(super) fn optimism(o: Option<&Optimism>, out: &mut String) -> std::fmt::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rl::optimism::Share;
+
+    fn judged(success: f64) -> Share {
+        Share { success, success_ci95: [success - 0.1, success + 0.1] }
+    }
 
     fn along(success: f64) -> Along {
-        let share = Share { success, success_ci95: [success - 0.1, success + 0.1] };
-        Along { all: share, failures: Some(share) }
+        Along { all: judged(success), failures: Some(judged(success)) }
     }
 
     #[test]
@@ -159,18 +167,22 @@ mod tests {
             text
         };
         assert!(words(&o).contains("The 20 recorded failures among them are imagined as successes in 15 % [5, 25], "));
-        assert!(!words(&o).contains("Believe no rate") && too_kind(&o).is_none());
+        assert!(!words(&o).contains("Believe no rate") && too_kind(&o, judged(0.0)).is_none());
         o.recorded_actions = along(0.4);
         assert!(words(&o).contains("Believe no rate of success above."));
         assert_eq!(
-            too_kind(&o).as_deref(),
+            too_kind(&o, judged(0.6)).as_deref(),
             Some(
                 "imagination turns failures into successes: along their own actions 40 % [30, 50] of the 20 recorded failures are \
-                 imagined as such."
+                 imagined as such, and the policy's own 60 % [50, 70] are not beyond doubt more."
             )
         );
+        assert_eq!(too_kind(&o, judged(0.61)), None, "kindness does not explain so many");
         o.failures = FEWEST_STARTS - 1;
-        assert!(too_kind(&o).is_none() && !words(&o).contains("Believe no rate"), "so few failures show nothing");
+        assert!(
+            too_kind(&o, judged(0.0)).is_none() && !words(&o).contains("Believe no rate"),
+            "so few failures show nothing"
+        );
         o.failures = 20;
         o.recorded_actions.failures = None;
         assert!(!words(&o).contains("recorded failures"));

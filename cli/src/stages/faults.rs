@@ -1,5 +1,6 @@
 //! What speaks against believing the world model at all.
 
+use rl::optimism::Share;
 use rl::selection;
 
 use super::workshop::Workshop;
@@ -10,9 +11,14 @@ use crate::report::{Calibration, HorizonError, TOO_KIND, WorldModelReport, too_k
 const LEAST_SKILL: f64 = 0.1;
 
 impl Workshop {
-    /// What speaks against believing the world model about any policy, in one sentence: a model that cannot beat doing nothing
-    /// has no say, whatever it imagines; nor has one that succeeds where it was seen to fail.
-    pub fn fault(&self, quality: &WorldModelReport, calibration: Option<&Calibration>) -> Option<String> {
+    /// What speaks against believing the world model about a policy that is imagined to succeed as often as `judged`, in one sentence: a
+    /// model that cannot beat doing nothing has no say, whatever it imagines; nor has one that succeeds where it was seen to fail.
+    pub fn fault(
+        &self,
+        quality: &WorldModelReport,
+        calibration: Option<&Calibration>,
+        judged: Share,
+    ) -> Option<String> {
         // The table goes on further than a verdict rests on.
         let within = self.config.quality.horizon;
         let errors: Vec<&HorizonError> = quality.error_by_horizon.iter().filter(|e| e.h <= within).collect();
@@ -51,7 +57,7 @@ impl Workshop {
                 100.0 * c.recorded_success
             ));
         }
-        let too_kind = quality.optimism.as_ref().and_then(too_kind);
+        let too_kind = quality.optimism.as_ref().and_then(|o| too_kind(o, judged));
         too_kind.or_else(|| selection::blind(&quality.whole_episodes.as_ref()?.value))
     }
 }

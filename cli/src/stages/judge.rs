@@ -88,8 +88,9 @@ impl Workshop {
             progress.set(out.len() as u64, name);
         }
         progress.finish();
+        let world = self.judging(model);
         for guest in guests {
-            out.push(self.imagine_guest((model, embeddings), guest, (&config, belief), &starts)?);
+            out.push(self.imagine_guest((&world, embeddings), guest, (&config, belief), &starts)?);
         }
         Ok(out)
     }
@@ -107,6 +108,7 @@ impl Workshop {
         belief: Belief<'_>,
     ) -> Result<PerStart> {
         let config = EvaluateConfig { horizon: self.judge_horizon(), ..self.config.evaluate };
+        let model = &self.judging(model);
         let starts = evaluate::starts(&self.corpus, config.starts);
         let together = self.imagine_in((model, model), embeddings, variant, (&config, belief), &starts)?;
         let (alone, few) = match variant.base {
@@ -116,6 +118,11 @@ impl Workshop {
         self.among_members(model, together, &mut |member| {
             self.imagine_in((member, model), embeddings, variant, (&alone, belief), few)
         })
+    }
+
+    /// The world in which policies are judged: the model, as uncertain as it was found to be.
+    pub(super) fn judging(&self, model: &WorldModel) -> WorldModel {
+        model.noisy(self.config.evaluate.noise)
     }
 
     /// A policy's outcomes beside those under each member of the world model alone, where that is wanted.
@@ -159,7 +166,8 @@ impl Workshop {
             return Ok(evaluate::imagine_sequences(world, data, (config, belief), &played, random));
         }
         if variant.base == Base::Planned {
-            let robot = self.robot(model, self.planner_spec(model, embeddings))?;
+            let served = model.noisy(self.config.world_model.ensemble.noise);
+            let robot = self.robot(&served, self.planner_spec(&served, embeddings))?;
             let recorded = &self.corpus.action_normaliser;
             let change = |actions: Tensor<2>, rng: &mut StdRng| variant.change(actions, recorded, rng);
             let planned = (&robot.planner(), &change as evaluate::Change<'_>);
@@ -260,10 +268,11 @@ impl Workshop {
             quality::error_by_horizon(model, (&self.dataset, &self.corpus, embeddings), config, seed, &device);
         let data = (&self.dataset.spec, &self.corpus, embeddings);
         let hints = world_model::hints::hint_errors(model, data, config, seed, &device);
-        let whole_episodes = Some(self.whole_episodes(model, embeddings));
+        let world = &self.judging(model);
+        let whole_episodes = Some(self.whole_episodes(world, embeddings));
         let starts = evaluate::starts(&self.corpus, self.config.evaluate.starts);
         let data = (&self.corpus, embeddings);
-        let optimism = Optimism::of(model, data, &self.config.evaluate, &starts, (seed, &device));
+        let optimism = Optimism::of(world, data, &self.config.evaluate, &starts, (seed, &device));
         WorldModelReport {
             error_by_horizon,
             calibration: None,

@@ -5,6 +5,7 @@ use rl::TrackRecord;
 use rl::doubly_robust::DoublyRobust;
 use rl::evaluate::{self, PerStart};
 use rl::members::Column;
+use rl::optimism::Share;
 use rl::scorecard::calibrated;
 use rl::selection::Kept;
 use world_model::agreement::mean;
@@ -126,7 +127,11 @@ impl Workshop {
             comparisons.extend(judged.iter().filter(is_outsider).map(|outsider| against(outsider, cloned)));
         }
         let calibration = find("behaviour").map(|b| self.calibration(&b.imagined));
-        let verdict = match self.fault(&quality, calibration.as_ref()) {
+        let of_improved = policies.iter().find(|p| p.name == "improved").map_or_else(Share::default, |p| Share {
+            success: p.imagined.success,
+            success_ci95: p.imagined.success_ci95,
+        });
+        let verdict = match self.fault(&quality, calibration.as_ref(), of_improved) {
             Some(why) => evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict },
             None => verdict,
         };

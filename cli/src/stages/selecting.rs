@@ -6,6 +6,7 @@ use anyhow::Result;
 use rl::doubly_robust::DoublyRobust;
 use rl::evaluate::{self, PerStart};
 use rl::fqe::Evaluated;
+use rl::optimism::Share;
 use rl::selection::{self, Kept};
 use serde::{Deserialize, Serialize};
 use world_model::agreement::mean;
@@ -86,7 +87,10 @@ impl Workshop {
         let fault = if candidate.value == cloned.value {
             Some("no copy of it was imagined better beyond doubt while improving.".to_owned())
         } else {
-            self.fault(quality, Some(&calibration))
+            let records = quality.whole_episodes.as_ref().map(|whole| [&whole.value, &whole.success]);
+            let of_candidate = evaluate::estimate(&candidate, records, resamples, seed);
+            let judged = Share { success: of_candidate.success, success_ci95: of_candidate.success_ci95 };
+            self.fault(quality, Some(&calibration), judged)
         };
         let others = [("fitted Q evaluation", fqe), ("the doubly robust estimate", doubly_robust)];
         let (kept, why) = selection::choose(fault.as_deref(), &gate, &others);

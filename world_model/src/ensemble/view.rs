@@ -28,6 +28,9 @@ const UNBOUNDED: f32 = 1e12;
 /// How far beyond the recorded range, as a share of it, an element may be imagined.
 const MARGIN: f32 = 0.1;
 
+/// Changes of a step beyond the recorded range that are as far as any more.
+const FAR: f32 = 3.0;
+
 fn fixed(values: Vec<f32>, device: &Device) -> Param<Tensor<1>> {
     let len = values.len();
     Param::from_tensor(Tensor::from_data(TensorData::new(values, [len]), device)).set_require_grad(false)
@@ -54,6 +57,21 @@ impl View {
             scale: fixed(scale, device),
             low: fixed(vec![-UNBOUNDED; embedding], device),
             high: fixed(vec![UNBOUNDED; embedding], device),
+        }
+    }
+
+    /// Elements recorded within these bounds, whose changes in a step have this size.
+    #[cfg(test)]
+    pub fn recorded_within(bounds: &[[f32; 2]], change: f32, device: &Device) -> Self {
+        let edge =
+            |side: usize, sign: f32| bounds.iter().map(|b| b[side] + sign * MARGIN * (b[1] - b[0])).collect::<Vec<_>>();
+        let mut scale = vec![change; bounds.len()];
+        scale.push(1.0);
+        Self {
+            low: fixed(edge(0, -1.0), device),
+            high: fixed(edge(1, 1.0), device),
+            scale: fixed(scale, device),
+            ..Self::plain((bounds.len(), 0), device)
         }
     }
 
@@ -182,6 +200,18 @@ impl View {
     pub fn held<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         x.max_pair(self.low.val().unsqueeze::<D>()).min_pair(self.high.val().unsqueeze::<D>())
     }
+
+    /// How far what is seen `[N, E]` lies above and below everything recorded, in typical changes of a step `[N, 2E]`; no further than
+    /// [`FAR`], and 0 for what is carried along.
+    pub fn beyond(&self, x: Tensor<2>) -> Tensor<2> {
+        let (low, high) = (self.low.val(), self.high.val());
+        // The margin is a share of the recorded range on either side.
+        let margin = (high.clone() - low.clone()) * f64::from(MARGIN / (1.0 + 2.0 * MARGIN));
+        let [above, below] =
+            [x.clone() - (high - margin.clone()).unsqueeze::<2>(), (low + margin).unsqueeze::<2>() - x];
+        let told = |beyond: Tensor<2>| self.in_changes(beyond.clamp_min(0.0)).clamp_max(FAR);
+        Tensor::cat(vec![told(above), told(below)], 1)
+    }
 }
 
 /// Sums of which mean and deviation are made.
@@ -220,6 +250,25 @@ mod tests {
     fn view() -> View {
         let device = Device::default();
         View { wide: fixed(vec![0.0, 1.0], &device), ..View::plain((2, 0), &device) }
+    }
+
+    #[test]
+    fn beyond_is_told_in_changes_of_a_step_and_on_either_side() {
+        let device = Device::default();
+        let view = View {
+            // Recorded from 0 to 10 and from -1 to 1, a tenth of which was added on either side.
+            low: fixed(vec![-1.0, -1.2], &device),
+            high: fixed(vec![11.0, 1.2], &device),
+            scale: fixed(vec![0.5, 0.0, 1.0], &device),
+            ..View::plain((2, 1), &device)
+        };
+        let x = Tensor::<2>::from_floats([[10.25, 0.0], [-100.0, 0.5], [10.0, 1.0], [4.0, -1.0]], &device);
+        let expected = [[0.5, 0.0, 0.0, 0.0], [0.0, 0.0, FAR, 0.0], [0.0; 4], [0.0; 4]].concat();
+        for (beyond, expected) in floats(view.beyond(x)).iter().zip(expected) {
+            assert!((beyond - expected).abs() < 1e-5, "{beyond} is not {expected}");
+        }
+        let anywhere = Tensor::<2>::from_floats([[1e6, -1e6]], &device);
+        assert_eq!(floats(View::plain((2, 0), &device).beyond(anywhere)), [0.0; 4], "nothing is known of a range");
     }
 
     #[test]
