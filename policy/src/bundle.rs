@@ -253,13 +253,13 @@ impl Bundle {
         }
         let camera = spec.hints.as_ref().map_or(spec.vision.embedding(), |hints| hints.code.code_len());
         let embedding = sizes.len() * camera + state;
-        let mut flow = FlowPolicy::padded(&spec.flow, embedding, (action, own_action), device);
+        let mut flow = FlowPolicy::padded(&spec.flow, embedding, (action, own_action), device).with_acting(acting);
         load_weights(
             &mut flow,
             &directory.join(format!("{policy}.safetensors")),
             "a flow policy of this bundle's sizes",
         )?;
-        Ok(Self::new(spec, encoder, flow.with_acting(acting), device).seeing(vit))
+        Ok(Self::new(spec, encoder, flow, device).seeing(vit))
     }
 
     /// A bundle from networks in memory.

@@ -83,13 +83,20 @@ impl Default for FlowConfig {
 }
 
 /// How a policy's network is asked for a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Acting {
     /// From noise, in Euler steps.
     Flow {
         /// How many.
         steps: usize,
+    },
+    /// The same, guided towards what the network was told to be good: `v(none) + weight [v(good) - v(none)]`.
+    Guided {
+        /// Euler steps.
+        steps: usize,
+        /// Weight of the guidance.
+        weight: f32,
     },
     /// From noise, in one step: `ε + v(ε, 0, e)`.
     OneStep,
@@ -100,10 +107,14 @@ pub enum Acting {
 /// Frequencies of the time features.
 const FREQUENCIES: usize = 4;
 
+/// Elements of the advice: good, bad; both 0 for none.
+pub const ADVICE: usize = 2;
+
 /// The policy.
 #[derive(Module, Debug)]
 pub struct FlowPolicy {
     velocity: Mlp,
+    takes_advice: bool,
     chunk: usize,
     action_len: usize,
     own_action_len: usize,
@@ -128,6 +139,7 @@ impl FlowPolicy {
         let w = config.width;
         Self {
             velocity: Mlp::new(&[flat + 2 * FREQUENCIES + embedding, w, w, w, flat], device).materialize(),
+            takes_advice: false,
             chunk: config.chunk,
             action_len,
             own_action_len: own,
@@ -142,8 +154,12 @@ impl FlowPolicy {
         Self { noise, ..self }
     }
 
-    /// The same network, asked otherwise.
+    /// The same network, asked otherwise. One that is to be guided takes advice from now on, of which it has not heard yet.
+    #[must_use]
     pub fn with_acting(self, acting: Acting) -> Self {
+        if matches!(acting, Acting::Guided { .. }) && !self.takes_advice {
+            return Self { velocity: self.velocity.widened(ADVICE), takes_advice: true, acting, ..self };
+        }
         Self { acting, ..self }
     }
 
@@ -169,14 +185,18 @@ impl FlowPolicy {
         self.chunk
     }
 
-    /// `x_τ [B, chunk*A]`, `τ [B, 1]`, `e [B, E]` to the velocity `[B, chunk*A]`.
-    fn velocity(&self, x: Tensor<2>, tau: Tensor<2>, e: Tensor<2>) -> Tensor<2> {
+    /// `x_τ [B, chunk*A]`, `τ [B, 1]`, `e [B, E]` and perhaps advice `[B, 2]` to the velocity `[B, chunk*A]`.
+    fn velocity(&self, x: Tensor<2>, tau: Tensor<2>, e: Tensor<2>, advice: Option<Tensor<2>>) -> Tensor<2> {
+        let (rows, device) = (x.dims()[0], x.device());
         let mut parts = vec![x];
         for i in 0..FREQUENCIES {
             let angle = tau.clone() * (std::f64::consts::PI * f64::from(1 << i) / 2.0);
             parts.extend([angle.clone().sin(), angle.cos()]);
         }
         parts.push(e);
+        if self.takes_advice {
+            parts.push(advice.unwrap_or_else(|| Tensor::zeros([rows, ADVICE], &device)));
+        }
         self.velocity.forward(Tensor::cat(parts, 1))
     }
 
@@ -186,6 +206,31 @@ impl FlowPolicy {
     pub fn loss(
         &self,
         e: Tensor<2>,
+        flow: (Tensor<2>, Tensor<2>, Tensor<2>),
+        weight: Tensor<1>,
+        known: Option<Tensor<2>>,
+    ) -> Tensor<1> {
+        self.matching(e, None, flow, weight, known)
+    }
+
+    /// The same where it is told of every row whether the chunk is good or bad, `advice [B, 2]`, 0 and 0 for nothing.
+    pub fn advised_loss(
+        &self,
+        e: Tensor<2>,
+        advice: Tensor<2>,
+        flow: (Tensor<2>, Tensor<2>, Tensor<2>),
+        weight: Tensor<1>,
+        known: Option<Tensor<2>>,
+    ) -> Tensor<1> {
+        assert!(self.takes_advice, "the policy takes no advice");
+        assert_eq!(advice.dims(), [e.dims()[0], ADVICE], "advice is [B, {ADVICE}]");
+        self.matching(e, Some(advice), flow, weight, known)
+    }
+
+    fn matching(
+        &self,
+        e: Tensor<2>,
+        advice: Option<Tensor<2>>,
         (chunk, mut noise, tau): (Tensor<2>, Tensor<2>, Tensor<2>),
         weight: Tensor<1>,
         known: Option<Tensor<2>>,
@@ -195,7 +240,7 @@ impl FlowPolicy {
             noise = noise * known.clone();
         }
         let x = noise.clone() + (chunk.clone() - noise.clone()) * tau.clone();
-        let squared = (self.velocity(x, tau, e) - (chunk - noise)).square();
+        let squared = (self.velocity(x, tau, e, advice) - (chunk - noise)).square();
         let error = match known {
             None => squared.mean_dim(1),
             Some(known) => (squared * known.clone()).sum_dim(1) / known.sum_dim(1).clamp_min(1.0),
@@ -225,16 +270,30 @@ impl FlowPolicy {
         let [batch, width] = noise.dims();
         assert_eq!(width, self.noise_len(), "noise is [B, chunk*A]");
         let (start, steps) = match self.acting {
-            Acting::Flow { steps } => (noise * self.noise, steps),
+            Acting::Flow { steps } | Acting::Guided { steps, .. } => (noise * self.noise, steps),
             Acting::OneStep => (noise * self.noise, 1),
             Acting::Deterministic => (noise.zeros_like(), 1),
         };
         let step = 1.0 / steps as f64;
         (0..steps).fold(self.own(start), |x, i| {
             let tau = Tensor::full([batch, 1], i as f64 * step, &x.device());
-            let v = self.own(self.velocity(x.clone(), tau, e.clone()));
-            x + v * step
+            let v = match self.acting {
+                Acting::Guided { weight, .. } => self.guided(x.clone(), tau, e.clone(), f64::from(weight)),
+                _ => self.velocity(x.clone(), tau, e.clone(), None),
+            };
+            x + self.own(v) * step
         })
+    }
+
+    /// `v(none) + weight [v(good) - v(none)]`, in one pass.
+    fn guided(&self, x: Tensor<2>, tau: Tensor<2>, e: Tensor<2>, weight: f64) -> Tensor<2> {
+        let ([rows, _], device) = (x.dims(), x.device());
+        let good = Tensor::<2>::from_floats([[1.0, 0.0]], &device).expand([rows, ADVICE]);
+        let advice = Tensor::cat(vec![Tensor::zeros([rows, ADVICE], &device), good], 0);
+        let twice = |x: Tensor<2>| x.repeat_dim(0, 2);
+        let both = self.velocity(twice(x), twice(tau), twice(e), Some(advice));
+        let [none, good] = [0, rows].map(|first| both.clone().narrow(0, first, rows));
+        none.clone() + (good - none) * weight
     }
 
     /// Actions `[B, chunk*A]` inside the range, if there is one; beyond it they have no gradient.

@@ -12,6 +12,7 @@
 //! Values learn from imagined outcomes of the copy's own chunks, and from recorded steps.
 
 mod config;
+pub(crate) mod scores;
 #[cfg(test)]
 mod tests;
 
@@ -20,8 +21,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use policy::{FlowConfig, FlowPolicy};
 use rand::RngExt;
 use rand::rngs::StdRng;
-use rollouts::imagine::{Imagined, imagine, shared_noise, split_chunk};
-use rollouts::score::{Outcome, believed, believed_outcome, outcome};
+use rollouts::imagine::{imagine, shared_noise, split_chunk};
 use world_model::optimise::{Metrics, Schedule, Trainee};
 use world_model::shards::side_by_side;
 use world_model::train::latents_at;
@@ -30,6 +30,7 @@ use world_model::vision::floats;
 use world_model::{Corpus, Embeddings, Latent, WorldModel, noise};
 
 pub use config::{ImproveConfig, Method};
+use scores::{believed_return, scores};
 
 use crate::chunk_critic::action_range;
 use crate::critic::{Critic, CriticConfig, blend, n_step_target};
@@ -237,12 +238,13 @@ impl<'a> ImproveLearner<'a> {
             let noise = shared_noise(model, (starts, n), chunk, rng, device);
             let imagined = imagine(model, &wide, &mut |_, _| split_chunk(&actions, a, chunk), &noise);
             let spent_wide = spent.clone().unsqueeze_dim::<2>(1).expand([starts, n]).reshape([starts * n]);
-            let result = self.believed_return(&wide.e, &imagined, spent_wide.clone());
+            let behind = (&self.corpus.returns, self.prior.limits, &self.slow);
+            let result = believed_return(behind, &wide.e, &imagined, spent_wide.clone());
             let (value, doubt) = (floats(result.value), floats(result.disagreement));
             let e = floats(latent.e.clone());
             let width = self.embeddings.dim;
             let flat_actions = floats(actions);
-            let scores = self.scores(&value, &doubt, starts, n);
+            let scores = scores(&value, &doubt, n, (self.config.penalty, self.prior.limits.disagreement_95));
             let mut onward = Vec::with_capacity(starts);
             for s in 0..starts {
                 let group = &scores[s * n..(s + 1) * n];
@@ -291,25 +293,6 @@ impl<'a> ImproveLearner<'a> {
         if self.flow.noise == 0.0 { 1 } else { (n - n / 2).div_ceil(2) }
     }
 
-    /// What chunks from embeddings `start [B, E]` lead to, up to the trust horizon; `spent [B]` is the doubt of getting to `start`.
-    fn believed_return(&self, start: &Tensor<2>, imagined: &Imagined, spent: Tensor<1>) -> Outcome {
-        let (rule, predictions) = (&self.corpus.returns, &imagined.predictions);
-        let believed = believed(predictions, spent, self.prior.limits.doubt_budget);
-        let states: Vec<Tensor<2>> =
-            std::iter::once(start.clone()).chain(imagined.latents.iter().map(|l| l.e.clone())).collect();
-        let last = states[predictions.len()].clone();
-        // Mostly the budget lasts for the whole chunk, and one value does.
-        let all = believed.last().is_none_or(|b| b.clone().min().into_scalar::<f32>() > 0.0);
-        if all {
-            return outcome(predictions, rule, self.slow.cautious(&last));
-        }
-        let rows = last.dims()[0];
-        let values = self.slow.cautious(&Tensor::cat(states, 0));
-        let values: Vec<Tensor<1>> =
-            (0..=predictions.len()).map(|k| values.clone().narrow(0, k * rows, rows)).collect();
-        believed_outcome(predictions, rule, &values, &believed)
-    }
-
     /// `[starts * n, chunk*A]`: the clone's, the copy's, and the copy's nudged, for every start.
     fn candidates(
         &self,
@@ -346,27 +329,10 @@ impl<'a> ImproveLearner<'a> {
         let kept = own.narrow(1, 0, kept);
         actor.own(Tensor::cat(vec![from_clone, kept, moved], 1).reshape([starts * n, width]))
     }
-
-    /// Scores in units of the spread within groups, pooled over groups, minus the penalty.
-    fn scores(&self, value: &[f32], doubt: &[f32], starts: usize, n: usize) -> Vec<f32> {
-        let mut squares = 0.0;
-        for group in value.chunks_exact(n) {
-            let mean = group.iter().sum::<f32>() / n as f32;
-            squares += group.iter().map(|v| (v - mean).powi(2)).sum::<f32>();
-        }
-        let spread = (squares / (starts * n) as f32).sqrt().max(1e-5);
-        let unit = self.prior.limits.disagreement_95.max(1e-6);
-        let beyond = |d: &f32| if *d > unit { BEYOND } else { 0.0 };
-        value.iter().zip(doubt).map(|(v, d)| v / spread - self.config.penalty * d / unit - beyond(d)).collect()
-    }
 }
 
 /// Weight of cloning a recorded chunk just before a person took over, against 1.
 const OBJECTED: f32 = 0.1;
-
-/// Taken off the score of a chunk that leads beyond what held-out data look like, in spreads: such a chunk is learned from
-/// only where every other one does too.
-const BEYOND: f32 = 5.0;
 
 /// Index drawn with probability proportional to `weights`.
 fn draw(weights: &[f32], rng: &mut StdRng) -> usize {

@@ -1,7 +1,8 @@
 //! Values, offline improvement, evaluation and the gate.
 //!
 //! [`critic`] says what a state is worth; [`improve`] rehearses: it compares what the cloned policy and its copy could do
-//! from recorded states, under shared noise, and lets the copy learn from the better futures. [`iql`], [`rebrac`] and [`fql`]
+//! from recorded states, under shared noise, and lets the copy learn from the better futures; [`advantage`] tells a copy which of
+//! them are better, and asks it for those. [`iql`], [`rebrac`] and [`fql`]
 //! do without a model, over one [`chunk_critic`]: the floors that tell what a model buys. [`plan`] searches for the best future each
 //! time the robot asks; [`evaluate`] judges policies in imagination and decides GO, NO-GO or ABSTAIN, beside [`doubly_robust`], which
 //! corrects them by what was recorded, and [`fqe`], which asks recorded steps alone; [`selection`] says which policy leaves `improve`;
@@ -10,6 +11,7 @@
 //! been wrong, and [`members`] as wide as its members disagree. [`slices`] says for which starts a score holds, and [`optimism`] whether imagination takes for a success what it should not.
 //! Then the hardware: [`trials`] plans and reads real trials, on bets ([`betting`]) that allow to look at any time.
 
+pub mod advantage;
 pub mod betting;
 pub mod chunk_critic;
 pub mod climb;
@@ -33,6 +35,7 @@ mod toys;
 pub mod track_record;
 pub mod trials;
 
+pub use advantage::AdvantageLearner;
 pub use chunk_critic::ChunkCritic;
 pub use critic::{Critic, CriticConfig, CriticLearner};
 pub use evaluate::{Estimate, Verdict};

@@ -31,6 +31,19 @@ impl Mlp {
         mlp
     }
 
+    /// The same with `more` inputs at the end, which count for nothing yet.
+    #[must_use]
+    pub fn widened(mut self, more: usize) -> Self {
+        if let Some(first) = self.layers.first_mut() {
+            let weight = first.weight.val();
+            let ([_, width], device) = (weight.dims(), weight.device());
+            let wider = Tensor::cat(vec![weight, Tensor::zeros([more, width], &device)], 0);
+            // By its values: a parameter is the beginning of what is differentiated.
+            first.weight = Param::from_tensor(Tensor::from_data(wider.into_data(), &device));
+        }
+        self
+    }
+
     /// `[B, in]` to `[B, out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let last = self.layers.len() - 1;

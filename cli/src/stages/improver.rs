@@ -4,11 +4,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use burn::module::Module;
 use burn::tensor::Device;
 use policy::{Acting, FlowPolicy};
 use rl::chunk_critic::action_range;
 use rl::improve::Prior;
-use rl::{ChunkCritic, Critic, FqlLearner, ImproveLearner, IqlLearner, Method, RebracLearner};
+use rl::{AdvantageLearner, ChunkCritic, Critic, FqlLearner, ImproveLearner, IqlLearner, Method, RebracLearner};
 use world_model::optimise::Metrics;
 use world_model::{Corpus, Embeddings};
 
@@ -20,6 +21,8 @@ use crate::run_dir::write_json_atomic;
 pub enum Improver<'a> {
     /// Comparison of imagined futures.
     Imagination(Box<ImproveLearner<'a>>),
+    /// Cloning that knows imagined advantages.
+    Advantage(Box<AdvantageLearner<'a>>),
     /// Implicit Q-learning.
     Iql(Box<IqlLearner<'a>>),
     /// TD3+BC.
@@ -33,7 +36,7 @@ pub fn values_of(method: Method) -> (&'static str, &'static str) {
     match method {
         Method::Imagination => ("improve", "slow"),
         Method::Iql => ("improve", "value"),
-        Method::Rebrac | Method::Fql => ("value", "slow"),
+        Method::Advantage | Method::Rebrac | Method::Fql => ("value", "slow"),
     }
 }
 
@@ -57,6 +60,11 @@ impl<'a> Improver<'a> {
                 let sizes = (improve, value, policy);
                 Self::Imagination(Box::new(ImproveLearner::new((actor, critic), prior, data, sizes, shards, random)))
             }
+            Method::Advantage => {
+                let values = critic.valid();
+                let sizes = (improve, policy);
+                Self::Advantage(Box::new(AdvantageLearner::new((actor, values), prior, data, sizes, shards, random)))
+            }
             Method::Iql => {
                 Self::Iql(Box::new(IqlLearner::new((actor, critic), data, &improve.iql, shared, shards, random)))
             }
@@ -74,6 +82,7 @@ impl<'a> Improver<'a> {
     pub fn update(&mut self, update: usize, updates: usize) -> Metrics {
         match self {
             Self::Imagination(l) => l.update(update, updates),
+            Self::Advantage(l) => l.update(update, updates),
             Self::Iql(l) => l.update(update, updates),
             Self::Rebrac(l) => l.update(update, updates),
             Self::Fql(l) => l.update(update, updates),
@@ -84,6 +93,7 @@ impl<'a> Improver<'a> {
     pub fn actor(&self) -> FlowPolicy {
         match self {
             Self::Imagination(l) => l.actor.frozen(),
+            Self::Advantage(l) => l.actor.frozen(),
             Self::Iql(l) => l.actor.frozen(),
             Self::Rebrac(l) => l.actor.frozen(),
             Self::Fql(l) => l.actor.frozen(),
@@ -94,6 +104,7 @@ impl<'a> Improver<'a> {
     pub fn pace(&mut self, pace: f64) {
         match self {
             Self::Imagination(l) => (l.actor.pace, l.critic.pace) = (pace, pace),
+            Self::Advantage(l) => l.actor.pace = pace,
             Self::Iql(l) => (l.actor.pace, l.value.pace, l.q.critic.pace) = (pace, pace, pace),
             Self::Rebrac(l) => (l.actor.pace, l.q.critic.pace) = (pace, pace),
             Self::Fql(l) => (l.actor.pace, l.q.critic.pace) = (pace, pace),
@@ -111,6 +122,8 @@ impl<'a> Improver<'a> {
                 l.slow = restore_module(l.slow.clone(), dir, "slow")?;
                 Ok(())
             }
+            // Its values are those of the behaviour, which were read already.
+            Self::Advantage(_) => Ok(()),
             Self::Iql(l) => {
                 restore_trainee(&mut l.value, dir, "value")?;
                 restore_chunks(&mut l.q, dir)
@@ -131,6 +144,7 @@ impl<'a> Improver<'a> {
                 save_trainee(&l.critic, dir, "critic")?;
                 save_module(&l.slow, dir, "slow")
             }
+            Self::Advantage(l) => save_trainee(&l.actor, dir, "actor"),
             Self::Iql(l) => {
                 save_trainee(&l.actor, dir, "actor")?;
                 save_trainee(&l.value, dir, "value")?;
@@ -160,6 +174,7 @@ impl<'a> Improver<'a> {
                 l.slow = restore_module(l.slow.clone(), dir, "slow")?;
                 Ok(())
             }
+            Self::Advantage(l) => restore_trainee(&mut l.actor, dir, "actor"),
             Self::Iql(l) => {
                 restore_trainee(&mut l.actor, dir, "actor")?;
                 restore_trainee(&mut l.value, dir, "value")?;
@@ -203,11 +218,11 @@ pub fn save_policy(policy: &FlowPolicy, dir: &Path, name: &str) -> Result<()> {
 /// # Errors
 /// As [`restore_module`].
 pub fn restore_policy(policy: FlowPolicy, dir: &Path, name: &str, corpus: &Corpus) -> Result<FlowPolicy> {
-    let policy = restore_module(policy, dir, name)?;
     let path = dir.join(format!("{name}.json"));
     let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let acting = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?;
-    let policy = policy.with_acting(acting);
-    // Recorded chunks were matched by a flow; the others climbed a critic.
+    // Before its weights are read: a network that takes advice is larger.
+    let policy = restore_module(policy.with_acting(acting), dir, name)?;
+    // Recorded chunks were matched by a flow; the others climbed a critic or were guided.
     Ok(if matches!(acting, Acting::Flow { .. }) { policy } else { policy.within(action_range(corpus)) })
 }

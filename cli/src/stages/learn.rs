@@ -279,7 +279,9 @@ impl Workshop {
         let judging =
             // Not the held-out starts: by these it is judged whether what was chosen is any better.
             Judging { starts: evaluate::choosing_starts(&self.corpus, config.evaluate.starts), horizon: self.judge_horizon() };
-        let base = judging.judge(self, &model, embeddings, &incoming, limits);
+        // In the world in which what was chosen is judged.
+        let world = self.judging(&model);
+        let base = judging.judge(self, &world, embeddings, &incoming, limits);
         let Workshop { run, corpus, device, .. } = self;
         let corpus = &*corpus;
         let prior = Prior { model: &model, clone: &clone, limits };
@@ -296,7 +298,7 @@ impl Workshop {
                 update: &mut |s, i, n| s.learner.update(i, n),
                 judge: &mut |s, _| {
                     let actor = s.learner.actor();
-                    let judged = judging.outcome(&model, (corpus, embeddings), &actor, &config, limits, &inner);
+                    let judged = judging.outcome(&world, (corpus, embeddings), &actor, &config, limits, &inner);
                     let gains: Vec<f32> = judged.value.iter().zip(&base.value).map(|(a, b)| a - b).collect();
                     let (mean, [low, _]) = evaluate::interval(&gains, 500, config.seed);
                     let unsupported = evaluate::unsupported_share(&judged);

@@ -98,7 +98,7 @@ fn one_step_policies_by_hand_and_kept_inside_the_range() {
     let mut rng = generator(0, "acting", 0);
     let (e, noise) = (normal([5, 3], &mut rng, &device), normal([5, 4], &mut rng, &device));
     let floats = |x: Tensor<2>| x.try_into_vec_as::<f32>().expect("floats");
-    let velocity = |x: Tensor<2>| policy.velocity(x, Tensor::zeros([5, 1], &device), e.clone());
+    let velocity = |x: Tensor<2>| policy.velocity(x, Tensor::zeros([5, 1], &device), e.clone(), None);
     let one = policy.clone().with_acting(Acting::OneStep);
     assert_eq!(floats(one.act(e.clone(), noise.clone())), floats(noise.clone() + velocity(noise.clone())));
     let still = policy.clone().with_acting(Acting::Deterministic);
@@ -149,4 +149,47 @@ fn what_a_robot_does_not_have_is_zero_all_the_way_and_teaches_nothing() {
         policy.loss(e.clone(), parts, Tensor::ones([4], &device), known()).into_scalar()
     };
     assert_eq!(loss(noise.clone()), loss(noise + other));
+}
+
+#[test]
+fn advice_counts_for_nothing_before_it_was_heard() {
+    let device = Device::default();
+    device.seed(8);
+    let plain = FlowPolicy::new(&FlowConfig { width: 8, ..FlowConfig::default() }, 3, 2, &device);
+    let mut rng = generator(0, "advice", 0);
+    let (e, noise) = (normal([5, 3], &mut rng, &device), normal([5, plain.noise_len()], &mut rng, &device));
+    let acts = |policy: &FlowPolicy| policy.act(e.clone(), noise.clone()).try_into_vec_as::<f32>().expect("floats");
+    let guided = plain.clone().with_acting(Acting::Guided { steps: 6, weight: 3.0 });
+    for (plain, guided) in acts(&plain).iter().zip(acts(&guided)) {
+        assert!((plain - guided).abs() < 1e-5, "{plain} is not {guided}");
+    }
+}
+
+#[test]
+fn guidance_leads_to_what_was_called_good_and_none_of_it_back() {
+    let device = Device::default().autodiff();
+    device.seed(9);
+    let config = FlowConfig { chunk: 1, width: 32, ..FlowConfig::default() };
+    let guided = |weight: f32| Acting::Guided { steps: 6, weight };
+    let mut trainee = Trainee::new(FlowPolicy::new(&config, 1, 1, &device).with_acting(guided(1.0)), 0.0);
+    let schedule = Schedule { learning_rate: 3e-3, updates: 400 };
+    for update in 0..400 {
+        let mut rng = generator(0, "guided", update as u64);
+        // +1 is good and -1 bad; of half of them it is said.
+        let good = (uniform([128, 1], &mut rng, &device) - 0.5).sign();
+        let said = uniform([128, 1], &mut rng, &device).lower_elem(0.5).float();
+        let advice = Tensor::cat(vec![(good.clone() + 1.0) / 2.0, (good.clone().neg() + 1.0) / 2.0], 1) * said;
+        let flow = (good, normal([128, 1], &mut rng, &device), uniform([128, 1], &mut rng, &device));
+        trainee.update(schedule.at(update), vec![(advice, flow)], &device, |net, (advice, flow)| {
+            let e = Tensor::zeros([128, 1], &advice.device());
+            (net.advised_loss(e, advice, flow, Tensor::ones([128], &device), None), Vec::new())
+        });
+    }
+    let (net, inner) = (trainee.frozen(), Device::default());
+    let mean = |weight: f32| -> f32 {
+        let noise = normal([400, 1], &mut generator(0, "guided-test", 0), &inner);
+        net.clone().with_acting(guided(weight)).act(Tensor::zeros([400, 1], &inner), noise).mean().into_scalar()
+    };
+    assert!(mean(0.0).abs() < 0.25, "without guidance both alike: {}", mean(0.0));
+    assert!(mean(1.0) > 0.85, "{}", mean(1.0));
 }

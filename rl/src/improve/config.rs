@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::advantage::AdvantageConfig;
 use crate::chunk_critic::ModelFreeConfig;
 use crate::fql::FqlConfig;
 use crate::iql::IqlConfig;
@@ -14,6 +15,8 @@ pub enum Method {
     /// By comparing imagined futures ([`crate::improve`]).
     #[default]
     Imagination,
+    /// By cloning that knows which chunks are imagined better, and is asked for those ([`crate::advantage`]).
+    Advantage,
     /// By recorded actions that were better than expected ([`crate::iql`]).
     Iql,
     /// By climbing a critic, close to the recorded actions ([`crate::rebrac`]).
@@ -23,10 +26,16 @@ pub enum Method {
 }
 
 impl Method {
+    /// Whether it learns from what the world model imagines.
+    pub fn imagines(self) -> bool {
+        matches!(self, Self::Imagination | Self::Advantage)
+    }
+
     /// What made the improved policy, for every report.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Imagination => "comparison of imagined futures from recorded moments",
+            Self::Advantage => "cloning that knows the imagined advantage of every chunk, asked for good ones",
             Self::Iql => "IQL, from recorded steps alone; the world model was asked only to judge it",
             Self::Rebrac => "ReBRAC (TD3+BC), from recorded steps alone; the world model was asked only to judge it",
             Self::Fql => "FQL, from recorded steps alone; the world model was asked only to judge it",
@@ -38,7 +47,7 @@ impl Method {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ImproveConfig {
-    /// How the cloned policy is improved: `imagination`, `iql`, `rebrac`, `fql`.
+    /// How the cloned policy is improved: `imagination`, `advantage`, `iql`, `rebrac`, `fql`.
     pub method: Method,
     /// Updates.
     pub updates: usize,
@@ -66,6 +75,9 @@ pub struct ImproveConfig {
     pub context: usize,
     /// Updates between two offline judgements of the policy.
     pub judge_every: usize,
+    /// `method = "advantage"`, which shares `updates`, `starts`, `candidates`, `penalty`, `learning_rate`, `context` and `judge_every` with
+    /// `imagination`.
+    pub advantage: AdvantageConfig,
     /// What the methods without a model share.
     pub model_free: ModelFreeConfig,
     /// `method = "iql"`.
@@ -79,20 +91,17 @@ pub struct ImproveConfig {
 impl ImproveConfig {
     /// Updates of the chosen method.
     pub fn planned(&self) -> usize {
-        if self.method == Method::Imagination { self.updates } else { self.model_free.updates }
+        if self.method.imagines() { self.updates } else { self.model_free.updates }
     }
 
     /// Configuration key of the chosen method's learning rate.
     pub fn learning_rate_key(&self) -> &'static str {
-        match self.method {
-            Method::Imagination => "improve.learning_rate",
-            _ => "improve.model_free.learning_rate",
-        }
+        if self.method.imagines() { "improve.learning_rate" } else { "improve.model_free.learning_rate" }
     }
 
     /// Updates between two judgements of the chosen method.
     pub fn judged_every(&self) -> usize {
-        if self.method == Method::Imagination { self.judge_every } else { self.model_free.judge_every }
+        if self.method.imagines() { self.judge_every } else { self.model_free.judge_every }
     }
 }
 
@@ -113,6 +122,7 @@ impl Default for ImproveConfig {
             learning_rate: 4e-4,
             context: 3,
             judge_every: 250,
+            advantage: AdvantageConfig::default(),
             model_free: ModelFreeConfig::default(),
             iql: IqlConfig::default(),
             rebrac: RebracConfig::default(),
