@@ -1,6 +1,7 @@
 //! The run file: one section per stage; a missing key takes its default, an unknown one is an error.
 
 mod companion;
+mod improving;
 mod more;
 
 use std::path::PathBuf;

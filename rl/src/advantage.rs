@@ -20,10 +20,11 @@ use world_model::optimise::{Metrics, Schedule, Trainee};
 use world_model::shards::side_by_side;
 use world_model::train::latents_at;
 use world_model::vision::floats;
-use world_model::{Corpus, Embeddings, noise};
+use world_model::{Corpus, Embeddings, WorldModel, noise};
 
 use crate::critic::Critic;
-use crate::improve::scores::{believed_return, scores};
+use crate::improve::inconsistency::inconsistency;
+use crate::improve::scores::{Penalties, believed_return, scores};
 use crate::improve::{ImproveConfig, Prior};
 
 /// Advantage-conditioned cloning.
@@ -51,6 +52,7 @@ pub struct AdvantageLearner<'a> {
     /// Values of the recorded behaviour, behind the chunks; they do not learn here.
     pub values: Critic,
     prior: Prior<'a>,
+    members: Vec<WorldModel>,
     corpus: &'a Corpus,
     embeddings: &'a Embeddings,
     config: ImproveConfig,
@@ -89,6 +91,7 @@ impl<'a> AdvantageLearner<'a> {
         Self {
             actor: Trainee::new(actor, 1e-5),
             values,
+            members: prior.members(config),
             prior,
             corpus,
             embeddings,
@@ -166,7 +169,8 @@ impl<'a> AdvantageLearner<'a> {
         let behind = (&self.corpus.returns, self.prior.limits, &self.values);
         let result = believed_return(behind, &wide.e, &imagined, Tensor::zeros([starts * n], device));
         let (value, doubt) = (floats(result.value), floats(result.disagreement));
-        let scored = scores(&value, &doubt, n, (self.config.penalty, self.prior.limits.disagreement_95));
+        let inconsistent = inconsistency(&self.members, (&self.corpus.returns, &self.values), &imagined);
+        let scored = scores(&value, &doubt, &inconsistent, n, Penalties::of(&self.config, self.prior.limits));
         let mut out = Compared {
             e: floats(wide.e),
             chunk: floats(actions),

@@ -3,15 +3,16 @@
 //! From a recorded state, `N` chunks are drawn, half from the frozen clone, half from its copy (half of those nudged by a
 //! smooth offset, if `nudge` is above zero). All are imagined under the *same* noise and scored by
 //! ```text
-//! score = Σ_k γ^k m_k [(1-γ) r_k + γ p_k R] + γ^C m_C (V - std V)(ê_C) - κ · disagreement / d95
+//! score = Σ_k γ^k m_k [(1-γ) r_k + γ p_k R] + γ^C m_C (V - std V)(ê_C) - κ · disagreement / d95 - λ · inconsistency
 //! ```
 //! so the differences within a group are differences between actions. The copy learns, by flow matching, from chunks drawn
 //! with probability `softmax(β · score / spread)`; imagination goes on from where its own chunk leads. The leash is in
 //! the construction: candidates come from the clone and its neighbourhood, and a share of the batch is plain cloning weighted by
-//! recorded advantage. `d95` is the 95th percentile of disagreement on held-out data, so κ needs no tuning per dataset.
+//! recorded advantage. `d95` is the 95th percentile of disagreement on held-out data, so κ needs no tuning per dataset; inconsistency ([`inconsistency`]) is off unless asked for.
 //! Values learn from imagined outcomes of the copy's own chunks, and from recorded steps.
 
 mod config;
+pub(crate) mod inconsistency;
 pub(crate) mod scores;
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,8 @@ use world_model::vision::floats;
 use world_model::{Corpus, Embeddings, Latent, WorldModel, noise};
 
 pub use config::{ImproveConfig, Method};
-use scores::{believed_return, scores};
+use inconsistency::inconsistency;
+use scores::{Penalties, believed_return, scores};
 
 use crate::chunk_critic::action_range;
 use crate::critic::{Critic, CriticConfig, blend, n_step_target};
@@ -45,6 +47,13 @@ pub struct Prior<'a> {
     pub limits: Limits,
 }
 
+impl Prior<'_> {
+    /// The members of the world model, each alone, where chunks are told by how differently these value them.
+    pub(crate) fn members(&self, config: &ImproveConfig) -> Vec<WorldModel> {
+        if config.inconsistency > 0.0 { self.model.members() } else { Vec::new() }
+    }
+}
+
 /// Improves a copy of the clone.
 pub struct ImproveLearner<'a> {
     /// The copy that improves.
@@ -54,6 +63,7 @@ pub struct ImproveLearner<'a> {
     /// Slow copy of the values, without gradients.
     pub slow: Critic,
     prior: Prior<'a>,
+    members: Vec<WorldModel>,
     corpus: &'a Corpus,
     embeddings: &'a Embeddings,
     config: ImproveConfig,
@@ -91,6 +101,7 @@ impl<'a> ImproveLearner<'a> {
             actor: Trainee::new(actor, 1e-5),
             critic: Trainee::new(critic, 1e-4),
             slow,
+            members: prior.members(config),
             prior,
             corpus,
             embeddings,
@@ -244,7 +255,8 @@ impl<'a> ImproveLearner<'a> {
             let e = floats(latent.e.clone());
             let width = self.embeddings.dim;
             let flat_actions = floats(actions);
-            let scores = scores(&value, &doubt, n, (self.config.penalty, self.prior.limits.disagreement_95));
+            let inconsistent = inconsistency(&self.members, (&self.corpus.returns, &self.slow), &imagined);
+            let scores = scores(&value, &doubt, &inconsistent, n, Penalties::of(&self.config, self.prior.limits));
             let mut onward = Vec::with_capacity(starts);
             for s in 0..starts {
                 let group = &scores[s * n..(s + 1) * n];

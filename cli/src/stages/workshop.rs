@@ -130,6 +130,7 @@ impl Workshop {
         minutes: Option<f64>,
     ) -> Result<Self> {
         run.set_dataset(&dataset.content_id)?;
+        config.check_improving(dataset.spec.cameras.len())?;
         let split = dataset.split(config.data.held_out, config.seed);
         let corpus = {
             let (data, model) = (&config.data, &config.world_model);

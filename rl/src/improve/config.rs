@@ -65,6 +65,9 @@ pub struct ImproveConfig {
     pub sharpness: f32,
     /// Weight κ of the disagreement penalty, in units of the spread of scores.
     pub penalty: f32,
+    /// Share λ of a chunk's model-Bellman inconsistency ([`super::inconsistency`]) that is taken off its return; only of ensembles, and slow:
+    /// every member imagines every chunk.
+    pub inconsistency: f32,
     /// Size of the smooth offset on nudged candidates, standard deviations of the recorded actions.
     pub nudge: f32,
     /// Weight of advantage-weighted cloning of recorded chunks.
@@ -117,6 +120,7 @@ impl Default for ImproveConfig {
             segments: 3,
             sharpness: 3.0,
             penalty: 1.0,
+            inconsistency: 0.0,
             nudge: 0.0,
             leash: 1.0,
             learning_rate: 4e-4,
