@@ -56,8 +56,6 @@ pub struct WorldModelConfig {
     pub bootstrap: f32,
     /// Share of the sequences of which each is the more eventful of two drawn: what seldom happens, like a push, is seen more often.
     pub eventful: f32,
-    /// Share of the sequences that are moved to where their episode begins: every judgement starts there, and what goes wrong there goes on.
-    pub beginnings: f32,
     /// Share of the sequences, and of the clone's observations, in which one camera of several is black. 0: a camera that is
     /// missing on the robot has never been missing before.
     pub camera_dropout: f32,
@@ -81,7 +79,6 @@ impl Default for WorldModelConfig {
             learn_from_hints: true,
             bootstrap: 0.7,
             eventful: 0.0,
-            beginnings: 0.0,
             camera_dropout: 0.0,
             shards: 2,
         }

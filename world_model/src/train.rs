@@ -3,8 +3,6 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use episodes::{Dataset, Window, WindowSampler};
-use rand::RngExt;
-use rand::rngs::StdRng;
 
 use crate::corpus::{Corpus, Embeddings, Sequence};
 use crate::dropout::CameraDropout;
@@ -261,17 +259,14 @@ impl Draw<'_> {
         shards: usize,
         device: &Device,
     ) -> Vec<Shard> {
-        let WorldModelConfig { batch, horizon, bootstrap, eventful, beginnings, .. } = self.config;
+        let WorldModelConfig { batch, horizon, bootstrap, eventful, .. } = self.config;
         let mut rng = noise::generator(self.seed, stage, update as u64);
-        let mut windows = match &self.events {
+        let windows = match &self.events {
             Some(events) if stage == LEARNING => {
                 events.sample(self.embeddings, sampler, (batch, horizon), eventful, &mut rng)
             }
             _ => sampler.sample(&mut rng, batch),
         };
-        if stage == LEARNING {
-            to_beginnings(&mut windows, beginnings, horizon, &mut rng);
-        }
         let gather = |part: &[Window]| Sequence::gather(self.corpus, self.embeddings, part, horizon, device);
         let sequences: Vec<Sequence> = windows.chunks(batch.div_ceil(shards.max(1))).map(gather).collect();
         sequences
@@ -289,18 +284,6 @@ impl Draw<'_> {
                 }
             })
             .collect()
-    }
-}
-
-/// Horizons from the first step that belong to the beginning of an episode: a robot that was set down comes to rest in some dozens of steps.
-const BEGINNING: usize = 4;
-
-/// Moves a `share` of the windows, the last ones, to somewhere in the beginning of their episodes.
-fn to_beginnings(windows: &mut [Window], share: f32, horizon: usize, rng: &mut StdRng) {
-    let moved = ((windows.len() as f32 * share.clamp(0.0, 1.0)).round() as usize).min(windows.len());
-    let from = windows.len() - moved;
-    for window in &mut windows[from..] {
-        window.start = rng.random_range(0..=window.start.min(BEGINNING * horizon));
     }
 }
 
@@ -378,28 +361,4 @@ pub fn latents_at(
         latent = crate::Latent { e, h: choose(observed.h, begun.h), z: choose(observed.z, begun.z) };
     }
     latent
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_of_the_windows_begins_with_its_episode() {
-        let drawn = || (0..2000).map(|i| Window { episode: i, start: if i % 2 == 0 { 500 } else { 3 } }).collect();
-        let moved = |share: f32| {
-            let mut windows: Vec<Window> = drawn();
-            to_beginnings(&mut windows, share, 8, &mut noise::generator(0, "beginnings", 0));
-            windows
-        };
-        assert_eq!(moved(0.0), drawn());
-        let windows = moved(0.25);
-        assert_eq!(windows[..1500], drawn()[..1500]);
-        let starts = |odd: usize| windows[1500..].iter().skip(odd).step_by(2).map(|w| w.start).collect::<Vec<_>>();
-        let (late, early) = (starts(0), starts(1));
-        assert!(windows.iter().enumerate().all(|(i, w)| w.episode == i), "of the episodes that were drawn");
-        // Four horizons of 8 steps, the last of them included; never later than where it was.
-        assert_eq!((late.iter().min(), late.iter().max()), (Some(&0), Some(&32)));
-        assert_eq!((early.iter().min(), early.iter().max()), (Some(&0), Some(&3)));
-    }
 }
