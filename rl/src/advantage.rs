@@ -11,6 +11,7 @@
 //! and nothing weighed away: bad chunks teach what is to be left.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use policy::flow::ADVICE;
 use policy::{Acting, FlowConfig, FlowPolicy};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -22,6 +23,7 @@ use world_model::train::latents_at;
 use world_model::vision::floats;
 use world_model::{Corpus, Embeddings, WorldModel, noise};
 
+use crate::chunk_critic::action_range;
 use crate::critic::Critic;
 use crate::improve::inconsistency::inconsistency;
 use crate::improve::scores::{Penalties, believed_return, scores};
@@ -62,14 +64,13 @@ pub struct AdvantageLearner<'a> {
     seed: u64,
 }
 
-/// Chunks from some states, what was said of them, and how much they weigh; plain rows.
+/// Chunks from some states and what was said of them, plain rows.
 #[derive(Default)]
 struct Compared {
     e: Vec<f32>,
     chunk: Vec<f32>,
     /// Good and bad, 0 and 0 for no advice `[N, 2]`.
     advice: Vec<f32>,
-    weight: Vec<f32>,
     /// By how much good chunks are better than all, in units of the return.
     gain: f32,
     /// Share of the recorded chunks that are good.
@@ -87,7 +88,7 @@ impl<'a> AdvantageLearner<'a> {
         (device, seed): (&Device, u64),
     ) -> Self {
         let acting = Acting::Guided { steps: flow.flow_steps, weight: config.advantage.guidance };
-        let actor = actor.with_acting(acting).within(crate::chunk_critic::action_range(corpus));
+        let actor = actor.with_acting(acting).within(action_range(corpus));
         Self {
             actor: Trainee::new(actor, 1e-5),
             values,
@@ -119,7 +120,7 @@ impl<'a> AdvantageLearner<'a> {
         let shards: Vec<_> = compared
             .into_iter()
             .map(|c| {
-                let n = c.weight.len();
+                let n = c.advice.len() / ADVICE;
                 let rows = |values: Vec<f32>, width: usize| {
                     Tensor::<2>::from_data(TensorData::new(values, [n, width]), &self.device)
                 };
@@ -128,8 +129,7 @@ impl<'a> AdvantageLearner<'a> {
                     noise::normal([n, chunk_width], &mut rng, &self.device),
                     noise::uniform([n, 1], &mut rng, &self.device),
                 );
-                let weight = Tensor::<1>::from_data(TensorData::new(c.weight, [n]), &self.device);
-                (rows(c.e, e_width), rows(c.advice, 2), flow, weight)
+                (rows(c.e, e_width), rows(c.advice, ADVICE), flow, Tensor::<1>::ones([n], &self.device))
             })
             .collect();
         let schedule = Schedule { learning_rate: self.config.learning_rate, updates };
@@ -171,12 +171,7 @@ impl<'a> AdvantageLearner<'a> {
         let (value, doubt) = (floats(result.value), floats(result.disagreement));
         let inconsistent = inconsistency(&self.members, (&self.corpus.returns, &self.values), &imagined);
         let scored = scores(&value, &doubt, &inconsistent, n, Penalties::of(&self.config, self.prior.limits));
-        let mut out = Compared {
-            e: floats(wide.e),
-            chunk: floats(actions),
-            weight: vec![1.0; starts * n],
-            ..Compared::default()
-        };
+        let mut out = Compared { e: floats(wide.e), chunk: floats(actions), ..Compared::default() };
         for (s, group) in scored.chunks_exact(n).enumerate() {
             let mut good = best(group, self.config.advantage.good);
             out.recorded_good += f32::from(u8::from(good[0])) / starts as f32;
