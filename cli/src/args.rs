@@ -10,7 +10,6 @@ pub use choice::Choice;
 use clap::{Args, Parser, Subcommand};
 
 use crate::device;
-
 use crate::errors::UsageError;
 
 /// Learn from recorded robot episodes what would have happened had the robot acted otherwise; improve its policy

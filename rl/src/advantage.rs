@@ -52,7 +52,7 @@ pub struct AdvantageLearner<'a> {
     /// The copy that improves.
     pub actor: Trainee<FlowPolicy>,
     /// Values of the recorded behaviour, behind the chunks; they do not learn here.
-    pub values: Critic,
+    values: Critic,
     prior: Prior<'a>,
     members: Vec<WorldModel>,
     corpus: &'a Corpus,

@@ -8,7 +8,8 @@
 //! so the differences within a group are differences between actions. The copy learns, by flow matching, from chunks drawn
 //! with probability `softmax(β · score / spread)`; imagination goes on from where its own chunk leads. The leash is in
 //! the construction: candidates come from the clone and its neighbourhood, and a share of the batch is plain cloning weighted by
-//! recorded advantage. `d95` is the 95th percentile of disagreement on held-out data, so κ needs no tuning per dataset; inconsistency (`improve/inconsistency.rs`) is off unless asked for.
+//! recorded advantage. `d95` is the 95th percentile of disagreement on held-out data, so κ needs no tuning per dataset;
+//! inconsistency (`improve/inconsistency.rs`) is off unless asked for.
 //! Values learn from imagined outcomes of the copy's own chunks, and from recorded steps.
 
 mod config;

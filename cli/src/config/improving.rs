@@ -1,4 +1,4 @@
-//! What `[improve]` must make sense of, given the robot's cameras.
+//! What `[improve]` and the noise of judging must be to make sense, given the robot's cameras.
 
 use world_model::model::Kind;
 
@@ -7,27 +7,30 @@ use crate::errors::UsageError;
 
 impl RunConfig {
     /// # Errors
-    /// Shares that are none; members of a world model are to be compared that has none, for a robot with so many cameras.
+    /// Shares and noise that are none; members of a world model are to be compared that has none, for a robot with so many cameras.
     pub fn check_improving(&self, cameras: usize) -> Result<(), UsageError> {
         let advantage = self.improve.advantage;
-        let wrong = |key: &str, found: f32, expected: &str| {
-            Err(UsageError(format!("improve.{key} is {found}; expected {expected}")))
-        };
+        let wrong =
+            |key: &str, found: f32, expected: &str| Err(UsageError(format!("{key} is {found}; expected {expected}")));
+        let noise = self.evaluate.noise;
+        if !(noise >= 0.0 && noise.is_finite()) {
+            return wrong("evaluate.noise", noise, "0 (means alone) or more, such as 1");
+        }
         if !(advantage.good > 0.0 && advantage.good < 1.0) {
-            return wrong("advantage.good", advantage.good, "a share between 0 and 1, such as 0.25");
+            return wrong("improve.advantage.good", advantage.good, "a share between 0 and 1, such as 0.25");
         }
         if !(0.0..1.0).contains(&advantage.unadvised) {
-            return wrong("advantage.unadvised", advantage.unadvised, "a share from 0 to below 1, such as 0.2");
+            return wrong("improve.advantage.unadvised", advantage.unadvised, "a share from 0 to below 1, such as 0.2");
         }
         if !(advantage.guidance >= 0.0 && advantage.guidance.is_finite()) {
-            return wrong("advantage.guidance", advantage.guidance, "0 (acts as the clone) or more, such as 4");
+            return wrong("improve.advantage.guidance", advantage.guidance, "0 (acts as the clone) or more, such as 4");
         }
         let (lambda, model) = (self.improve.inconsistency, &self.world_model);
         let speak = model.ensemble.elites.clamp(1, model.ensemble.members.max(1));
         let found = match model.resolved_kind(cameras) {
             _ if lambda == 0.0 => return Ok(()),
             _ if !(lambda > 0.0 && lambda.is_finite()) => {
-                return wrong("inconsistency", lambda, "0 or more, such as 1");
+                return wrong("improve.inconsistency", lambda, "0 or more, such as 1");
             }
             Kind::Ensemble if speak > 1 => return Ok(()),
             Kind::Ensemble => "one that speaks".to_owned(),
@@ -66,6 +69,10 @@ mod tests {
             "improve.advantage.good is 1; expected a share between 0 and 1, such as 0.25"
         );
         assert!(refused(&|c| c.improve.advantage.unadvised = 1.0, 0).contains("from 0 to below 1"));
+        assert_eq!(
+            refused(&|c| c.evaluate.noise = -1.0, 1),
+            "evaluate.noise is -1; expected 0 (means alone) or more, such as 1"
+        );
         assert!(refused(&|c| c.improve.advantage.guidance = -1.0, 0).contains("0 (acts as the clone) or more"));
     }
 }

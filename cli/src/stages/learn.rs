@@ -3,7 +3,7 @@
 use anyhow::Result;
 use policy::{CloneLearner, FlowPolicy};
 use rl::CriticLearner;
-use rl::evaluate::{self, PerStart};
+use rl::evaluate;
 use rl::improve::Prior;
 use world_model::dropout::CameraDropout;
 use world_model::health::Spread;
@@ -14,6 +14,7 @@ use world_model::trust::{Limits, Trust};
 use world_model::walk::{Walk, walk};
 use world_model::{Embeddings, WorldModel, quality};
 
+use super::choosing::Judging;
 use super::improver::{Improver, restore_policy, save_policy};
 use super::training::{Hands, Judgement, Stage, restore_module, restore_trainee, save_module, save_trainee, train};
 use super::workshop::Workshop;
@@ -339,49 +340,6 @@ struct Best<'a> {
     learner: Improver<'a>,
     best: FlowPolicy,
     gain: f32,
-}
-
-struct Judging {
-    starts: Vec<(usize, usize)>,
-    horizon: usize,
-}
-
-impl Judging {
-    fn outcome(
-        &self,
-        model: &WorldModel,
-        data: (&world_model::Corpus, &Embeddings),
-        policy: &FlowPolicy,
-        config: &crate::config::RunConfig,
-        limits: Limits,
-        device: &burn::tensor::Device,
-    ) -> PerStart {
-        let mut judge = config.evaluate;
-        judge.horizon = self.horizon;
-        let act = |e: &burn::Tensor<2>, rng: &mut rand::rngs::StdRng| {
-            let noise = world_model::noise::normal([e.dims()[0], policy.noise_len()], rng, &e.device());
-            policy.act(e.clone(), noise)
-        };
-        evaluate::imagine_policy(
-            model,
-            data,
-            (&act, config.policy.receding()),
-            (&judge, limits.into()),
-            &self.starts,
-            (config.seed, device),
-        )
-    }
-
-    fn judge(
-        &self,
-        workshop: &Workshop,
-        model: &WorldModel,
-        embeddings: &Embeddings,
-        policy: &FlowPolicy,
-        limits: Limits,
-    ) -> PerStart {
-        self.outcome(model, (&workshop.corpus, embeddings), policy, &workshop.config, limits, &workshop.inner())
-    }
 }
 
 /// Names of the held-out metrics; static, as metrics are.

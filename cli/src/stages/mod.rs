@@ -1,6 +1,7 @@
 //! What the verbs do beyond looking: training, rehearsing, judging, serving. Most verbs, and how each opens its run, make it long.
 
 mod branching;
+mod choosing;
 mod comparing;
 mod counterfactual;
 mod driving;

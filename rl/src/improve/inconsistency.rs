@@ -27,7 +27,7 @@ pub(crate) fn inconsistency(
     if members.len() < 2 {
         return Vec::new();
     }
-    let mut going = imagined.start.e.clone().sum_dim(1).squeeze_dim::<1>(1).zeros_like() + 1.0;
+    let mut going = Tensor::<1>::ones([imagined.start.len()], &imagined.start.e.device());
     let mut sum = going.zeros_like();
     let before = std::iter::once(&imagined.start).chain(&imagined.latents);
     for (k, ((latent, action), p)) in before.zip(&imagined.actions).zip(&imagined.predictions).enumerate() {
