@@ -34,7 +34,7 @@ changed="improved,cloned,improved+noise:0.2,improved+noise:0.5,improved+noise:1,
 peers_of() {
   for task in "${tasks[@]}"; do echo "$heavy 200 - $(py control_offlinerlkit) $data/$task.hdf5 $updates ${EPOCHS:-30} $1 $device"; done
   for task in "${tasks[@]}"; do echo "$heavy 150 - $(py control_d3rlpy) $data/$task.hdf5 cql $updates $1 $device"; done
-  for peer in iql td3+bc bc; do
+  for peer in iql td3+bc bc bc-best; do
     for task in "${tasks[@]}"; do echo "cores 150 - $(py control_d3rlpy) $data/$task.hdf5 $peer $updates $1"; done
   done
 }

@@ -158,6 +158,11 @@ pub enum Verb {
         #[arg(long, value_name = "FILE.csv", requires = "more")]
         labels: Option<PathBuf>,
     },
+    /// Make the improved policy of a finished run quick: a copy that answers in one pass of its network, in the bundle as 'distilled'.
+    Distil {
+        /// Run directory with an improved policy.
+        run: PathBuf,
+    },
     /// Fork a recorded episode: act otherwise from one step on, see and score what would have happened.
     ///
     /// Writes a recording, RUN/branches/episode_N_step_T.rrd, and where there is a camera film strips beside it (.png); with
@@ -195,7 +200,7 @@ pub enum Verb {
         /// Run directory with a trained world model and policies.
         run: PathBuf,
         /// Policies to judge, comma-separated; all of the run's without it. Learned: cloned; improved, which improve returned; candidate,
-        /// its best copy, returned or not; planned, which searches anew at every step; previous, after --more; each also with
+        /// its best copy, returned or not; distilled, after distil; planned, which searches anew at every step; previous, after --more; each also with
         /// +noise:S, +bias:B or +gain:G on its actions (S and B in standard deviations of the recorded actions, G a factor about their
         /// mean). Not learned: behaviour, what was recorded; logged, the recorded actions replayed without looking; hold, the first of
         /// them held; idle, always 0; mean, always the mean action; random, any within the recorded range.
@@ -246,7 +251,7 @@ pub enum Verb {
         /// Run directory, or a policy bundle.
         #[arg(value_name = "RUN_OR_BUNDLE")]
         from: PathBuf,
-        /// Policy of the run: cloned, improved, or planned, which searches anew in the world model for every answer; also changed, as
+        /// Policy of the run: cloned, improved, candidate (the copy that improve did not return), distilled (after distil), or planned, which searches anew in the world model for every answer; also changed, as
         /// evaluate takes them (improved+noise:0.5; in standard deviations of the recorded actions, of gain a factor): how much worse the robot then does says how good the judge is.
         #[arg(long, value_name = "NAME", default_value = "improved")]
         policy: String,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub use companion::CompanionConfig;
 use episodes::{ControlRate, DatasetSpec, OpenOptions, OutcomeRule, RewardRule};
 pub use more::{LaterConfig, MoreConfig};
-use policy::FlowConfig;
+use policy::{DistilConfig, FlowConfig};
 use rl::evaluate::EvaluateConfig;
 use rl::{CriticConfig, ImproveConfig, PlanConfig};
 use serde::{Deserialize, Serialize};
@@ -216,6 +216,8 @@ pub struct RunConfig {
     pub plan: PlanConfig,
     /// Judgement.
     pub evaluate: EvaluateConfig,
+    /// The improved policy in one pass of its network: `rehearsal distil`.
+    pub distil: DistilConfig,
     /// How the run goes on from another one, if it does.
     pub more: MoreConfig,
 }

@@ -1,4 +1,4 @@
-//! Behaviour cloning: the flow policy fitted to recorded chunks, of all episodes or of successful ones. The clone is the prior and
+//! Behaviour cloning: the flow policy fitted to recorded chunks, of all episodes, of successful ones, or of the best. The clone is the prior and
 //! the floor. Where a person took the controls, what the person did counts for more, and what the robot did just before for nothing
 //! ([`world_model::corpus::human`]).
 
@@ -28,6 +28,16 @@ pub struct CloneLearner<'a> {
     successes: usize,
 }
 
+/// The training tracks that are cloned: all, those that succeed, or the best.
+fn cloned(config: &FlowConfig, corpus: &Corpus) -> Vec<usize> {
+    let successful = || corpus.train.iter().copied().filter(|&t| corpus.tracks[t].success);
+    match config.learn_from {
+        LearnFrom::Successes if successful().count() >= config.least_successes.max(1) => successful().collect(),
+        LearnFrom::Best => corpus.best_tracks(&corpus.train, config.best_share),
+        LearnFrom::All | LearnFrom::Successes => corpus.train.clone(),
+    }
+}
+
 /// One shard of recorded chunks.
 struct Shard {
     /// Embedding `[B, E]`.
@@ -55,13 +65,9 @@ impl<'a> CloneLearner<'a> {
         seed: u64,
     ) -> Self {
         let (corpus, embeddings) = data;
-        let successful: Vec<usize> = corpus.train.iter().copied().filter(|&t| corpus.tracks[t].success).collect();
-        let successes = successful.len();
-        let enough = successes >= config.least_successes.max(1);
-        let filtered = config.learn_from == LearnFrom::Successes && enough;
         Self {
-            tracks: if filtered { successful } else { corpus.train.clone() },
-            successes,
+            tracks: cloned(config, corpus),
+            successes: corpus.train.iter().filter(|&&t| corpus.tracks[t].success).count(),
             trainee: Trainee::new(policy, 1e-4),
             config: *config,
             corpus,

@@ -23,6 +23,8 @@ pub enum LearnFrom {
     All,
     /// Those that end in success.
     Successes,
+    /// Those whose returns are best, [`FlowConfig::best_share`] of the steps.
+    Best,
 }
 
 /// Sizes and training of the policy.
@@ -45,8 +47,11 @@ pub struct FlowConfig {
     pub batch: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
-    /// Which episodes are cloned: `all`, or `successes`.
+    /// Which episodes are cloned: `all`, `successes`, or `best`.
     pub learn_from: LearnFrom,
+    /// Share of the steps that are cloned where the best episodes are: of every dataset and task its own best
+    /// ([`Corpus::best_tracks`](world_model::Corpus::best_tracks)).
+    pub best_share: f32,
     /// Successful training episodes below which all are cloned after all.
     pub least_successes: usize,
     /// Weight of steps at which a person had the controls, against 1 for those of which nothing was said; the second before counts
@@ -75,6 +80,7 @@ impl Default for FlowConfig {
             batch: 256,
             learning_rate: 1e-3,
             learn_from: LearnFrom::All,
+            best_share: 0.25,
             least_successes: 10,
             intervention_weight: 2.0,
             blend: false,

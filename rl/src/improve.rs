@@ -1,7 +1,7 @@
 //! Rehearsal: offline improvement of a cloned policy by counterfactual comparison in imagination.
 //!
-//! From a recorded state, `N` chunks are drawn, half from the frozen clone, half from its copy (half of those nudged by a
-//! smooth offset, if `nudge` is above zero). All are imagined under the *same* noise and scored by
+//! From a recorded state, `N` chunks are drawn, half from a frozen clone of all that was recorded, half from the copy of the clone that improves
+//! (half of those nudged by a smooth offset, if `nudge` is above zero). All are imagined under the *same* noise and scored by
 //! ```text
 //! score = Σ_k γ^k m_k [(1-γ) r_k + γ p_k R] + γ^C m_C (V - std V)(ê_C) - κ · disagreement / d95 - λ · inconsistency
 //! ```
@@ -42,7 +42,7 @@ use crate::critic::{Critic, CriticConfig, blend, n_step_target};
 pub struct Prior<'a> {
     /// World model.
     pub model: &'a WorldModel,
-    /// Cloned policy.
+    /// A clone of all that was recorded: where alternatives come from.
     pub clone: &'a FlowPolicy,
     /// Where the model stops being believed.
     pub limits: Limits,

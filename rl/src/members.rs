@@ -75,6 +75,18 @@ impl Members {
         self.above().iter().filter(|above| (all + **above) * all < 0.0).count()
     }
 
+    /// How much two policies share of the model's errors, 0 to 1: the correlation of `V_ki - V_i` of one and of the other over members and starts,
+    /// 0 where it is negative, where fewer than two members were asked, and where all agree about one of them.
+    pub(crate) fn shared(&self, other: &Self) -> f64 {
+        let pairs = self.0.iter().zip(&other.0).flat_map(|(a, b)| a.iter().zip(b));
+        let [ab, aa, bb] = pairs.fold([0.0; 3], |[ab, aa, bb], (a, b)| {
+            let [a, b] = [a, b].map(|x| f64::from(*x));
+            [ab + a * b, aa + a * a, bb + b * b]
+        });
+        let correlation = ab / (aa * bb).sqrt();
+        if self.len() < 2 || !correlation.is_finite() { 0.0 } else { correlation.clamp(0.0, 1.0) }
+    }
+
     /// The errors to draw from: `d_k`; none where fewer than two members were asked.
     pub(crate) fn errors(&self) -> Vec<f64> {
         if self.len() < 2 { Vec::new() } else { self.above() }
@@ -155,6 +167,42 @@ mod tests {
         // All of them see less than all together do: to that side alone.
         let [low, high] = of(&[-0.3; 4]);
         assert!((low + 0.3 - plain[0]).abs() < 1e-3 && (high - plain[1]).abs() < 1e-3, "{low} {high}, {plain:?}");
+    }
+
+    #[test]
+    fn what_two_policies_share_of_the_models_errors_by_hand() {
+        let of = |rows: &[&[f32]]| Members(rows.iter().map(|row| row.to_vec()).collect());
+        let a = of(&[&[0.2, -0.1], &[0.0, 0.1]]);
+        let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
+        close(a.shared(&a), 1.0);
+        // 0.04 - 0.01 of the roots of 0.06 and 0.06.
+        close(a.shared(&of(&[&[0.2, 0.1], &[0.1, 0.0]])), 0.5);
+        close(a.shared(&of(&[&[-0.2, 0.1], &[0.0, -0.1]])), 0.0);
+        close(a.shared(&of(&[&[0.0; 2], &[0.0; 2]])), 0.0);
+        close(of(&[&[0.2, 0.1]]).shared(&of(&[&[0.2, 0.1]])), 0.0);
+        close(Members::default().shared(&Members::default()), 0.0);
+    }
+
+    #[test]
+    fn errors_that_two_policies_share_do_not_widen_the_interval_of_their_difference() {
+        let imagined: Vec<f32> = (0..40).map(|i| 0.5 + 0.001 * i as f32).collect();
+        let recorded = imagined.iter().enumerate().map(|(i, x)| x + [0.2, -0.2][i % 2]).collect();
+        let record = TrackRecord { imagined, recorded };
+        let of = |members: [&[f32]; 2]| {
+            let values = [0.52f32; 20];
+            let [a, b] = members.map(|above| Members(above.iter().map(|&above| vec![above; 20]).collect()));
+            let column = |members| Column { values: &values, members };
+            let (_, [low, high]) = difference(column(&a), column(&b), Some(&record), 4000, 0);
+            high - low
+        };
+        // Members that see both alike widen nothing; those that see them apart by a thousandth hardly anything.
+        let [alike, half, apart] = [
+            [&[0.001, -0.001][..], &[0.001, -0.001]],
+            [&[0.001, 0.0], &[0.001, 0.00173]],
+            [&[0.001, -0.001], &[-0.001, 0.001]],
+        ]
+        .map(of);
+        assert!(alike < 1e-6 && (half / apart - 0.5f64.sqrt()).abs() < 0.05, "{alike} {half} {apart}");
     }
 
     #[test]

@@ -54,7 +54,8 @@ pub fn estimate(outcome: Column<'_>, record: Option<&TrackRecord>, resamples: us
 }
 
 /// Mean of `a - b`, paired by position, with its interval over positions, over what members of the world model make of the difference, and
-/// over the errors of both in the record: nobody can tell how much of them two policies share.
+/// over the errors of both in the record. Of these two policies share `ρ`, as far as the members can tell (`Members::shared`), so that
+/// the difference of errors with the deviations `σ_a` and `σ_b` is taken to have the variance `σ_a² + σ_b² - 2 ρ σ_a σ_b`.
 pub fn difference(
     a: Column<'_>,
     b: Column<'_>,
@@ -66,7 +67,12 @@ pub fn difference(
     let differences: Vec<f32> = a.values.iter().zip(b.values).map(|(a, b)| a - b).collect();
     let [near_a, near_b] = [a, b].map(|column| Near::new(column.values, record.unwrap_or(&none)));
     let members = a.members.minus(b.members).errors();
-    widened(&differences, &|rng| near_a.draw(rng) - near_b.draw(rng), &members, resamples, seed)
+    let [of_a, of_b] = [&near_a, &near_b].map(Near::variance);
+    let left =
+        (1.0 - 2.0 * a.members.shared(b.members) * (of_a * of_b).sqrt() / (of_a + of_b).max(1e-30)).max(0.0).sqrt();
+    let common = mean(near_a.means()) - mean(near_b.means());
+    let error = |rng: &mut StdRng| common + left * (near_a.draw(rng) - near_b.draw(rng) - common);
+    widened(&differences, &error, &members, resamples, seed)
 }
 
 /// Probability that `a` is better than `b` at one moment. `a` and `b` hold their imagined values under the same draws of noise; about the
@@ -155,6 +161,17 @@ impl Near {
     /// The mean error near each value.
     pub(crate) fn means(&self) -> impl ExactSizeIterator<Item = f64> {
         self.0.iter().map(|near| near.iter().map(|(_, error)| error).sum::<f64>() / near.len() as f64)
+    }
+
+    /// Variance of one of the errors that [`Self::draw`] averages.
+    fn variance(&self) -> f64 {
+        let errors = || {
+            self.0
+                .iter()
+                .flat_map(|near| near.iter().map(|(_, error)| (*error, 1.0 / (near.len() * self.0.len()) as f64)))
+        };
+        let centre: f64 = errors().map(|(error, weight)| weight * error).sum();
+        errors().map(|(error, weight)| weight * (error - centre).powi(2)).sum()
     }
 
     /// How often each of the record's `episodes` is near a value.

@@ -42,7 +42,7 @@ class Job:
         self.expected_s = float(expected)
         words = shlex.split(self.command)
         # Of like length whatever the task and the seed: the script and the algorithm.
-        names = [word for word in words if word in ("bc", "td3+bc", "iql", "cql") or word.startswith("cuda")]
+        names = [word for word in words if word in ("bc", "bc-best", "td3+bc", "iql", "cql") or word.startswith("cuda")]
         self.kind = " ".join([next((w for w in words if w.endswith((".py", ".sh"))), words[0]), *names])
 
     def ready(self):

@@ -223,6 +223,19 @@ fn climbing_loss_inside_the_range_and_beyond_it() {
 }
 
 #[test]
+fn distillation_loss_of_one_pass_even_where_answers_are_kept_in_a_range() {
+    let device = Device::default().autodiff();
+    device.seed(8);
+    let flow = FlowConfig { chunk: 2, width: 10, ..FlowConfig::default() };
+    let teacher = FlowPolicy::new(&flow, 3, 2, &Device::default());
+    let student = FlowPolicy::new(&flow, 3, 2, &device).with_acting(Acting::OneStep).within(vec![[-0.1, 0.1]; 2]);
+    let (inner, mut rng) = (Device::default(), generator(0, "distil", 0));
+    let (e, noise) = (normal([6, 3], &mut rng, &inner), normal([6, 4], &mut rng, &inner));
+    let answers = teacher.act(e.clone(), noise.clone());
+    agrees("distillation", student, |s| policy::distil::loss(s, (e.clone(), noise.clone(), answers.clone())));
+}
+
+#[test]
 fn fqe_loss() {
     let device = Device::default().autodiff();
     device.seed(6);

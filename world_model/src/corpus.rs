@@ -1,6 +1,7 @@
 //! Episodes as the learners see them: outcome rule applied, vectors normalised, embeddings cached, sequences gathered.
 
 mod axes;
+mod best;
 mod codes;
 pub mod human;
 mod parts;

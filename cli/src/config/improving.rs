@@ -1,4 +1,4 @@
-//! What `[improve]` and the noise of judging must be to make sense, given the robot's cameras.
+//! What `[improve]`, the share of what is cloned and the noise of judging must be to make sense, given the robot's cameras.
 
 use world_model::model::Kind;
 
@@ -15,6 +15,10 @@ impl RunConfig {
         let noise = self.evaluate.noise;
         if !(noise >= 0.0 && noise.is_finite()) {
             return wrong("evaluate.noise", noise, "0 (means alone) or more, such as 1");
+        }
+        let share = self.policy.best_share;
+        if !(share > 0.0 && share <= 1.0) {
+            return wrong("policy.best_share", share, "a share of the steps above 0 and at most 1, such as 0.25");
         }
         if !(advantage.good > 0.0 && advantage.good < 1.0) {
             return wrong("improve.advantage.good", advantage.good, "a share between 0 and 1, such as 0.25");
@@ -73,6 +77,11 @@ mod tests {
             refused(&|c| c.evaluate.noise = -1.0, 1),
             "evaluate.noise is -1; expected 0 (means alone) or more, such as 1"
         );
+        assert_eq!(
+            refused(&|c| c.policy.best_share = 0.0, 1),
+            "policy.best_share is 0; expected a share of the steps above 0 and at most 1, such as 0.25"
+        );
+        assert!(refused(&|c| c.policy.best_share = f32::NAN, 1).starts_with("policy.best_share is NaN;"));
         assert!(refused(&|c| c.improve.advantage.guidance = -1.0, 0).contains("0 (acts as the clone) or more"));
     }
 }

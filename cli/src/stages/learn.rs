@@ -1,7 +1,8 @@
 //! The stages that train: representation, dynamics, policy, value, improve.
 
 use anyhow::Result;
-use policy::{CloneLearner, FlowPolicy};
+use policy::flow::LearnFrom;
+use policy::{CloneLearner, FlowConfig, FlowPolicy};
 use rl::CriticLearner;
 use rl::evaluate;
 use rl::improve::Prior;
@@ -18,6 +19,9 @@ use super::choosing::Judging;
 use super::improver::{Improver, restore_policy, save_policy};
 use super::training::{Hands, Judgement, Stage, restore_module, restore_trainee, save_module, save_trainee, train};
 use super::workshop::Workshop;
+
+/// The stage, and the name of the policy, that is a clone of all that was recorded where `cloned` is one of a part.
+pub(super) const EXPLORER: &str = "explorer";
 
 /// Shares of the training time when a run is planned by minutes.
 const SHARES: [(&str, f64); 5] =
@@ -138,17 +142,38 @@ impl Workshop {
     /// # Errors
     /// As [`train`].
     pub fn train_policy(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
-        let (config, seed, shards) = (self.config.training().policy, self.config.seed, self.config.world_model.shards);
+        self.clone_recorded("policy", self.config.training().policy, embeddings, among)
+    }
+
+    /// A clone of all that was recorded, where the policy learns from a part: futures to compare with are drawn from everything that the robot
+    /// has ever done.
+    fn train_explorer(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
+        let is_needed = self.config.policy.learn_from != LearnFrom::All && self.config.improve.method.imagines();
+        if !is_needed || self.run.is_complete("improve") {
+            return Ok(());
+        }
+        let config = FlowConfig { learn_from: LearnFrom::All, ..self.config.training().policy };
+        self.clone_recorded(EXPLORER, config, embeddings, among)
+    }
+
+    fn clone_recorded(
+        &mut self,
+        name: &'static str,
+        config: FlowConfig,
+        embeddings: &Embeddings,
+        among: &[&str],
+    ) -> Result<()> {
+        let (seed, shards) = (self.config.seed, self.config.world_model.shards);
         let policy = self.fresh_policy(&self.device);
         let stage = Stage {
-            name: "policy",
+            name,
             updates: config.updates,
             budget_s: self.budget("policy", among),
             learning_rate_key: "policy.learning_rate",
         };
         let mut learner = CloneLearner::new(policy, &config, (&self.corpus, embeddings), shards, &self.device, seed)
             .with_dropout(self.camera_dropout()?);
-        if let Some(dir) = self.inherited("policy") {
+        if let Some(dir) = self.inherited("policy").filter(|_| name == "policy") {
             restore_trainee(&mut learner.trainee, &dir, "policy")?;
         }
         train(
@@ -248,10 +273,12 @@ impl Workshop {
             // What was decided of an earlier copy says nothing of the one to come.
             self.selected = None;
         }
+        self.train_explorer(embeddings, among)?;
         let config = self.config.training();
         let inner = self.inner();
         let model = self.model()?;
         let clone = self.policy("cloned")?;
+        let explorer = if self.run.is_complete(EXPLORER) { self.policy(EXPLORER)? } else { clone.clone() };
         let value_dir = self.run.last_checkpoint("value")?.map(|c| c.dir);
         let limits = self.limits(&model, embeddings);
         // The actor starts as the clone, the critic as the behaviour's values.
@@ -285,7 +312,7 @@ impl Workshop {
         let base = judging.judge(self, &world, embeddings, &incoming, limits);
         let Workshop { run, corpus, device, .. } = self;
         let corpus = &*corpus;
-        let prior = Prior { model: &model, clone: &clone, limits };
+        let prior = Prior { model: &model, clone: &explorer, limits };
         let mut learner = Improver::new((actor, critic), prior, (corpus, embeddings), &config, device);
         if let Some(dir) = &inherited {
             learner.inherit_values(dir)?;

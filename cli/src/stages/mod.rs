@@ -4,6 +4,7 @@ mod branching;
 mod choosing;
 mod comparing;
 mod counterfactual;
+mod distilling;
 mod driving;
 mod evaluating;
 mod faults;
@@ -47,6 +48,7 @@ use crate::source::{self, Source};
 use crate::{config_file, interrupt, output};
 
 pub use branching::branch;
+pub use distilling::distil;
 pub use evaluating::evaluate;
 pub use more::improve_more;
 use reporting::Found;
@@ -346,9 +348,10 @@ fn reopen(dir: &Path, common: &Common) -> Result<Workshop> {
     let run = RunDir::reopen(dir)?;
     let sets = &common.sets;
     // What was trained stays what it is; how it is judged and how it plans may be asked anew.
-    if let Some(set) = sets.iter().find(|set| !["plan.", "evaluate."].iter().any(|open| set.starts_with(open))) {
+    let open = ["plan.", "evaluate.", "distil."];
+    if let Some(set) = sets.iter().find(|set| !open.iter().any(|open| set.starts_with(open))) {
         return Err(UsageError(format!(
-            "--set {set}: a run keeps the configuration it was made with ({}); here only plan.* and evaluate.* may be set",
+            "--set {set}: a run keeps the configuration it was made with ({}); here only plan.*, evaluate.* and distil.* may be set",
             run.path("run.toml").display()
         ))
         .into());

@@ -12,6 +12,7 @@ use rl::evaluate::{self, PerStart};
 use world_model::quality::{HorizonError, QualityConfig, error_by_horizon};
 use world_model::{Corpus, Embeddings, WorldModel};
 
+use super::distilling::DISTILLED;
 use super::judge::Judged;
 use super::training::restore_module;
 use super::workshop::{Workshop, find_companions, go_on, open_data, read_rows};
@@ -175,7 +176,9 @@ impl Workshop {
     /// The policies that a report is about.
     pub(super) fn own_policies(&self) -> Vec<String> {
         let previous = self.inherited("improve").map(|_| "previous");
-        ["random", "behaviour", "cloned"].into_iter().chain(previous).chain(["improved"]).map(str::to_owned).collect()
+        let distilled = self.run.is_complete(DISTILLED).then_some(DISTILLED);
+        let own = ["random", "behaviour", "cloned"].into_iter().chain(previous).chain(["improved"]).chain(distilled);
+        own.map(str::to_owned).collect()
     }
 
     /// Tracks that were there before the newest episodes came.

@@ -61,12 +61,24 @@ impl Workshop {
                 self.config.policy.intervention_weight
             ));
         }
-        if self.config.policy.learn_from == LearnFrom::Successes {
-            let successes = self.corpus.train.iter().filter(|&&t| self.corpus.tracks[t].success).count();
-            notes.push(format!(
-                "Cloned from successes: {successes} of {} training episodes are.",
-                self.corpus.train.len()
-            ));
+        let train = &self.corpus.train;
+        match self.config.policy.learn_from {
+            LearnFrom::All => {}
+            LearnFrom::Successes => {
+                let successes = train.iter().filter(|&&t| self.corpus.tracks[t].success).count();
+                notes.push(format!("Cloned from successes: {successes} of {} training episodes are.", train.len()));
+            }
+            LearnFrom::Best => {
+                let best = self.corpus.best_tracks(train, self.config.policy.best_share);
+                let steps = |tracks: &[usize]| tracks.iter().map(|&t| self.corpus.tracks[t].len).sum::<usize>();
+                notes.push(format!(
+                    "Cloned from the best by return: {} of {} training episodes, {} of {} steps. The world model learned from all.",
+                    best.len(),
+                    train.len(),
+                    steps(&best),
+                    steps(train)
+                ));
+            }
         }
         if self.corpus.held_out.is_empty() {
             notes.push("There is no held-out episode: everything above was measured on training episodes.".into());

@@ -15,6 +15,7 @@ use serve::{Observation, Options, Reply, Server};
 use world_model::task::TaskEncoder;
 use world_model::{Embeddings, WorldModel, noise};
 
+use super::distilling::DISTILLED;
 use super::planning::{self, Robot};
 use super::variant::{Base, Variant};
 use super::workshop::Workshop;
@@ -78,6 +79,13 @@ impl Workshop {
         if self.run.is_complete("improve") {
             policies.push(("improved", self.policy("improved")?));
         }
+        // What was refused may be tried all the same, by whoever asks for it by name.
+        if self.refused().is_some() {
+            policies.push(("candidate", self.policy("candidate")?));
+        }
+        if self.run.is_complete(DISTILLED) {
+            policies.push((DISTILLED, self.policy(DISTILLED)?));
+        }
         let encoder = &model.representation.encoder;
         let pairs: Vec<_> = policies.iter().map(|(n, p)| (*n, p)).collect();
         let spec = self.bundle_spec();
@@ -112,7 +120,7 @@ pub fn serve(
         (_, Some(network)) => Served::Policy(Box::new(Bundle::load(&directory, network, &device)?)),
         (_, None) => {
             let words = format!(
-                "'{policy}' is nothing to serve; expected cloned, improved or planned, also with +noise:S, +bias:B or +gain:G"
+                "'{policy}' is nothing to serve; expected cloned, improved, candidate, distilled or planned, also with +noise:S, +bias:B or +gain:G"
             );
             return Err(UsageError(words).into());
         }
@@ -137,6 +145,9 @@ pub fn serve(
         directory.display(),
         server.local_addr()
     ));
+    if variant.base == Base::Candidate {
+        output::tell("it is the copy that improve did not return: the evidence for it was weak, see the report");
+    }
     let stop = AtomicBool::new(false);
     let rng = Mutex::new(noise::generator(common.seed.unwrap_or(0), "serve", 0));
     let told = Mutex::new(BTreeSet::new());

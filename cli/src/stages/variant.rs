@@ -39,6 +39,8 @@ pub enum Base {
     Previous,
     /// The best copy that improvement came to, whether or not it was returned.
     Candidate,
+    /// What `distil` made of the improved policy.
+    Distilled,
 }
 
 /// What is done to normalised actions: 1 is a standard deviation of the recorded ones.
@@ -61,7 +63,7 @@ pub struct Variant {
     pub changes: Vec<Change>,
 }
 
-const EXPECTED: &str = "random, mean, idle, hold, logged, behaviour, planned, cloned, improved, candidate or (after --more) previous, the last five also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
+const EXPECTED: &str = "random, mean, idle, hold, logged, behaviour, planned, cloned, improved, candidate, (after distil) distilled or (after --more) previous, the last six also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
 
 impl Variant {
     /// The policy network it needs, if any.
@@ -71,6 +73,7 @@ impl Variant {
             Base::Improved => Some("improved"),
             Base::Previous => Some("previous"),
             Base::Candidate => Some("candidate"),
+            Base::Distilled => Some("distilled"),
             _ => None,
         }
     }
@@ -145,6 +148,7 @@ impl FromStr for Variant {
             Some("planned") => Base::Planned,
             Some("previous") => Base::Previous,
             Some("candidate") => Base::Candidate,
+            Some("distilled") => Base::Distilled,
             _ => return Err(wrong()),
         };
         let change = |part: &str| {
@@ -180,6 +184,7 @@ impl fmt::Display for Variant {
             Base::Planned => "planned",
             Base::Previous => "previous",
             Base::Candidate => "candidate",
+            Base::Distilled => "distilled",
         })?;
         self.changes.iter().try_for_each(|change| match change {
             Change::Noise(x) => write!(f, "+noise:{x}"),
@@ -205,6 +210,7 @@ mod tests {
             "cloned",
             "improved+noise:0.5",
             "planned+gain:0.5",
+            "distilled",
             "cloned+gain:0.5+bias:-0.2",
         ] {
             assert_eq!(name.parse::<Variant>().map(|v| v.to_string()).ok().as_deref(), Some(name));

@@ -21,7 +21,9 @@ use crate::run_dir::{RunDir, write_atomic};
 use crate::source::Source;
 use crate::{interrupt, output};
 
+use super::distilling::DISTILLED;
 use super::improver::{restore_policy, values_of};
+use super::learn::EXPLORER;
 use super::selecting::Selected;
 use super::training::restore_module;
 
@@ -241,13 +243,21 @@ impl Workshop {
         Ok(model)
     }
 
-    /// The trained `cloned` policy, what `improve` returned as `improved`, its `candidate` for that, or the `previous` one that went into
-    /// the run, for inference.
+    /// The trained `cloned` policy, what `improve` returned as `improved`, its `candidate` for that, what `distil` made of it, or the
+    /// `previous` one that went into the run, for inference.
     ///
     /// # Errors
     /// It is not trained, or its checkpoint does not fit.
     pub fn policy(&self, name: &str) -> Result<FlowPolicy> {
-        let fresh = self.fresh_policy(&self.inner());
+        self.policy_on(name, &self.inner())
+    }
+
+    /// The same on any device.
+    ///
+    /// # Errors
+    /// As [`Self::policy`].
+    pub fn policy_on(&self, name: &str, device: &Device) -> Result<FlowPolicy> {
+        let fresh = self.fresh_policy(device);
         let name = match name {
             "improved" if self.returned_what_went_in() => self.went_in(),
             name => name,
@@ -258,6 +268,8 @@ impl Workshop {
             ("improved" | "candidate", _) => {
                 restore_policy(fresh, &self.finished("improve", "improve")?, "best", &self.corpus)
             }
+            (DISTILLED, _) => restore_policy(fresh, &self.finished(DISTILLED, "distil")?, DISTILLED, &self.corpus),
+            (EXPLORER, _) => restore_module(fresh, &self.finished(EXPLORER, "improve")?, "policy"),
             _ => restore_module(fresh, &self.finished("policy", "train policy")?, "policy"),
         }
     }
