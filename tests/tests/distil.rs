@@ -1,64 +1,22 @@
 //! A distilled policy answers in one pass what its teacher answers in many, and is as manifold as it.
 
-use std::path::Path;
+mod recorded;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use episodes::{
-    Dataset, DatasetSpec, Episode, Error, LeRobotWriter, OpenOptions, RecordedEpisode, RewardRule, VectorFeature,
-};
+use episodes::Error;
 use policy::{Acting, CloneLearner, DistilConfig, DistilLearner, FlowConfig, FlowPolicy};
+use recorded::{corpus, record};
 use world_model::vision::floats;
-use world_model::{Corpus, Embeddings, noise};
-
-const STEPS: usize = 40;
-
-/// Episodes in which nothing is seen and +1 and -1 are done, as often.
-fn record(path: &Path) -> Result<Corpus, Error> {
-    let vector = |key: &str| VectorFeature { key: key.into(), names: vec!["x".into()], offset: 0, len: 1 };
-    let spec = DatasetSpec {
-        source: String::new(),
-        codebase_version: "v3.0".into(),
-        robot_type: None,
-        control_rate_hz: 10.0,
-        state: vec![vector("observation.state")],
-        action: vector("action"),
-        cameras: Vec::new(),
-        hints: Vec::new(),
-        tasks: Vec::new(),
-        has_reward: false,
-        has_success: true,
-    };
-    let mut writer = LeRobotWriter::create(path, &spec)?;
-    for index in 0..8 {
-        writer.push(&RecordedEpisode {
-            episode: Episode {
-                index,
-                task: String::new(),
-                len: STEPS,
-                state: (0..STEPS).map(|t| (t % 2) as f32).collect(),
-                hint: Vec::new(),
-                action: (0..STEPS).map(|t| if (t / 3 + index) % 2 == 0 { 1.0 } else { -1.0 }).collect(),
-                reward: None,
-                success: Some(vec![false; STEPS]),
-                intervention: None,
-                terminated: false,
-                truncated: true,
-                first_frame: 0,
-            },
-            frames: Vec::new(),
-        })?;
-    }
-    writer.finish()?;
-    let options = OpenOptions { path: path.into(), cache_dir: path.into(), ..OpenOptions::default() };
-    let dataset = Dataset::open(&options, &mut |_| {})?;
-    Ok(Corpus::new(&dataset, RewardRule::Success, &dataset.split(0.2, 0), 0.9))
-}
+use world_model::{Embeddings, noise};
 
 #[test]
 fn one_pass_says_what_eight_said_under_the_same_noise() -> Result<(), Error> {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let corpus = record(&dir.path().join("data"))?;
+    let data = dir.path().join("data");
+    // +1 and -1, as often.
+    record(&data, |index, t| if (t / 3 + index) % 2 == 0 { 1.0 } else { -1.0 }, None, |_| false)?;
+    let corpus = corpus(&data)?;
     let embeddings = Embeddings { dim: 1, rows: corpus.tracks.iter().map(|track| vec![0.0; track.len]).collect() };
     let (device, inner) = (Device::default().autodiff(), Device::default());
     device.seed(1);
