@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What benches/control.sh measures, with several seeds side by side; and how well imagination and d3rlpy's fitted-Q evaluation rank nine policies.
+# What benches/control.sh measures, with several seeds side by side; and how well imagination and d3rlpy's fitted-Q evaluation rank twelve policies.
 #
 #   PYTHON=.cache/torch/bin/python PYTHONPATH=OfflineRL-Kit bash benches/control_seeds.sh DATA_DIR SECONDS [ours peers ranking]
 #
@@ -28,7 +28,7 @@ export OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1
 lines="$data/control.jsonl"
 run() { echo "$data/$1-$2.control"; }
 py() { echo "$python -W ignore tests/interop/$1.py"; }
-changed="improved,cloned,improved+noise:0.2,improved+noise:0.5,improved+noise:1,improved+gain:0.6,improved+bias:0.3,cloned+gain:0.5,improved+gain:1.5"
+changed="improved,cloned,explorer,random,mean,improved+noise:0.2,improved+noise:0.5,improved+noise:1,improved+gain:0.6,improved+bias:0.3,cloned+gain:0.5,improved+gain:1.5"
 [ "$gpu" -gt 0 ] && { heavy=gpu; device="cuda:0"; } || { heavy=cores; device=cpu; }
 
 peers_of() {
@@ -38,7 +38,7 @@ peers_of() {
     for task in "${tasks[@]}"; do echo "cores 150 - $(py control_d3rlpy) $data/$task.hdf5 $peer $updates $1"; done
   done
 }
-# One robot's nine policies: the truth, and what a run's own judgement makes of them.
+# One robot's twelve policies: the truth, and what a run's own judgement makes of them.
 rank() {
   echo "cores 100 $(run "$1" 0)/report.json bash tests/interop/rank.sh '$python' $ours $(run "$1" 0) $data/$1.hdf5 $changed $data/known_$1.csv ${EPISODES:-20} $data/$1_eval.json"
 }

@@ -28,7 +28,7 @@ use crate::blend::{Continuation, Memory};
 use crate::flow::{Acting, FlowConfig, FlowPolicy};
 
 /// Version of the layout on disk; a new field bumps it.
-pub const FORMAT_VERSION: u32 = 6;
+pub const FORMAT_VERSION: u32 = 7;
 
 /// Everything about a bundle but the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@
     python known_outcomes.py REHEARSAL RUN ENVIRONMENT POLICY,POLICY… OUT.csv [EPISODES] [KEY=VALUE…]
 
 ENVIRONMENT is gymnasium's name, such as Hopper-v5 or gym_pusht/PushT-v0; POLICY is what `rehearsal serve RUN --policy` takes, improved+noise:0.5
-for instance; KEY=VALUE goes to `serve` as --set. All policies meet the same seeds, 300000 and up. Returns are in the report's units: discounted by the
+or random for instance; KEY=VALUE goes to `serve` as --set. All policies meet the same seeds, 300000 and up. Returns are in the report's units: discounted by the
 run's gamma and normalised, `(1 - gamma) sum gamma^t r_t`, a success held for ever, a fall worth 0 from then on. A line is added to
 OUT.csv as soon as a policy is done; policies that are in it already are not driven again.
 """

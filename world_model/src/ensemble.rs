@@ -13,6 +13,7 @@
 pub(crate) mod calibration;
 mod ends;
 mod past;
+pub mod success;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -30,6 +31,7 @@ use crate::optimise::Metrics;
 use crate::vision::floats;
 use ends::Ends;
 use past::Past;
+use success::Reading;
 use view::View;
 
 /// Sizes and loss weights.
@@ -127,6 +129,8 @@ struct Terms {
     nll: Tensor<1>,
     /// Squared error of the reward read off the next state, in variances of the reward.
     reward: Option<Tensor<1>>,
+    /// That reward itself, of every step `[N]`.
+    read: Option<Tensor<1>>,
     /// Cross-entropies.
     success: Tensor<1>,
     failure: Tensor<1>,
@@ -174,7 +178,7 @@ impl Ensemble {
 
     /// What a member sees `[.., S]` of a state, an action and the past.
     fn input<const D: usize>(&self, x: Tensor<D>, action: Tensor<D>, past: &Option<Tensor<D>>) -> Tensor<D> {
-        let input = self.past.input(x.clone(), action.clone(), past);
+        let input = self.past.input(x.clone(), action.clone(), past, |moved| self.view.in_changes(moved));
         if self.differences.ways().is_empty() {
             return input;
         }
@@ -237,6 +241,20 @@ impl Ensemble {
         Latent { e, h: self.past.push(&latent.h, self.view.squash(latent.e.clone()), action), z: None }
     }
 
+    /// The same where the `unseen` latest states before this step were foreseen and not seen, and it was foreseen to lead to `foreseen [B, E]`: how
+    /// the robot moved is still taken from there, but where, from what is seen.
+    pub fn observe_late(
+        &self,
+        latent: &Latent,
+        action: Tensor<2>,
+        (foreseen, unseen): (&Tensor<2>, usize),
+        e: Tensor<2>,
+    ) -> Latent {
+        let off = self.view.squash(e.clone()) - self.view.squash(foreseen.clone());
+        let Latent { h, .. } = self.observe(latent, action, e.clone());
+        Latent { e, h: self.past.moved(h, off, unseen), z: None }
+    }
+
     /// Means and log-variances `[K, N, E+1]` of scaled (change, reward) from raw outputs `[K, N, 2(E+1)]`.
     fn gaussians(&self, out: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
         let width = self.embedding + 1;
@@ -271,13 +289,14 @@ impl Ensemble {
         let e = self.view.stretch(next);
         let next = self.view.squash(e.clone());
         let passed = Tensor::cat(vec![x.clone(), action.clone(), next.clone()], 1);
-        let [success, failure] = self.ends.probabilities(&self.view, passed.clone(), next);
         let reward = match &self.reward {
-            Some(head) => self.view.reward(head.forward(passed)),
+            Some(head) => self.view.reward(head.forward(passed.clone())),
             None => sampled.narrow(1, self.embedding, 1),
         };
+        let reward = reward.squeeze_dim::<1>(1);
+        let [success, failure] = self.ends.probabilities(&self.view, passed, next, &reward);
         let prediction = Prediction {
-            reward: reward.squeeze_dim::<1>(1),
+            reward,
             success,
             failure,
             disagreement: row_mean(deviation(between)),
@@ -295,7 +314,7 @@ impl Ensemble {
 
     /// Its two parts: of what is foreseen (means and outcomes), and of the variances around it, which move no mean.
     pub fn losses(&self, s: Sequence, bootstrap: Tensor<3>) -> (Tensor<1>, Tensor<1>, Metrics) {
-        let Terms { step, ahead, nll, reward, success, failure } = self.terms(s, bootstrap);
+        let Terms { step, ahead, nll, reward, success, failure, .. } = self.terms(s, bootstrap);
         let (mut loss, nll) = (step.mean(), nll.mean());
         let mut metrics = vec![("one_step", loss.clone())];
         if let Some(ahead) = ahead {
@@ -328,6 +347,29 @@ impl Ensemble {
         order.sort_by(|&a, &b| errors[a].total_cmp(&errors[b]));
         order.truncate(self.elite_count());
         self.elites = chosen(order, &self.elites.val().device());
+    }
+
+    /// What the steps of sequences are worth and what is read of it; none where the reward has no network of its own.
+    pub fn readings(&self, s: Sequence) -> Vec<Reading> {
+        let [batch, steps, _] = s.action.dims();
+        let all = Tensor::ones([steps, self.count, batch], &s.action.device());
+        let [reward, success, taken] = [s.reward.clone(), s.success.clone(), s.taken.clone()].map(floats);
+        let Some(read) = self.terms(s, all).read.map(floats) else { return Vec::new() };
+        let steps = read.into_iter().zip(reward).zip(success.into_iter().zip(taken));
+        let steps = steps.filter(|(_, (_, taken))| *taken > 0.0);
+        steps.map(|((read, reward), (success, _))| Reading { read, reward, success: success > 0.0 }).collect()
+    }
+
+    /// The reward has a network of its own.
+    pub fn reads_reward(&self) -> bool {
+        self.reward.is_some()
+    }
+
+    /// Takes success from the reward that is read, where that is what the recordings do; see [`success`].
+    pub fn tell_success(&mut self, readings: &[Reading]) {
+        if let Some(level) = success::level(readings) {
+            self.ends.tell(level);
+        }
     }
 
     fn terms(&self, s: Sequence, bootstrap: Tensor<3>) -> Terms {
@@ -385,11 +427,13 @@ impl Ensemble {
         let x = Tensor::cat(vec![now.clone(), next.clone()], 1);
         let outcomes = [flat(s.success), flat(s.failure)];
         let [success, failure] = self.ends.losses(&self.view, now, [next, expected], outcomes, taken.clone());
-        let reward = self.reward.as_ref().map(|head| {
-            let squared = (head.forward(x) - wanted).square().squeeze_dim::<1>(1);
+        let read = self.reward.as_ref().map(|head| head.forward(x));
+        let reward = read.clone().map(|read| {
+            let squared = (read - wanted).square().squeeze_dim::<1>(1);
             (squared * taken.clone()).sum() / taken.clone().sum().clamp_min(1.0)
         });
-        Terms { step, ahead, nll, reward, success, failure }
+        let read = read.map(|read| self.view.reward(read).squeeze_dim::<1>(1));
+        Terms { step, ahead, nll, reward, read, success, failure }
     }
 
     /// What squared errors count, in squared standard deviations of a step's change.

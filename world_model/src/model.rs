@@ -216,6 +216,20 @@ impl Dynamics {
         }
     }
 
+    /// The same after `unseen` steps that were foreseen and not seen, this one foreseen to lead to `foreseen [B, E]`.
+    pub fn observe_late(
+        &self,
+        latent: &Latent,
+        action: Tensor<2>,
+        (foreseen, unseen): (&Tensor<2>, usize),
+        (e, noise): (Tensor<2>, Tensor<2>),
+    ) -> Latent {
+        match self {
+            Self::Rssm(m) => m.observe(latent, action, e, noise),
+            Self::Ensemble(m) => m.observe_late(latent, action, (foreseen, unseen), e),
+        }
+    }
+
     /// Imagines one step: normalised action `[B, A]`, noise `[B, noise_len]`.
     pub fn imagine(&self, latent: &Latent, action: Tensor<2>, noise: Tensor<2>) -> (Latent, Prediction) {
         match self {

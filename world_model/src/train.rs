@@ -120,6 +120,8 @@ pub struct DynamicsLearner<'a> {
     /// Network and optimiser.
     pub trainee: Trainee<Dynamics>,
     draw: Draw<'a>,
+    /// Tracks that are learned from.
+    learned: Vec<usize>,
     learning_rate: f64,
     sampler: WindowSampler,
     /// Of the tracks that elites are chosen on.
@@ -156,6 +158,7 @@ impl<'a> DynamicsLearner<'a> {
             draw: Draw { config: *config, corpus, embeddings, noise_len, members, seed, dropout: None, events },
             learning_rate: config.learning_rate,
             sampler: corpus.sampler(&learned, entry),
+            learned,
             apart: corpus.sampler(&apart, entry),
             held_out: corpus.sampler(&corpus.held_out, entry),
             ahead: Ahead::default(),
@@ -183,6 +186,7 @@ impl<'a> DynamicsLearner<'a> {
     /// Lets the members of an ensemble speak that are best on the tracks set apart, and finds how large their errors are there beside what
     /// they say of them; nothing where no tracks are.
     pub fn elect(&mut self) {
+        self.tell_success();
         if self.apart.windows() == 0 {
             return;
         }
@@ -200,6 +204,26 @@ impl<'a> DynamicsLearner<'a> {
             let elected = m.valid();
             let surprise = shards.into_iter().map(|shard| elected.surprise(shard.sequence)).reduce(Surprise::plus);
             surprise.into_iter().for_each(|surprise| m.calibrate(surprise));
+        }
+    }
+
+    /// Success is told from the reward, where recordings do so; from all steps that are learned from.
+    fn tell_success(&mut self) {
+        let (Draw { corpus, embeddings, config, .. }, device) = (&self.draw, self.device.clone().inner());
+        if let (Dynamics::Ensemble(frozen), Dynamics::Ensemble(m)) = (self.trainee.frozen(), &mut self.trainee.network)
+        {
+            let steps = config.horizon;
+            let windows: Vec<Window> = self
+                .learned
+                .iter()
+                .flat_map(|&episode| {
+                    (0..corpus.tracks[episode].len).step_by(steps).map(move |start| Window { episode, start })
+                })
+                .collect();
+            let read = |part: &[Window]| frozen.readings(Sequence::gather(corpus, embeddings, part, steps, &device));
+            if frozen.reads_reward() {
+                m.tell_success(&windows.chunks(config.batch.max(1)).flat_map(read).collect::<Vec<_>>());
+            }
         }
     }
 

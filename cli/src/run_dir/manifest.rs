@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the run directory's layout; a run of another version is refused rather than misread.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// How far a stage, or the whole run, has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -132,9 +132,9 @@ fn a_strangers_directory_and_another_format_are_refused() -> Result<()> {
     let run = temp.path().join("run");
     drop(open(&run, CONFIG, false)?);
     let manifest = fs::read_to_string(run.join("manifest.json"))?;
-    fs::write(run.join("manifest.json"), manifest.replace("\"format_version\": 3", "\"format_version\": 9"))?;
+    fs::write(run.join("manifest.json"), manifest.replace("\"format_version\": 4", "\"format_version\": 9"))?;
     let error = RunDir::reopen(&run).expect_err("version 9 is unknown").to_string();
-    assert!(error.contains("format version 9; this rehearsal reads version 3"), "{error}");
+    assert!(error.contains("format version 9; this rehearsal reads version 4"), "{error}");
     Ok(())
 }
 

@@ -72,6 +72,9 @@ pub struct Memory {
 /// the robot has been reset, or somebody else is asking.
 const ELSEWHERE: f32 = 0.1;
 
+/// Of two such differences, this share of the other is much nearer: what a step foresees wrongly must not look like a step not taken.
+const MUCH_NEARER: f32 = 0.25;
+
 impl Robot {
     /// From networks in memory; the policy of `bundle` proposes.
     pub fn new(bundle: Bundle, model: WorldModel, critic: Critic, spec: PlannerSpec) -> Self {
@@ -156,8 +159,10 @@ impl Robot {
         let noise = |rng: &mut StdRng| self.model.draw_noise(1, rng, device);
         let (latent, before) = match memory.as_ref().and_then(|memory| memory.place(&e).map(|k| (memory, k))) {
             Some((memory, k)) => {
-                let (latent, action, _) = &memory.foreseen[k];
-                let latent = self.model.observe(latent, action.clone(), e, noise(rng));
+                let (latent, action, after) = &memory.foreseen[k];
+                let seen = (e, noise(rng));
+                // The first action was planned from what was seen, the others from what was foreseen of it.
+                let latent = self.model.dynamics.observe_late(latent, action.clone(), (&after.e, k), seen);
                 (latent, Some(planner.moved_on(&memory.knots, k + 1)))
             }
             None => (self.model.start(e, noise(rng)), None),
@@ -178,12 +183,15 @@ impl Robot {
 }
 
 impl Memory {
-    /// The planned action after which the robot foresaw most nearly what it sees, `e [1, E]`; `None` where that is not near.
+    /// The planned action after which the robot sees `e [1, E]`: the last one, unless it foresaw what it sees much more nearly after another,
+    /// because it was asked before all were executed; `None` where that is not near either.
     fn place(&self, e: &Tensor<2>) -> Option<usize> {
         let off = |after: &Latent| -> f32 { (after.e.clone() - e.clone()).square().mean().into_scalar() };
-        let (nearest, off) =
-            self.foreseen.iter().map(|(_, _, after)| off(after)).enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b))?;
-        (off < ELSEWHERE).then_some(nearest)
+        let off: Vec<f32> = self.foreseen.iter().map(|(_, _, after)| off(after)).collect();
+        let (nearest, least) = off.iter().copied().enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        let (last, at_end) = (off.len() - 1, off[off.len() - 1]);
+        let place = if least < MUCH_NEARER * at_end { nearest } else { last };
+        (off[place] < ELSEWHERE).then_some(place)
     }
 }
 
@@ -211,5 +219,28 @@ impl Workshop {
         let encoder = model.representation.encoder.clone();
         let bundle = Bundle::new(self.bundle_spec(), encoder, policy, &self.inner()).seeing(self.vit.clone());
         Ok(Robot::new(bundle, model.clone(), critic, spec))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A robot on a line that foresaw to be at these places.
+    fn memory(foreseen: &[f32]) -> Memory {
+        let at = |x: f32| Latent { e: Tensor::from_floats([[x]], &Device::default()), h: None, z: None };
+        let step = |x: &f32| (at(0.0), Tensor::zeros([1, 1], &Device::default()), at(*x));
+        Memory { knots: Vec::new(), foreseen: foreseen.iter().map(step).collect() }
+    }
+
+    #[test]
+    fn a_robot_is_where_its_plan_ends_unless_it_is_clearly_elsewhere_on_its_way() {
+        let place =
+            |foreseen: &[f32], seen: f32| memory(foreseen).place(&Tensor::from_floats([[seen]], &Device::default()));
+        assert_eq!(place(&[0.1, 0.2, 0.3], 0.3), Some(2));
+        assert_eq!(place(&[0.1, 0.2, 0.3], 0.1), Some(0), "asked after one action");
+        assert_eq!(place(&[0.1, 0.2, 0.3], 0.24), Some(2), "foreseen wrongly, rather than a step short");
+        assert_eq!(place(&[0.1, 0.2, 0.3], 1.0), None, "set down anew");
+        assert_eq!(place(&[], 0.0), None);
     }
 }

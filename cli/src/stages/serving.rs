@@ -10,12 +10,14 @@ use anyhow::Result;
 use episodes::video::resize_rgb;
 use policy::bundle::{BundleError, BundleSpec, FORMAT_VERSION, HintSpec};
 use policy::{Bundle, Memory};
+use rand::RngExt;
 use rand::rngs::StdRng;
 use serve::{Observation, Options, Reply, Server};
 use world_model::task::TaskEncoder;
 use world_model::{Embeddings, WorldModel, noise};
 
 use super::distilling::DISTILLED;
+use super::learn::EXPLORER;
 use super::planning::{self, Robot};
 use super::variant::{Base, Variant};
 use super::workshop::Workshop;
@@ -83,8 +85,10 @@ impl Workshop {
         if self.refused().is_some() {
             policies.push(("candidate", self.policy("candidate")?));
         }
-        if self.run.is_complete(DISTILLED) {
-            policies.push((DISTILLED, self.policy(DISTILLED)?));
+        for name in [EXPLORER, DISTILLED] {
+            if self.run.is_complete(name) {
+                policies.push((name, self.policy(name)?));
+            }
         }
         let encoder = &model.representation.encoder;
         let pairs: Vec<_> = policies.iter().map(|(n, p)| (*n, p)).collect();
@@ -118,9 +122,13 @@ pub fn serve(
     let served = match (variant.base, variant.network()) {
         (Base::Planned, _) => Served::Planned(Box::new(Robot::load(&directory, &common.sets, &device)?)),
         (_, Some(network)) => Served::Policy(Box::new(Bundle::load(&directory, network, &device)?)),
+        // Of what any policy of the robot sees and does.
+        (rule @ (Base::Random | Base::Mean | Base::Idle), None) => {
+            Served::Rule(Box::new(Bundle::load(&directory, "cloned", &device)?), rule)
+        }
         (_, None) => {
             let words = format!(
-                "'{policy}' is nothing to serve; expected cloned, improved, candidate, distilled or planned, also with +noise:S, +bias:B or +gain:G"
+                "'{policy}' is nothing to serve; expected cloned, improved, candidate, explorer, distilled or planned, also with +noise:S, +bias:B or +gain:G, or random, mean or idle"
             );
             return Err(UsageError(words).into());
         }
@@ -169,6 +177,7 @@ pub fn serve(
                 let reply = match served {
                     Served::Policy(bundle) => infer((bundle, &mut memory), observation, rng, Instant::now()),
                     Served::Planned(robot) => plan_on((robot, &mut plan), observation, rng),
+                    Served::Rule(bundle, rule) => follow((bundle, *rule), observation, rng),
                 }?;
                 let (normaliser, device) = (&served.bundle().spec.action_normaliser, served.bundle().device());
                 let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
@@ -203,22 +212,39 @@ fn doubt(bundle: &Bundle, prompt: Option<&str>, told: &Mutex<BTreeSet<String>>) 
 enum Served {
     Policy(Box<Bundle>),
     Planned(Box<Robot>),
+    /// What nobody has learned, for the robot of the bundle: random, mean or idle.
+    Rule(Box<Bundle>, Base),
 }
 
 impl Served {
     fn bundle(&self) -> &Bundle {
         match self {
-            Self::Policy(bundle) => bundle,
+            Self::Policy(bundle) | Self::Rule(bundle, _) => bundle,
             Self::Planned(robot) => robot.bundle(),
         }
     }
 
     fn execute(&self) -> usize {
         match self {
-            Self::Policy(bundle) => bundle.spec.flow.execute,
+            Self::Policy(bundle) | Self::Rule(bundle, _) => bundle.spec.flow.execute,
             Self::Planned(robot) => robot.execute(),
         }
     }
+}
+
+/// Answers by a rule, as many actions as a policy would have executed, once the observation is one that a policy could answer.
+fn follow((bundle, rule): (&Bundle, Base), observation: &Observation, rng: &Mutex<StdRng>) -> Result<Reply, String> {
+    seen(bundle, observation)?;
+    let (recorded, action_len) = (&bundle.spec.action_normaliser, bundle.spec.dataset.action_len());
+    let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut action = |i: usize| match rule {
+        Base::Random => recorded.min[i] + (recorded.max[i] - recorded.min[i]) * rng.random::<f32>(),
+        Base::Mean => recorded.mean[i],
+        _ => 0.0,
+    };
+    let horizon = bundle.spec.flow.execute;
+    let actions = (0..horizon * action_len).map(|i| action(i % action_len)).collect();
+    Ok(Reply { horizon, actions, action_len, extra: BTreeMap::new() })
 }
 
 /// Answers as a robot that plans, going on from its last plan.

@@ -12,6 +12,7 @@ use rand::rngs::StdRng;
 use world_model::noise;
 use world_model::vision::floats;
 
+use super::learn::EXPLORER;
 use crate::errors::UsageError;
 
 /// Where the actions come from.
@@ -41,6 +42,8 @@ pub enum Base {
     Candidate,
     /// What `distil` made of the improved policy.
     Distilled,
+    /// The clone of everything from which improvement drew its alternatives, where the clone learned from a part.
+    Explorer,
 }
 
 /// What is done to normalised actions: 1 is a standard deviation of the recorded ones.
@@ -63,7 +66,7 @@ pub struct Variant {
     pub changes: Vec<Change>,
 }
 
-const EXPECTED: &str = "random, mean, idle, hold, logged, behaviour, planned, cloned, improved, candidate, (after distil) distilled or (after --more) previous, the last six also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
+const EXPECTED: &str = "random, mean, idle, hold, logged, behaviour, planned, cloned, improved, candidate, (where the clone learned from the best) explorer, (after distil) distilled or (after --more) previous, the last seven also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
 
 impl Variant {
     /// The policy network it needs, if any.
@@ -74,6 +77,7 @@ impl Variant {
             Base::Previous => Some("previous"),
             Base::Candidate => Some("candidate"),
             Base::Distilled => Some("distilled"),
+            Base::Explorer => Some(EXPLORER),
             _ => None,
         }
     }
@@ -149,6 +153,7 @@ impl FromStr for Variant {
             Some("previous") => Base::Previous,
             Some("candidate") => Base::Candidate,
             Some("distilled") => Base::Distilled,
+            Some(EXPLORER) => Base::Explorer,
             _ => return Err(wrong()),
         };
         let change = |part: &str| {
@@ -185,6 +190,7 @@ impl fmt::Display for Variant {
             Base::Previous => "previous",
             Base::Candidate => "candidate",
             Base::Distilled => "distilled",
+            Base::Explorer => EXPLORER,
         })?;
         self.changes.iter().try_for_each(|change| match change {
             Change::Noise(x) => write!(f, "+noise:{x}"),
@@ -211,6 +217,7 @@ mod tests {
             "improved+noise:0.5",
             "planned+gain:0.5",
             "distilled",
+            "explorer+noise:1",
             "cloned+gain:0.5+bias:-0.2",
         ] {
             assert_eq!(name.parse::<Variant>().map(|v| v.to_string()).ok().as_deref(), Some(name));

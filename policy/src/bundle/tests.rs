@@ -8,9 +8,9 @@ fn a_bundle_of_another_format_says_so_and_not_which_field_it_lacks() {
         std::fs::write(dir.join("bundle.json"), text).expect("it can be written");
         Bundle::load(&dir, "cloned", &Device::default()).err().expect("no bundle of ours").to_string()
     };
-    let old = words(r#"{"format_version": 5, "kind": "flow"}"#);
-    assert!(old.ends_with("bundle.json: has format 5; expected format 6: make it again with this version"), "{old}");
-    let torn = words(r#"{"format_version": 6, "kind": "flow"}"#);
+    let old = words(r#"{"format_version": 6, "kind": "flow"}"#);
+    assert!(old.ends_with("bundle.json: has format 6; expected format 7: make it again with this version"), "{old}");
+    let torn = words(r#"{"format_version": 7, "kind": "flow"}"#);
     assert!(
         torn.contains("missing field") && torn.ends_with("expected a bundle description of this version"),
         "{torn}"

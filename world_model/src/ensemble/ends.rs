@@ -19,6 +19,8 @@ pub(super) struct Ends {
     failure: Mlp,
     /// 1 where the recordings have such an end at all `[2]`: success, failure.
     recorded: Param<Tensor<1>>,
+    /// Where the reward tells success: 1, and the reward from which on; else zeros `[2]`.
+    told: Param<Tensor<1>>,
 }
 
 impl Ends {
@@ -29,6 +31,7 @@ impl Ends {
             success: Mlp::new(&[passed, width, 1], device),
             failure: Mlp::new(&[passed + 2 * embedding, width, 1], device),
             recorded: Self::flags([true; 2], device),
+            told: Param::from_tensor(Tensor::zeros([2], device)).set_require_grad(false),
         }
     }
 
@@ -44,17 +47,25 @@ impl Ends {
         Self { recorded: Self::flags(recorded, device), ..self }
     }
 
+    /// From now on a step succeeds whose reward is read as `level` or more.
+    pub fn tell(&mut self, level: f32) {
+        let told = Tensor::from_floats([1.0, level], &self.told.val().device());
+        self.told = Param::from_tensor(told).set_require_grad(false);
+    }
+
     /// Logits `[N]` of success and failure from (state, action, next state) `[N, 2E+A]`, and the next state `[N, E]` once more.
     fn logits(&self, view: &View, passed: Tensor<2>, next: Tensor<2>) -> [Tensor<1>; 2] {
         let beyond = Tensor::cat(vec![passed.clone(), view.beyond(next)], 1);
         [self.success.forward(passed), self.failure.forward(beyond)].map(|logit| logit.squeeze_dim::<1>(1))
     }
 
-    /// Probabilities `[N]` of success and failure.
-    pub fn probabilities(&self, view: &View, passed: Tensor<2>, next: Tensor<2>) -> [Tensor<1>; 2] {
+    /// Probabilities `[N]` of success and failure, of steps whose `reward [N]` was read.
+    pub fn probabilities(&self, view: &View, passed: Tensor<2>, next: Tensor<2>, reward: &Tensor<1>) -> [Tensor<1>; 2] {
         let [success, failure] = self.logits(view, passed, next).map(sigmoid);
+        let [is_told, level] = [0, 1].map(|i| self.told.val().narrow(0, i, 1));
+        let told = (reward.clone() - level).greater_equal_elem(0.0).float();
         let known = |i: usize| self.recorded.val().narrow(0, i, 1);
-        [success * known(0), failure * known(1)]
+        [(success.clone() + (told - success) * is_told) * known(0), failure * known(1)]
     }
 
     /// Cross-entropies of success and failure `y [N]` where an action was `taken [N]`. `now` is (state, action) `[N, E+A]`.
@@ -138,7 +149,7 @@ mod tests {
         let ask = |x: f32| {
             let next = Tensor::<2>::from_floats([[x, 0.0]], &device);
             let passed = Tensor::<2>::from_floats([[x.min(1.0), 0.0, 0.0, x, 0.0]], &device);
-            floats(ends.probabilities(&view(&device), passed, next)[1].clone())[0]
+            floats(ends.probabilities(&view(&device), passed, next, &Tensor::zeros([1], &device))[1].clone())[0]
         };
         assert!(ask(1.06) > 0.8, "beyond everything recorded: {}", ask(1.06));
         assert!(ask(0.97) < 0.1, "among what was recorded: {}", ask(0.97));
@@ -150,9 +161,26 @@ mod tests {
         let ends = Ends { recorded: Ends::flags([false, true], &device), ..Ends::new((2, 1), 8, &device) };
         let (now, next, _) = walk(5, 0, &device);
         let passed = Tensor::cat(vec![now, next.clone()], 1);
-        let [success, failure] = ends.probabilities(&view(&device), passed, next).map(floats);
+        let [success, failure] =
+            ends.probabilities(&view(&device), passed, next, &Tensor::zeros([5], &device)).map(floats);
         assert_eq!(success, [0.0; 5]);
         assert!(failure.into_iter().all(|p| p > 0.0));
+    }
+
+    #[test]
+    fn success_is_read_off_the_reward_where_that_tells_it() {
+        let device = Device::default();
+        let mut ends = Ends::new((2, 1), 8, &device);
+        let (now, next, _) = walk(3, 0, &device);
+        let passed = Tensor::cat(vec![now, next.clone()], 1);
+        let reward = Tensor::<1>::from_floats([0.9, 0.95, 0.89], &device);
+        let ask = |ends: &Ends| ends.probabilities(&view(&device), passed.clone(), next.clone(), &reward).map(floats);
+        let [network, failure] = ask(&ends);
+        ends.tell(0.9);
+        let [told, same] = ask(&ends);
+        assert_eq!(same, failure);
+        assert_ne!(told, network);
+        assert_eq!(told, [1.0, 1.0, 0.0]);
     }
 
     /// Adds a constant to the last bias of both heads.

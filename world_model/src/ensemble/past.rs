@@ -48,9 +48,38 @@ impl Past {
         Some(Tensor::cat([x, action].into_iter().chain(kept).collect(), D - 1))
     }
 
-    /// What a network sees: state `[.., S]`, action `[.., A]` and past side by side.
-    pub fn input<const D: usize>(&self, x: Tensor<D>, action: Tensor<D>, past: &Option<Tensor<D>>) -> Tensor<D> {
-        Tensor::cat([x, action].into_iter().chain(past.clone()).collect(), D - 1)
+    /// The past with its latest `pairs` moved by `[.., S]`: they were foreseen and not seen, and all of what followed lies elsewhere.
+    pub fn moved<const D: usize>(&self, past: Option<Tensor<D>>, by: Tensor<D>, pairs: usize) -> Option<Tensor<D>> {
+        let (past, pairs) = (past?, pairs.min(self.pairs));
+        let mut still = past.dims();
+        still[D - 1] = self.action;
+        let moved = Tensor::cat(vec![by, Tensor::zeros(still, &past.device())], D - 1);
+        let kept = Tensor::zeros_like(&moved);
+        let by = (0..self.pairs).map(|pair| if pair < pairs { moved.clone() } else { kept.clone() }).collect();
+        Some(past + Tensor::cat(by, D - 1))
+    }
+
+    /// What a network sees: state `[.., S]`, action `[.., A]`, and of every pair how far it went from there to the state after it, through
+    /// `scaled`, and its action. Places a step apart are nearly the same number, and networks would have to tell speeds from their last digits.
+    pub fn input<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        action: Tensor<D>,
+        past: &Option<Tensor<D>>,
+        scaled: impl Fn(Tensor<D>) -> Tensor<D>,
+    ) -> Tensor<D> {
+        let mut parts = vec![x.clone(), action];
+        if let Some(past) = past {
+            let mut after = x;
+            for pair in 0..self.pairs {
+                let at = pair * (self.state + self.action);
+                let before = past.clone().narrow(D - 1, at, self.state);
+                parts.push(scaled(after - before.clone()));
+                parts.push(past.clone().narrow(D - 1, at + self.state, self.action));
+                after = before;
+            }
+        }
+        Tensor::cat(parts, D - 1)
     }
 
     /// The pasts of all steps of sequences that begin without one: states `[B, L, S]`, actions `[B, L, A]` to `[B, L, P(S+A)]`.
@@ -85,8 +114,22 @@ mod tests {
             2.0, 0.2, 1.0, 0.1,
         ];
         assert_eq!(floats(along.clone()), expected);
-        let input = past.input(x, action, &Some(along));
-        assert_eq!(floats(input)[6..12], [2.0, 0.2, 1.0, 0.1, 1.0, 0.0]);
+        // It went by 1 from the first to the second, and by nothing before; by 1 and by 1 to the third. Tenfold here.
+        let input = floats(past.input(x, action, &Some(along), |moved| moved * 10.0));
+        assert_eq!(input[6..], [2.0, 0.2, 10.0, 0.1, 0.0, 0.0, 3.0, 0.3, 10.0, 0.2, 10.0, 0.1]);
+    }
+
+    #[test]
+    fn what_was_foreseen_moves_and_what_was_seen_stays() {
+        let device = Device::default();
+        let (past, of) = (Past::new(3, 1, 1), Tensor::<2>::from_floats([[3.0, 0.3, 2.0, 0.2]], &device));
+        let moved = |pairs: usize| {
+            let by = Tensor::<2>::from_floats([[0.5]], &device);
+            floats(past.moved(Some(of.clone()), by, pairs).expect("two pairs"))
+        };
+        assert_eq!(moved(0), [3.0, 0.3, 2.0, 0.2]);
+        assert_eq!(moved(1), [3.5, 0.3, 2.0, 0.2]);
+        assert_eq!(moved(7), [3.5, 0.3, 2.5, 0.2]);
     }
 
     #[test]
