@@ -13,7 +13,7 @@
 pub(crate) mod calibration;
 mod ends;
 mod past;
-pub mod success;
+pub(crate) mod success;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -31,7 +31,6 @@ use crate::optimise::Metrics;
 use crate::vision::floats;
 use ends::Ends;
 use past::Past;
-use success::Reading;
 use view::View;
 
 /// Sizes and loss weights.
@@ -347,29 +346,6 @@ impl Ensemble {
         order.sort_by(|&a, &b| errors[a].total_cmp(&errors[b]));
         order.truncate(self.elite_count());
         self.elites = chosen(order, &self.elites.val().device());
-    }
-
-    /// What the steps of sequences are worth and what is read of it; none where the reward has no network of its own.
-    pub fn readings(&self, s: Sequence) -> Vec<Reading> {
-        let [batch, steps, _] = s.action.dims();
-        let all = Tensor::ones([steps, self.count, batch], &s.action.device());
-        let [reward, success, taken] = [s.reward.clone(), s.success.clone(), s.taken.clone()].map(floats);
-        let Some(read) = self.terms(s, all).read.map(floats) else { return Vec::new() };
-        let steps = read.into_iter().zip(reward).zip(success.into_iter().zip(taken));
-        let steps = steps.filter(|(_, (_, taken))| *taken > 0.0);
-        steps.map(|((read, reward), (success, _))| Reading { read, reward, success: success > 0.0 }).collect()
-    }
-
-    /// The reward has a network of its own.
-    pub fn reads_reward(&self) -> bool {
-        self.reward.is_some()
-    }
-
-    /// Takes success from the reward that is read, where that is what the recordings do; see [`success`].
-    pub fn tell_success(&mut self, readings: &[Reading]) {
-        if let Some(level) = success::level(readings) {
-            self.ends.tell(level);
-        }
     }
 
     fn terms(&self, s: Sequence, bootstrap: Tensor<3>) -> Terms {

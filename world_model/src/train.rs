@@ -210,21 +210,19 @@ impl<'a> DynamicsLearner<'a> {
     /// Success is told from the reward, where recordings do so; from all steps that are learned from.
     fn tell_success(&mut self) {
         let (Draw { corpus, embeddings, config, .. }, device) = (&self.draw, self.device.clone().inner());
-        if let (Dynamics::Ensemble(frozen), Dynamics::Ensemble(m)) = (self.trainee.frozen(), &mut self.trainee.network)
-        {
-            let steps = config.horizon;
-            let windows: Vec<Window> = self
-                .learned
-                .iter()
-                .flat_map(|&episode| {
-                    (0..corpus.tracks[episode].len).step_by(steps).map(move |start| Window { episode, start })
-                })
-                .collect();
-            let read = |part: &[Window]| frozen.readings(Sequence::gather(corpus, embeddings, part, steps, &device));
-            if frozen.reads_reward() {
-                m.tell_success(&windows.chunks(config.batch.max(1)).flat_map(read).collect::<Vec<_>>());
-            }
+        let (Dynamics::Ensemble(frozen), Dynamics::Ensemble(m)) = (self.trainee.frozen(), &mut self.trainee.network)
+        else {
+            return;
+        };
+        if !frozen.reads_reward() {
+            return;
         }
+        let steps = config.horizon;
+        let starts = |&episode: &usize| (0..corpus.tracks[episode].len).step_by(steps).map(move |at| (episode, at));
+        let windows = self.learned.iter().flat_map(starts).map(|(episode, start)| Window { episode, start });
+        let windows: Vec<Window> = windows.collect();
+        let read = |part: &[Window]| frozen.readings(Sequence::gather(corpus, embeddings, part, steps, &device));
+        m.tell_success(&windows.chunks(config.batch.max(1)).flat_map(read).collect::<Vec<_>>());
     }
 
     /// The same loss on the same few batches of held-out episodes each time, without learning; `None` where no

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use anyhow::Result;
 use policy::{Bundle, Memory};
-use rand::RngExt;
 use rayon::prelude::*;
 use rollouts::score::real_return;
 use world_model::{Embeddings, WorldModel, noise};
@@ -92,10 +91,8 @@ impl Workshop {
                                 });
                                 let result = sim::run_policy(sim_config, seed, &mut |_, _| {
                                     vec![[0, 1].map(|i| match base {
-                                        Base::Idle => 0.0,
                                         Base::Hold => first.as_ref().map_or(0.0, |action| action[i]),
-                                        Base::Random => n.min[i] + (n.max[i] - n.min[i]) * rng.random::<f32>(),
-                                        _ => n.mean[i],
+                                        rule => rule.ruled(n, i, &mut rng),
                                     })]
                                 });
                                 (result.rewards, result.success)

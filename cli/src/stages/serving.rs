@@ -10,7 +10,6 @@ use anyhow::Result;
 use episodes::video::resize_rgb;
 use policy::bundle::{BundleError, BundleSpec, FORMAT_VERSION, HintSpec};
 use policy::{Bundle, Memory};
-use rand::RngExt;
 use rand::rngs::StdRng;
 use serve::{Observation, Options, Reply, Server};
 use world_model::task::TaskEncoder;
@@ -237,13 +236,8 @@ fn follow((bundle, rule): (&Bundle, Base), observation: &Observation, rng: &Mute
     seen(bundle, observation)?;
     let (recorded, action_len) = (&bundle.spec.action_normaliser, bundle.spec.dataset.action_len());
     let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut action = |i: usize| match rule {
-        Base::Random => recorded.min[i] + (recorded.max[i] - recorded.min[i]) * rng.random::<f32>(),
-        Base::Mean => recorded.mean[i],
-        _ => 0.0,
-    };
     let horizon = bundle.spec.flow.execute;
-    let actions = (0..horizon * action_len).map(|i| action(i % action_len)).collect();
+    let actions = (0..horizon * action_len).map(|i| rule.ruled(recorded, i % action_len, &mut rng)).collect();
     Ok(Reply { horizon, actions, action_len, extra: BTreeMap::new() })
 }
 

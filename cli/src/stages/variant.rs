@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use episodes::Normaliser;
+use rand::RngExt;
 use rand::rngs::StdRng;
 use world_model::noise;
 use world_model::vision::floats;
@@ -44,6 +45,17 @@ pub enum Base {
     Distilled,
     /// The clone of everything from which improvement drew its alternatives, where the clone learned from a part.
     Explorer,
+}
+
+impl Base {
+    /// Element `i` of a raw action by a rule that needs no start: random, idle, or else the mean recorded one.
+    pub fn ruled(self, recorded: &Normaliser, i: usize, rng: &mut StdRng) -> f32 {
+        match self {
+            Self::Random => recorded.min[i] + (recorded.max[i] - recorded.min[i]) * rng.random::<f32>(),
+            Self::Idle => 0.0,
+            _ => recorded.mean[i],
+        }
+    }
 }
 
 /// What is done to normalised actions: 1 is a standard deviation of the recorded ones.
@@ -226,6 +238,16 @@ mod tests {
             let message = name.parse::<Variant>().expect_err("no policy").to_string();
             assert!(message.contains(&format!("'{name}'")) && message.contains("+noise:S"), "{message}");
         }
+    }
+
+    #[test]
+    fn rules_stay_within_what_was_recorded() {
+        let recorded = Normaliser { mean: vec![9.0], min: vec![8.0], max: vec![12.0], ..Normaliser::identity(1) };
+        let mut rng = noise::generator(0, "variant", 0);
+        assert_eq!([Base::Idle, Base::Mean].map(|rule| rule.ruled(&recorded, 0, &mut rng)), [0.0, 9.0]);
+        let drawn: Vec<f32> = (0..100).map(|_| Base::Random.ruled(&recorded, 0, &mut rng)).collect();
+        assert!(drawn.iter().all(|x| (8.0..=12.0).contains(x)));
+        assert!(drawn.iter().any(|x| *x < 9.0) && drawn.iter().any(|x| *x > 11.0));
     }
 
     #[test]

@@ -9,7 +9,12 @@
 //! probability: a reading that is wrong stays so from step to step, and a block that rests just short of its target would otherwise succeed by
 //! resting, a small chance at a time.
 
+use burn::tensor::Tensor;
+
+use super::Ensemble;
 use crate::agreement::mean;
+use crate::corpus::Sequence;
+use crate::vision::floats;
 
 /// One recorded step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,6 +45,33 @@ pub fn level(steps: &[Reading]) -> Option<f32> {
     let mut read: Vec<f32> = steps.iter().map(|step| step.read).collect();
     read.sort_by(|a, b| b.total_cmp(a));
     (with > without).then(|| (read[successes - 1] + read[successes]) / 2.0)
+}
+
+impl Ensemble {
+    /// The reward has a network of its own.
+    pub fn reads_reward(&self) -> bool {
+        self.reward.is_some()
+    }
+
+    /// What the steps of sequences are worth and what is read of it; none where the reward has no network of its own.
+    pub fn readings(&self, s: Sequence) -> Vec<Reading> {
+        let [batch, steps, _] = s.action.dims();
+        let all = Tensor::ones([steps, self.count, batch], &s.action.device());
+        let [reward, success, taken] = [s.reward.clone(), s.success.clone(), s.taken.clone()].map(floats);
+        // Nothing is read of steps further ahead.
+        let single = Self { many_step: 0.0, ..self.clone() };
+        let Some(read) = single.terms(s, all).read.map(floats) else { return Vec::new() };
+        let steps = read.into_iter().zip(reward).zip(success.into_iter().zip(taken));
+        let steps = steps.filter(|(_, (_, taken))| *taken > 0.0);
+        steps.map(|((read, reward), (success, _))| Reading { read, reward, success: success > 0.0 }).collect()
+    }
+
+    /// Takes success from the reward that is read, where that is what the recordings do.
+    pub fn tell_success(&mut self, readings: &[Reading]) {
+        if let Some(level) = level(readings) {
+            self.ends.tell(level);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -250,3 +250,44 @@ fn each_elite_alone_is_a_model_and_their_means_are_what_all_say_together() {
     third.elect(&[0.3, 0.2, 0.1]);
     assert_eq!(next(&third.alone(0)).0, second.0);
 }
+
+#[test]
+fn what_is_read_of_an_unseen_end_is_what_imagination_reads_of_the_step() {
+    let device = Device::default();
+    device.seed(4);
+    let config = EnsembleConfig { elites: 3, reward_of_next: true, noise: 0.0, ..config() };
+    let ensemble = Ensemble::new(&config, 1, 1, &device);
+    let mut s = sequences((3, 1), 0, &device, |x, a| vec![x, x + 0.1 * a[0]]);
+    s.observed = s.observed.zeros_like();
+    s.taken = Tensor::from_floats([[1.0], [0.0], [1.0]], &device);
+    s.success = Tensor::from_floats([[0.0], [0.0], [1.0]], &device);
+    let first = s.embedding.clone().narrow(1, 0, 1).squeeze_dim::<2>(1);
+    let action = s.action.clone().squeeze_dim::<2>(1);
+    let (_, imagined) = ensemble.imagine(&ensemble.start(first), action, Tensor::zeros([3, 2], &device));
+    let (imagined, recorded) = (floats(imagined.reward), floats(s.reward.clone()));
+    let readings = ensemble.readings(s.clone());
+    assert_eq!(readings.iter().map(|r| r.success).collect::<Vec<_>>(), [false, true], "steps that were not taken");
+    for (reading, row) in readings.iter().zip([0, 2]) {
+        assert!((reading.read - imagined[row]).abs() < 1e-5, "{} is not {}", reading.read, imagined[row]);
+        assert_eq!(reading.reward, recorded[row]);
+    }
+    assert!(Ensemble::new(&super::EnsembleConfig::default(), 1, 1, &device).readings(s).is_empty());
+}
+
+#[test]
+fn a_robot_that_was_not_looking_knows_how_it_moved_from_what_it_foresaw_and_where_it_is_from_what_it_sees() {
+    let device = Device::default();
+    let ensemble = Ensemble::new(&EnsembleConfig { history: 2, ..config() }, 1, 1, &device);
+    let at = |x: f32| Tensor::<2>::from_floats([[x]], &device);
+    let before = ensemble.start(at(0.2));
+    // It foresaw to go from 0.2 to 0.5, and is at 0.9: looking, it went 0.7.
+    let past = |unseen: usize| {
+        let latent = ensemble.observe_late(&before, at(0.3), (&at(0.5), unseen), at(0.9));
+        assert_eq!(floats(latent.e), [0.9]);
+        floats(latent.h.expect("a past"))
+    };
+    assert_eq!(past(0), [0.2, 0.3]);
+    for (x, expected) in past(1).into_iter().zip([0.6, 0.3]) {
+        assert!((x - expected).abs() < 1e-6, "{x} is not {expected}");
+    }
+}
