@@ -1,10 +1,11 @@
 //! Intervals that know where the members of the world model, each of them possible, disagree about an outcome.
 //!
 //! A policy is imagined once more under every member alone, which drives all steps from a start (TS∞ of PETS; Chua et al. 2018,
-//! [arXiv:1805.12114](https://arxiv.org/abs/1805.12114), sec. 5.1), from the same starts under the same noise. With `V_i` the outcome of
-//! start `i` under all members together and `V_ki` under member `k`,
+//! [arXiv:1805.12114](https://arxiv.org/abs/1805.12114), sec. 5.1), from the same starts under the same noise. Each is a world that the
+//! recordings allow; all together, step by step, they are a smoother one than any of them, in which robots stand that fall in most. What is
+//! expected is therefore the mean over worlds (docs/LOG.md, 2026-11-27). With `V_ki` the outcome of start `i` under member `k`,
 //! ```text
-//! d_k = mean_i (V_ki - V_i),     k drawn with replacement
+//! V_i = mean_k V_ki,     d_k = mean_i (V_ki - V_i),     k drawn with replacement
 //! ```
 //! joins each bootstrap draw of the mean over starts; the interval is as wide as without them at least. One member is drawn, not `K` of
 //! them averaged: any of them may be the truth, their mean is no likelier than they are.
@@ -15,7 +16,7 @@ use world_model::agreement::mean;
 
 use crate::evaluate::PerStart;
 
-/// By how much every member alone sees an outcome above what all see together: per member, then per start; of some starts only where
+/// By how much every member alone sees an outcome above what they see on average: per member, then per start; of some starts only where
 /// asking is dear.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Members(pub(crate) Vec<Vec<f32>>);
@@ -39,9 +40,9 @@ impl<'a> From<&'a [f32]> for Column<'a> {
 }
 
 impl Members {
-    /// From outcomes under each member alone and `together`, from the same starts.
-    pub fn of<'a>(alone: impl Iterator<Item = &'a [f32]>, together: &[f32]) -> Self {
-        Self(alone.map(|own| own.iter().zip(together).map(|(own, all)| own - all).collect()).collect())
+    /// From outcomes under each member alone and `on_average`, from the same starts.
+    pub fn of<'a>(alone: impl Iterator<Item = &'a [f32]>, on_average: &[f32]) -> Self {
+        Self(alone.map(|own| own.iter().zip(on_average).map(|(own, all)| own - all).collect()).collect())
     }
 
     /// Members `K` that were asked; 0 where none was.
@@ -64,13 +65,19 @@ impl Members {
         if self.starts() == 0 { Vec::new() } else { self.0.iter().map(|own| mean(own.iter().copied())).collect() }
     }
 
+    /// `mean_k d_ki` of every start that they were asked of.
+    fn per_start(&self) -> Vec<f32> {
+        let over = |i: usize| self.0.iter().map(|own| own[i]).sum::<f32>() / self.len() as f32;
+        (0..self.starts()).map(over).collect()
+    }
+
     /// The same of the difference of two outcomes, paired by member and start.
     pub fn minus(&self, other: &Self) -> Self {
         let own = self.0.iter().zip(&other.0);
         Self(own.map(|(a, b)| a.iter().zip(b).map(|(a, b)| a - b).collect()).collect())
     }
 
-    /// Members to whom an outcome that is `all` to all of them together has the other sign.
+    /// Members to whom an outcome that is `all` on average has the other sign.
     pub fn against(&self, all: f64) -> usize {
         self.above().iter().filter(|above| (all + **above) * all < 0.0).count()
     }
@@ -104,13 +111,20 @@ impl PerStart {
         Column { values: &self.success, members: &self.members[1] }
     }
 
-    /// The same beside what it is under each member `alone`: from the same starts in their order, or from the first of them.
+    /// What it is on average over the members `alone`, and by how much each is away from that: from the same starts in their order as it is
+    /// to all of them `self` together, or from the first of them, where the others move as these do on average.
     pub fn among(self, alone: &[Self]) -> Self {
-        let members = [
-            Members::of(alone.iter().map(|own| own.value.as_slice()), &self.value),
-            Members::of(alone.iter().map(|own| own.success.as_slice()), &self.success),
-        ];
-        Self { members, ..self }
+        let mean = |together: Vec<f32>, column: fn(&Self) -> &[f32]| {
+            let apart = Members::of(alone.iter().map(column), &together);
+            let per_start = apart.per_start();
+            let others = if per_start.is_empty() { 0.0 } else { mean(per_start.iter().copied()) as f32 };
+            let moved = per_start.into_iter().chain(std::iter::repeat(others));
+            let values: Vec<f32> = together.into_iter().zip(moved).map(|(all, by)| all + by).collect();
+            (Members::of(alone.iter().map(column), &values), values)
+        };
+        let (returns, value) = mean(self.value, |own| &own.value);
+        let (successes, success) = mean(self.success, |own| &own.success);
+        Self { value, success, members: [returns, successes], ..self }
     }
 }
 
@@ -150,6 +164,25 @@ mod tests {
         assert_eq!((members.len(), members.starts(), Members::default().starts()), (3, 2, 0));
         close(&Members(vec![vec![0.3; 4]]).errors(), &[]);
         close(&Members(vec![Vec::new(); 3]).errors(), &[]);
+    }
+
+    #[test]
+    fn what_is_expected_is_the_mean_over_members_by_hand() {
+        let of =
+            |value: &[f32]| PerStart { value: value.to_vec(), success: vec![0.0; value.len()], ..PerStart::default() };
+        let together = of(&[0.9, 0.8, 0.7]);
+        assert_eq!(together.clone().among(&[]), together);
+        let close = |found: &[f32], expected: &[f32]| {
+            assert_eq!(found.len(), expected.len());
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}, not {expected:?}");
+        };
+        let all = together.clone().among(&[of(&[0.2, 0.6, 0.4]), of(&[0.4, 0.2, 0.6])]);
+        close(&all.value, &[0.3, 0.4, 0.5]);
+        close(&all.members[0].0[0], &[-0.1, 0.2, -0.1]);
+        // Of the first two starts alone: 0.6 and 0.2 below, the third moves by 0.4.
+        let few = together.among(&[of(&[0.2, 0.7]), of(&[0.4, 0.5])]);
+        close(&few.value, &[0.3, 0.6, 0.3]);
+        close(&few.members[0].0[1], &[0.1, -0.1]);
     }
 
     #[test]

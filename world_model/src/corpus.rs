@@ -383,6 +383,12 @@ impl Corpus {
         WindowSampler::weighted(&self.grouped(tracks.iter().map(|&t| (t, self.tracks[t].len))), steps)
     }
 
+    /// The same of sequences that begin in the `first` steps of an episode.
+    pub fn beginnings(&self, tracks: &[usize], steps: usize, first: usize) -> WindowSampler {
+        let len = |track: usize| self.tracks[track].len.min((first + steps).saturating_sub(1));
+        WindowSampler::weighted(&self.grouped(tracks.iter().map(|&t| (t, len(t)))), steps)
+    }
+
     /// Chunk of `chunk` normalised actions from step `t` of a track, `[chunk * A]`; past the end the last action is held.
     pub fn action_chunk(&self, track: usize, t: usize, chunk: usize, out: &mut Vec<f32>) {
         let track = &self.tracks[track];

@@ -56,12 +56,18 @@ pub struct WorldModelConfig {
     pub bootstrap: f32,
     /// Share of the sequences of which each is the more eventful of two drawn: what seldom happens, like a push, is seen more often.
     pub eventful: f32,
+    /// Share of the sequences that begin where episodes do, in their first [`BEGINNING`] horizons: seldom recorded, and where every
+    /// judgement begins.
+    pub beginnings: f32,
     /// Share of the sequences, and of the clone's observations, in which one camera of several is black. 0: a camera that is
     /// missing on the robot has never been missing before.
     pub camera_dropout: f32,
     /// Parts into which a batch is split over threads; part of the result, so not taken from the machine.
     pub shards: usize,
 }
+
+/// Horizons after which an episode no longer begins.
+pub const BEGINNING: usize = 4;
 
 impl Default for WorldModelConfig {
     fn default() -> Self {
@@ -79,6 +85,7 @@ impl Default for WorldModelConfig {
             learn_from_hints: true,
             bootstrap: 0.7,
             eventful: 0.0,
+            beginnings: 0.0,
             camera_dropout: 0.0,
             shards: 2,
         }

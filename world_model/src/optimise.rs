@@ -3,7 +3,7 @@
 //! The CPU device leaves a core idle outside matrix products, so each shard runs a replica of the network on its own
 //! thread. The number of shards is configuration, not the number of cores: results do not depend on the machine.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Device, Tensor};
 
@@ -69,7 +69,8 @@ impl<M: Module + Sync> Trainee<M> {
         M: Send,
     {
         let count = shards.len();
-        let replicas: Vec<(M, S)> = shards.into_iter().map(|s| (self.network.clone().fork(device), s)).collect();
+        let replica = || self.network.clone().map(&mut Replica(&device.clone().inner()));
+        let replicas: Vec<(M, S)> = shards.into_iter().map(|s| (replica(), s)).collect();
         let results: Vec<(GradientsParams, Metrics)> = side_by_side(replicas, |_, (network, shard)| {
             let (value, mut metrics) = loss(&network, shard);
             metrics.insert(0, ("loss", value.clone().into_scalar()));
@@ -111,6 +112,20 @@ impl<M: Module + Sync> Trainee<M> {
     pub fn restore_optimiser(&mut self, bytes: Vec<u8>) -> Result<(), String> {
         self.optimiser = self.optimiser.clone().from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|e| e.to_string())?;
         Ok(())
+    }
+}
+
+/// A network of its own, differentiated apart from the one that it is a copy of.
+///
+/// `Module::fork` tells the graph of every parameter that a copy was made. Of parameters without a gradient, which no update replaces, these
+/// notes are never dropped and all of them are gone through at each update: training gets slower and slower (docs/LOG.md, 2026-11-27).
+struct Replica<'a>(&'a Device);
+
+impl ModuleMapper for Replica<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, learns) = (param.id, param.is_require_grad());
+        let values = param.val().inner().to_device(self.0);
+        Param::initialized(id, Tensor::from_inner(values).set_require_grad(learns))
     }
 }
 
@@ -207,6 +222,36 @@ mod tests {
         assert!(one[199] < 0.02 * one[0], "{} -> {}", one[0], one[199]);
         assert!((one[0] - two[0]).abs() < 1e-4);
         assert!((one[20] - two[20]).abs() < 1e-2 * one[0], "{} {}", one[20], two[20]);
+    }
+
+    /// A part that learns and many that have no part in the loss.
+    #[derive(Module, Debug)]
+    struct HalfIdle {
+        learns: Mlp,
+        idle: Vec<Mlp>,
+    }
+
+    #[test]
+    fn parameters_without_a_gradient_do_not_make_updates_slower_and_slower() {
+        let device = Device::default().autodiff();
+        let mlp = || Mlp::new(&[2, 4, 1], &device);
+        let network = HalfIdle { learns: mlp(), idle: (0..8).map(|_| mlp()).collect() }.materialize();
+        let mut trainee = Trainee::new(network, 0.0);
+        let x = Tensor::<2>::from_floats([[0.5, 1.0]], &device);
+        let mut took = Vec::new();
+        for _ in 0..60 {
+            let since = std::time::Instant::now();
+            for _ in 0..20 {
+                trainee.update(1e-3, vec![x.clone(); 2], &device, |network, x| {
+                    (network.learns.forward(x).square().mean(), Metrics::new())
+                });
+            }
+            took.push(since.elapsed());
+        }
+        // The least of several: a machine that is busy with something else is no slower network.
+        let least = |part: &[std::time::Duration]| part.iter().min().copied().expect("some were timed");
+        let (early, late) = (least(&took[..15]), least(&took[45..]));
+        assert!(late < early * 3, "20 updates: {early:?}, after 900 more {late:?}");
     }
 
     fn values(network: &Mlp) -> Vec<f32> {

@@ -10,7 +10,7 @@ use crate::ensemble::calibration::Surprise;
 use crate::events::Events;
 use crate::health::{Reactions, Spread};
 use crate::hints;
-use crate::model::{Dynamics, WorldModel, WorldModelConfig};
+use crate::model::{BEGINNING, Dynamics, WorldModel, WorldModelConfig};
 use crate::noise;
 use crate::optimise::{Metrics, Schedule, Trainee};
 use crate::representation::{Data, Pairs, Representation, Seen};
@@ -153,9 +153,20 @@ impl<'a> DynamicsLearner<'a> {
             Dynamics::Ensemble(m) => (1, m.member_count()),
         };
         let events = (config.eventful > 0.0).then(|| Events::of(embeddings, &learned));
+        let beginnings = corpus.beginnings(&learned, entry, BEGINNING * config.horizon);
         Self {
             trainee: Trainee::new(dynamics, config.weight_decay),
-            draw: Draw { config: *config, corpus, embeddings, noise_len, members, seed, dropout: None, events },
+            draw: Draw {
+                config: *config,
+                corpus,
+                embeddings,
+                noise_len,
+                members,
+                seed,
+                dropout: None,
+                events,
+                beginnings,
+            },
             learning_rate: config.learning_rate,
             sampler: corpus.sampler(&learned, entry),
             learned,
@@ -270,6 +281,8 @@ struct Draw<'a> {
     seed: u64,
     dropout: Option<CameraDropout>,
     events: Option<Events>,
+    /// Of sequences that begin where episodes do.
+    beginnings: WindowSampler,
 }
 
 impl Draw<'_> {
@@ -281,14 +294,21 @@ impl Draw<'_> {
         shards: usize,
         device: &Device,
     ) -> Vec<Shard> {
-        let WorldModelConfig { batch, horizon, bootstrap, eventful, .. } = self.config;
+        let WorldModelConfig { batch, horizon, bootstrap, eventful, beginnings, .. } = self.config;
         let mut rng = noise::generator(self.seed, stage, update as u64);
-        let windows = match &self.events {
+        let mut windows = match &self.events {
             Some(events) if stage == LEARNING => {
                 events.sample(self.embeddings, sampler, (batch, horizon), eventful, &mut rng)
             }
             _ => sampler.sample(&mut rng, batch),
         };
+        if stage == LEARNING && beginnings > 0.0 {
+            let chosen = (batch as f32 * beginnings.min(1.0)).round() as usize;
+            let first = self.beginnings.sample(&mut rng, chosen);
+            // Spread over the shards, so that each is like the whole.
+            let every = batch / first.len().max(1);
+            windows.iter_mut().step_by(every.max(1)).zip(first).for_each(|(window, first)| *window = first);
+        }
         let gather = |part: &[Window]| Sequence::gather(self.corpus, self.embeddings, part, horizon, device);
         let sequences: Vec<Sequence> = windows.chunks(batch.div_ceil(shards.max(1))).map(gather).collect();
         sequences

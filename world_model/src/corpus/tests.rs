@@ -147,6 +147,21 @@ fn datasets_are_drawn_by_their_weight_whatever_their_size() -> Result<(), Error>
 }
 
 #[test]
+fn beginnings_start_in_the_first_steps_of_every_episode() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let corpus = corpus(&two_robots(dir.path(), 1.0)?);
+    let starts = |first: usize| {
+        let drawn = corpus.beginnings(&corpus.train, 2, first).sample(&mut StdRng::seed_from_u64(0), 500);
+        let (tracks, starts): (Vec<_>, Vec<_>) = drawn.iter().map(|w| (w.episode, w.start)).unzip();
+        assert!(corpus.train.iter().all(|track| tracks.contains(track)));
+        starts.into_iter().max()
+    };
+    // Of 6 steps the last two have no sequence of 2 behind them.
+    assert_eq!([1, 3, 50].map(starts), [Some(0), Some(2), Some(4)]);
+    Ok(())
+}
+
+#[test]
 fn the_same_robot_elsewhere_shares_statistics_and_needs_no_mask() -> Result<(), Error> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     for (name, base) in [("real", 1.0), ("sim", 21.0)] {
