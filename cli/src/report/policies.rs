@@ -116,7 +116,7 @@ pub struct Estimators {
 pub struct ModelScores {
     /// Starts from which they were asked: all, or the first of them.
     pub starts: usize,
-    /// Mean return per member: that of all together, and how far the member is from it at those starts.
+    /// Mean return per member: what is expected, their mean, and how far the member is from it at those starts.
     #[serde(rename = "return")]
     pub return_: Vec<f64>,
     /// Share of successes per member, alike.

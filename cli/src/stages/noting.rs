@@ -17,7 +17,7 @@ impl Workshop {
                 "Imagined numbers: {starts} first observations of held-out episodes, {} steps, {} noise draws each; intervals are bootstrapped over starts{}, and know what the model got wrong on whole held-out episodes; what it gets wrong only where a policy leads and no episode went, they do not know.",
                 self.judge_horizon(),
                 self.config.evaluate.samples,
-                if members > 0 { format!(" and over the model's {members} members, each imagined alone") } else { String::new() }
+                if members > 0 { format!(" and over the model's {members} members, each imagined alone, whose mean is what is shown") } else { String::new() }
             ),
             format!(
                 "Return: discounted by {} per step, in units of the reward; a success is worth {} per step for ever.",
