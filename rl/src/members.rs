@@ -114,7 +114,7 @@ impl PerStart {
     /// What it is on average over the members `alone`, and by how much each is away from that: from the same starts in their order as it is
     /// to all of them `self` together, or from the first of them, where the others move as these do on average.
     pub fn among(self, alone: &[Self]) -> Self {
-        let mean = |together: Vec<f32>, column: fn(&Self) -> &[f32]| {
+        let averaged = |together: Vec<f32>, column: fn(&Self) -> &[f32]| {
             let apart = Members::of(alone.iter().map(column), &together);
             let per_start = apart.per_start();
             let others = if per_start.is_empty() { 0.0 } else { mean(per_start.iter().copied()) as f32 };
@@ -122,8 +122,8 @@ impl PerStart {
             let values: Vec<f32> = together.into_iter().zip(moved).map(|(all, by)| all + by).collect();
             (Members::of(alone.iter().map(column), &values), values)
         };
-        let (returns, value) = mean(self.value, |own| &own.value);
-        let (successes, success) = mean(self.success, |own| &own.success);
+        let (returns, value) = averaged(self.value, |own| &own.value);
+        let (successes, success) = averaged(self.success, |own| &own.success);
         Self { value, success, members: [returns, successes], ..self }
     }
 }

@@ -1,5 +1,7 @@
 //! Training of the two parts of a world model, one update at a time. The command line owns the loop.
 
+mod draw;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use episodes::{Dataset, Window, WindowSampler};
@@ -15,6 +17,7 @@ use crate::noise;
 use crate::optimise::{Metrics, Schedule, Trainee};
 use crate::representation::{Data, Pairs, Representation, Seen};
 use crate::shards::Ahead;
+use draw::{Draw, LEARNING, Shard};
 
 /// Trains the representation.
 pub struct RepresentationLearner<'a> {
@@ -271,67 +274,6 @@ impl<'a> DynamicsLearner<'a> {
     }
 }
 
-/// What a batch is drawn from.
-struct Draw<'a> {
-    config: WorldModelConfig,
-    corpus: &'a Corpus,
-    embeddings: &'a Embeddings,
-    noise_len: usize,
-    members: usize,
-    seed: u64,
-    dropout: Option<CameraDropout>,
-    events: Option<Events>,
-    /// Of sequences that begin where episodes do.
-    beginnings: WindowSampler,
-}
-
-impl Draw<'_> {
-    fn shards(
-        &self,
-        stage: &str,
-        update: usize,
-        sampler: &WindowSampler,
-        shards: usize,
-        device: &Device,
-    ) -> Vec<Shard> {
-        let WorldModelConfig { batch, horizon, bootstrap, eventful, beginnings, .. } = self.config;
-        let mut rng = noise::generator(self.seed, stage, update as u64);
-        let mut windows = match &self.events {
-            Some(events) if stage == LEARNING => {
-                events.sample(self.embeddings, sampler, (batch, horizon), eventful, &mut rng)
-            }
-            _ => sampler.sample(&mut rng, batch),
-        };
-        if stage == LEARNING && beginnings > 0.0 {
-            let chosen = (batch as f32 * beginnings.min(1.0)).round() as usize;
-            let first = self.beginnings.sample(&mut rng, chosen);
-            // Spread over the shards, so that each is like the whole.
-            let every = batch / first.len().max(1);
-            windows.iter_mut().step_by(every.max(1)).zip(first).for_each(|(window, first)| *window = first);
-        }
-        let gather = |part: &[Window]| Sequence::gather(self.corpus, self.embeddings, part, horizon, device);
-        let sequences: Vec<Sequence> = windows.chunks(batch.div_ceil(shards.max(1))).map(gather).collect();
-        sequences
-            .into_iter()
-            .map(|mut sequence| {
-                if let Some(dropout) = &self.dropout {
-                    sequence.embedding = dropout.apply(sequence.embedding, &mut rng);
-                }
-                let rows = sequence.action.dims()[0];
-                let uniform = noise::uniform::<3>;
-                Shard {
-                    noise: noise::gumbel([2, horizon + 1, rows, self.noise_len], &mut rng, device),
-                    bootstrap: uniform([horizon, self.members, rows], &mut rng, device).lower_elem(bootstrap).float(),
-                    sequence,
-                }
-            })
-            .collect()
-    }
-}
-
-/// The stage whose batches are learned from.
-const LEARNING: &str = "dynamics";
-
 /// One in so many training tracks is set apart to choose elites on.
 const APART: usize = 20;
 
@@ -347,12 +289,6 @@ fn set_apart(dynamics: &Dynamics, train: &[usize]) -> (Vec<usize>, Vec<usize>) {
 
 /// Held-out batches behind a held-out loss: ends are rare, and one batch may hold none.
 const HELD_OUT_BATCHES: usize = 6;
-
-struct Shard {
-    sequence: Sequence,
-    noise: Tensor<4>,
-    bootstrap: Tensor<3>,
-}
 
 fn loss(dynamics: &Dynamics, shard: Shard) -> (Tensor<1>, Metrics) {
     match dynamics {
