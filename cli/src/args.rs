@@ -226,9 +226,9 @@ pub enum Verb {
         /// Policy that is on the robot: one of the run's as for evaluate --policies, changed ones too, or the NAME of a --policy.
         #[arg(long, value_name = "NAME", default_value = "cloned")]
         from: String,
-        /// Policy that may replace it, named likewise.
-        #[arg(long, value_name = "NAME", default_value = "improved")]
-        to: String,
+        /// Policy that may replace it, named likewise; without it what left improve: improved, or planned where the report says so.
+        #[arg(long, value_name = "NAME")]
+        to: Option<String>,
         /// A policy from elsewhere that --from or --to names, as for evaluate; repeatable.
         #[arg(long = "policy", value_name = "NAME=WHAT")]
         outsiders: Vec<String>,
@@ -256,9 +256,10 @@ pub enum Verb {
         /// Policy of the run: cloned, improved, candidate (the copy that improve did not return), explorer (the clone of everything where
         /// cloned is one of the best), distilled (after distil), or planned, which searches anew in the world model for every answer; also changed, as
         /// evaluate takes them (improved+noise:0.5; in standard deviations of the recorded actions, of gain a factor), or random, mean or idle: how
-        /// much worse the robot then does says how good the judge is.
-        #[arg(long, value_name = "NAME", default_value = "improved")]
-        policy: String,
+        /// much worse the robot then does says how good the judge is. Without it what left improve: improved, or planned where the report
+        /// says so.
+        #[arg(long, value_name = "NAME")]
+        policy: Option<String>,
         /// Port to listen on.
         #[arg(long, default_value_t = 8000)]
         port: u16,

@@ -90,13 +90,13 @@ fn dispatch(cli: &Cli) -> Result<()> {
             stages::evaluate(run, policies, outsiders, known.as_deref(), common)
         }
         Verb::Trial { run, from, to, outsiders, results } => {
-            stages::trial(run, &stages::Replacing { from, to, outsiders }, results.as_deref(), common)
+            stages::trial(run, &stages::Replacing { from, to: to.as_deref(), outsiders }, results.as_deref(), common)
         }
         Verb::Distil { run } => stages::distil(run, common),
         Verb::Pool { runs } => pool::pool(runs, common.json),
         Verb::View { run } => view::view(run, common.json),
         Verb::Serve { from, policy, port, host, api_key } => {
-            stages::serve(from, policy, (host, *port), api_key.as_deref(), common)
+            stages::serve(from, policy.as_deref(), (host, *port), api_key.as_deref(), common)
         }
         Verb::Cache { evict, keep_below } => {
             cache::cache(&tools::cache_dir(), evict.as_deref(), *keep_below, common.json)

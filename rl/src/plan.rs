@@ -33,7 +33,8 @@ use crate::critic::Critic;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PlanConfig {
-    /// Whether `run`, `improve` and `demo` judge the planned policy, too; it can be served and evaluated either way.
+    /// Whether `run`, `improve` and `demo` judge the planned policy, too, and let what leaves `improve` plan where the evidence is for it; it
+    /// can be served and evaluated either way.
     pub report: bool,
     /// Action sequences compared in a round, `N`, at least 8.
     pub candidates: usize,

@@ -50,24 +50,37 @@ pub fn blind(record: &TrackRecord) -> Option<String> {
 
 /// The choice, and why in one sentence. `others` are the estimators beside imagination.
 pub fn choose(fault: Option<&str>, gate: &Verdict, others: &[Opinion<'_>]) -> (Kept, String) {
+    match evidence(fault, gate, others, ("improved", "cloned")) {
+        Ok(words) => (Kept::Improved, format!("The improved policy is returned: {words}")),
+        Err(words) => (Kept::Cloned, format!("The cloned policy is kept: {words}")),
+    }
+}
+
+/// What speaks for the policy called `new` in place of `old`, in words that end a sentence; or why there is not enough of it.
+///
+/// # Errors
+/// A fault, a gate that does not say GO, an estimator that contradicts: these words.
+pub fn evidence(
+    fault: Option<&str>,
+    gate: &Verdict,
+    others: &[Opinion<'_>],
+    (new, old): (&str, &str),
+) -> Result<String, String> {
     if let Some(fault) = fault {
-        return (Kept::Cloned, format!("The cloned policy is kept: {fault}"));
+        return Err(fault.to_owned());
     }
     if gate.decision != "GO" {
-        return (Kept::Cloned, format!("The cloned policy is kept: {}", lowered(&gate.why)));
+        return Err(lowered(&gate.why));
     }
     let against = others.iter().find_map(|(name, gain)| gain.filter(|(_, [_, high])| *high < 0.0).map(|g| (name, g)));
     if let Some((name, (gain, [low, high]))) = against {
-        let why = format!(
-            "The cloned policy is kept: imagination prefers the improved one, but {name} contradicts (return {gain:+.3} [{low:+.3}, {high:+.3}])."
-        );
-        return (Kept::Cloned, why);
+        return Err(format!(
+            "imagination prefers the {new} one, but {name} contradicts (return {gain:+.3} [{low:+.3}, {high:+.3}])."
+        ));
     }
     let [low, high] = gate.gain_ci95;
-    let mut why = format!(
-        "The improved policy is returned: its paired imagined gain in return over the cloned one is {:+.3} [{low:+.3}, {high:+.3}]",
-        gate.gain
-    );
+    let mut why =
+        format!("its paired imagined gain in return over the {old} one is {:+.3} [{low:+.3}, {high:+.3}]", gate.gain);
     let (agree, undecided): (Vec<_>, Vec<_>) =
         others.iter().filter_map(|(name, gain)| gain.map(|g| (*name, g))).partition(|(_, (_, [low, _]))| *low > 0.0);
     let names = |of: &[(&str, (f64, [f64; 2]))]| of.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" and ");
@@ -78,7 +91,7 @@ pub fn choose(fault: Option<&str>, gate: &Verdict, others: &[Opinion<'_>]) -> (K
     if !undecided.is_empty() {
         why += &format!("; {} cannot tell the two apart", names(&undecided));
     }
-    (Kept::Improved, why + ".")
+    Ok(why + ".")
 }
 
 /// With its first letter small, to go on a sentence.
@@ -137,5 +150,16 @@ mod tests {
             "The cloned policy is kept: imagination prefers the improved one, but fitted Q contradicts (return -0.200 [-0.300, -0.100])."
         );
         assert_eq!(why("ABSTAIN", None), "The cloned policy is kept: it is so.");
+        let planned =
+            |decision, fqe| evidence(None, &gate(decision, 0.2), &[("fitted Q", fqe)], ("planned", "improved"));
+        assert_eq!(
+            planned("GO", None).as_deref(),
+            Ok("its paired imagined gain in return over the improved one is +0.200 [+0.150, +0.250].")
+        );
+        assert_eq!(
+            planned("GO", say(-0.2)),
+            Err("imagination prefers the planned one, but fitted Q contradicts (return -0.200 [-0.300, -0.100])."
+                .into())
+        );
     }
 }

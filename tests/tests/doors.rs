@@ -1,18 +1,78 @@
-//! The dependency tables of ARCHITECTURE.md, held against `cargo metadata`.
+//! The dependency tables of ARCHITECTURE.md, held against `cargo metadata`, and what the tests alone may ask of what is compiled for all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
+use serde::Deserialize;
 
 type Error = Box<dyn std::error::Error>;
 
 /// Names per row: what a table allows, or what is there.
 type Edges = BTreeMap<String, BTreeSet<String>>;
 
+/// What is read of `cargo metadata`. By hand: the crate for it asks more of serde_json, camino and semver than anything else here, and the tensor
+/// stack and rerun would be compiled once for the tests and once more for the command.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    workspace_members: Vec<String>,
+    resolve: Resolve,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    id: String,
+    name: String,
+    manifest_path: PathBuf,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    /// `dev`, `build`, or none for what is linked.
+    kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+/// A package with what it depends on here.
+#[derive(Deserialize)]
+struct Node {
+    id: String,
+    deps: Vec<NodeDependency>,
+}
+
+#[derive(Deserialize)]
+struct NodeDependency {
+    pkg: String,
+    dep_kinds: Vec<DependencyKind>,
+}
+
+#[derive(Deserialize)]
+struct DependencyKind {
+    kind: Option<String>,
+}
+
+impl Metadata {
+    fn workspace_packages(&self) -> Vec<&Package> {
+        self.packages.iter().filter(|package| self.workspace_members.contains(&package.id)).collect()
+    }
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie one below the root")
+}
+
+/// What cargo says, asked in the root.
+fn cargo(args: &[&str]) -> Result<String, Error> {
+    let told = Command::new(env!("CARGO")).args(args).arg("--locked").current_dir(root()).output()?;
+    assert!(told.status.success(), "cargo {args:?}: {}", String::from_utf8_lossy(&told.stderr));
+    Ok(String::from_utf8(told.stdout)?)
 }
 
 fn metadata() -> Result<Metadata, Error> {
@@ -20,13 +80,13 @@ fn metadata() -> Result<Metadata, Error> {
     let rustc = Command::new("rustc").arg("-vV").output()?;
     let words = String::from_utf8(rustc.stdout)?;
     let host = words.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc names no host")?;
-    let options = ["--filter-platform".to_owned(), host.to_owned(), "--locked".to_owned()];
-    Ok(MetadataCommand::new().manifest_path(root().join("Cargo.toml")).other_options(options).exec()?)
+    Ok(serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--filter-platform", host])?)?)
 }
 
 /// A member's name in the house is its directory's (`cli`, not `rehearsal`).
 fn house_name(package: &Package) -> String {
-    package.manifest_path.parent().and_then(|dir| dir.file_name()).unwrap_or_default().to_owned()
+    let dir = package.manifest_path.parent().and_then(|dir| dir.file_name()).unwrap_or_default();
+    dir.to_string_lossy().into_owned()
 }
 
 /// The backticked names of a table's first two columns, between `<!-- table: NAME -->` and `<!-- end -->`.
@@ -55,7 +115,7 @@ fn edges(metadata: &Metadata, development: bool) -> Edges {
         package
             .dependencies
             .iter()
-            .filter(|dependency| (dependency.kind == DependencyKind::Development) == development)
+            .filter(|dependency| (dependency.kind.as_deref() == Some("dev")) == development)
             .filter_map(|dependency| names.get(&dependency.name).cloned())
             .collect()
     };
@@ -119,9 +179,8 @@ fn outside_crates_stay_behind_their_walls() -> Result<(), Error> {
 #[test]
 fn what_a_robot_links_stays_small() -> Result<(), Error> {
     let metadata = metadata()?;
-    let resolve = metadata.resolve.as_ref().ok_or("cargo metadata resolved nothing")?;
-    let nodes: BTreeMap<&PackageId, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
-    let packages: BTreeMap<&PackageId, &Package> = metadata.packages.iter().map(|p| (&p.id, p)).collect();
+    let nodes: BTreeMap<&String, &Node> = metadata.resolve.nodes.iter().map(|node| (&node.id, node)).collect();
+    let packages: BTreeMap<&String, &Package> = metadata.packages.iter().map(|p| (&p.id, p)).collect();
     let there: BTreeSet<&str> = metadata.packages.iter().map(|package| package.name.as_str()).collect();
     for (name, forbidden) in table("robot")? {
         let unknown: Vec<&String> = forbidden.iter().filter(|f| !there.contains(f.as_str())).collect();
@@ -132,7 +191,7 @@ fn what_a_robot_links_stays_small() -> Result<(), Error> {
         let mut open = vec![&start.id];
         while let Some(id) = open.pop() {
             for dependency in &nodes[id].deps {
-                let at_run_time = dependency.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal);
+                let at_run_time = dependency.dep_kinds.iter().any(|k| k.kind.is_none());
                 if at_run_time && seen.insert(&dependency.pkg) {
                     open.push(&dependency.pkg);
                 }
@@ -142,5 +201,18 @@ fn what_a_robot_links_stays_small() -> Result<(), Error> {
         let wrong: Vec<&String> = forbidden.intersection(&reached).collect();
         assert!(wrong.is_empty(), "{name} reaches {wrong:?}, which no robot should have to link");
     }
+    Ok(())
+}
+
+/// A feature that only tests ask for makes another crate of it, and of everything above it.
+#[test]
+fn crates_are_the_same_for_the_tests_as_for_the_command() -> Result<(), Error> {
+    let with = |edges: &str| -> Result<BTreeSet<String>, Error> {
+        let told = cargo(&["tree", "--workspace", "--edges", edges, "--prefix", "none", "--format", "{p} with {f}"])?;
+        Ok(told.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect())
+    };
+    let (command, tests) = (with("normal")?, with("normal,dev")?);
+    let others: Vec<&String> = command.difference(&tests).collect();
+    assert!(others.is_empty(), "compiled once more for the tests, with other features: {others:#?}");
     Ok(())
 }

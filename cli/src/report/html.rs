@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::drawing::{Line, Scale, Whisker, beside, escaped, figure, lines, whiskers};
 use super::film::Film;
 use super::prose::{folded, html, told};
-use super::{Difference, Report, film, foreseen, improvement, judged, markdown, more, scope};
+use super::{Difference, Planning, Report, film, foreseen, improvement, judged, markdown, more, scope};
 
 /// What the page shows beside the report.
 #[derive(Default)]
@@ -77,16 +77,35 @@ fn improved(report: &Report) -> String {
     let Some(i) = &report.improvement else { return String::new() };
     // Where the clone was returned, the verdict has said why.
     let why = if i.why == report.verdict.why { "" } else { &i.why };
-    let mark = |(label, gain): (&'static str, Option<Difference>)| {
+    let about = format!("of the best copy, paired, from {} held-out starts; right of 0 it is better", i.gained.starts);
+    let copy = gain(&improvement::gains(&i.gained), ("Gain over the clone", &about), "copy minus clone");
+    let table = told(|out| improvement::table(i, out));
+    let planning = i.planning.as_ref().map_or(String::new(), planning);
+    html(&format!("{}\n\n{why}\n", improvement::heading(i)))
+        + &beside("charts", &[copy, format!("<div>{table}</div>")])
+        + &told(|out| improvement::list(i, out))
+        + &planning
+}
+
+/// Whether what left plans, and the gain of that.
+fn planning(planning: &Planning) -> String {
+    let Planning { why, over, gained, .. } = planning;
+    let about = format!("paired, from {} held-out starts; right of 0 it is better", gained.starts);
+    let (title, unit) = (format!("Gain of planning over the {over} policy"), format!("planned minus {over}"));
+    let drawn = gain(&improvement::planning_gains(planning), (&title, &about), &unit);
+    let table = told(|out| improvement::planning_table(planning, out));
+    html(&format!("### Planning at run time\n\n{why}\n"))
+        + &beside("charts", &[drawn, format!("<div>{table}</div>")])
+        + &told(|out| improvement::planning_list(planning, out))
+}
+
+/// Gains with their intervals, drawn.
+fn gain(by: &[(&'static str, Option<Difference>)], (title, about): (&str, &str), unit: &str) -> String {
+    let mark = |(label, gain): &(&'static str, Option<Difference>)| {
         gain.map(|g| Whisker { label, class: "imagined", mean: g.mean, ci95: g.ci95 })
     };
-    let drawn: Vec<Whisker<'_>> = improvement::gains(i).into_iter().filter_map(mark).collect();
-    let about = format!("of the best copy, paired, from {} held-out starts; right of 0 it is better", i.starts);
-    let drawn = whiskers("discounted return, copy minus clone", &drawn, Scale::Gain);
-    let table = told(|out| improvement::table(i, out));
-    html(&format!("{}\n\n{why}\n", improvement::heading(i)))
-        + &beside("charts", &[figure("Gain over the clone", &about, &drawn), format!("<div>{table}</div>")])
-        + &told(|out| improvement::list(i, out))
+    let drawn: Vec<Whisker<'_>> = by.iter().filter_map(mark).collect();
+    figure(title, about, &whiskers(&format!("discounted return, {unit}"), &drawn, Scale::Gain))
 }
 
 /// For which starts scores hold.

@@ -5,27 +5,52 @@ use std::fmt::Write;
 use rl::selection::Kept;
 
 use super::markdown::{number_in, points};
-use super::{Difference, EpisodeGain, Estimators, Improvement, Report};
+use super::{Difference, EpisodeGain, Estimators, Gained, Improvement, Planning, Report};
 
 /// Share of starts imagined worse above which they are worth a warning.
 const MANY: f64 = 0.2;
+
+/// A gain by the name of who estimated it.
+pub(super) type ByEstimator = Vec<(&'static str, Option<Difference>)>;
 
 pub(super) fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     let Some(i) = &report.improvement else { return Ok(()) };
     writeln!(out, "{}\n\n{}\n", heading(i), i.why)?;
     table(i, out)?;
-    list(i, out)
+    list(i, out)?;
+    i.planning.as_ref().map_or(Ok(()), |planning| {
+        writeln!(out, "### Planning at run time\n\n{}\n", planning.why)?;
+        planning_table(planning, out)?;
+        planning_list(planning, out)
+    })
 }
 
 pub(super) fn heading(i: &Improvement) -> String {
-    format!("## What leaves `improve`: {}", returned(i))
+    let plans = if i.leaves() == "planned" { ", planning at run time" } else { "" };
+    let policy = match i.kept {
+        Kept::Improved => "the improved policy",
+        Kept::Cloned if plans.is_empty() => "the cloned policy, unchanged",
+        Kept::Cloned => "the cloned policy",
+    };
+    format!("## What leaves `improve`: {policy}{plans}")
 }
 
-/// Every estimator's gain.
+/// Every estimator's gain of the copy.
 pub(super) fn table(i: &Improvement, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "Paired gain in return of the best copy over the clone, {} held-out starts:\n", i.starts)?;
+    writeln!(out, "Paired gain in return of the best copy over the clone, {} held-out starts:\n", i.gained.starts)?;
+    rows(&gains(&i.gained), out)
+}
+
+/// Every estimator's gain of planning.
+pub(super) fn planning_table(planning: &Planning, out: &mut String) -> std::fmt::Result {
+    let (over, starts) = (&planning.over, planning.gained.starts);
+    writeln!(out, "Paired gain in return of planning over the {over} policy by itself, {starts} held-out starts:\n")?;
+    rows(&planning_gains(planning), out)
+}
+
+fn rows(gains: &ByEstimator, out: &mut String) -> std::fmt::Result {
     writeln!(out, "| estimator | gain | says |\n|---|---|---|")?;
-    for (name, gain) in gains(i) {
+    for (name, gain) in gains {
         let row =
             gain.map_or("none | nothing: too few recorded episodes resemble it, or it was not asked".to_owned(), |g| {
                 let says = match g.ci95 {
@@ -40,70 +65,96 @@ pub(super) fn table(i: &Improvement, out: &mut String) -> std::fmt::Result {
     writeln!(out)
 }
 
-/// The rest, a point each.
+/// The rest about the copy, a point each.
 pub(super) fn list(i: &Improvement, out: &mut String) -> std::fmt::Result {
-    for line in lines(i) {
-        writeln!(out, "- {line}")?;
+    let mut lines = about(&i.gained, &gains(&i.gained));
+    match i.kept {
+        Kept::Improved => lines.push(test_first(&i.gained, "the clone")),
+        // Where it plans, there is something new.
+        Kept::Cloned if i.leaves() == "planned" => {}
+        Kept::Cloned => lines.push(NOTHING_NEW.to_owned()),
     }
+    points_of(&lines, out)
+}
+
+/// The same about planning.
+pub(super) fn planning_list(planning: &Planning, out: &mut String) -> std::fmt::Result {
+    let Planning { over, answer_ms, available_ms, gained, .. } = planning;
+    let mut lines = about(gained, &planning_gains(planning));
+    let available = available_ms.map_or(String::new(), |ms| format!("; its executed actions take {ms:.0} ms"));
+    lines.push(format!("Pace: a plan takes {answer_ms:.0} ms on the machine of this run{available}."));
+    if planning.is_chosen {
+        lines.push(test_first(gained, &format!("the {over} policy (`serve --policy {over}`)")));
+    }
+    points_of(&lines, out)
+}
+
+fn points_of(lines: &[String], out: &mut String) -> std::fmt::Result {
+    lines.iter().try_for_each(|line| writeln!(out, "- {line}"))?;
     writeln!(out)
 }
 
-/// What it is, in words.
-fn returned(i: &Improvement) -> &'static str {
-    match i.kept {
-        Kept::Improved => "the improved policy",
-        Kept::Cloned => "the cloned policy, unchanged",
-    }
-}
-
 /// Every estimator's gain.
-pub(super) fn gains(i: &Improvement) -> [(&'static str, Option<Difference>); 3] {
-    let g = &i.gains;
-    [("imagined", Some(g.imagined)), ("fitted Q", g.fitted_q), ("doubly robust", g.doubly_robust)]
+pub(super) fn gains(gained: &Gained) -> ByEstimator {
+    let g = &gained.gains;
+    vec![("imagined", Some(g.imagined)), ("fitted Q", g.fitted_q), ("doubly robust", g.doubly_robust)]
 }
 
-fn lines(i: &Improvement) -> Vec<String> {
+/// Recorded steps alone are never asked about a policy that plans.
+pub(super) fn planning_gains(planning: &Planning) -> ByEstimator {
+    gains(&planning.gained).into_iter().filter(|(name, _)| *name != "fitted Q").collect()
+}
+
+const NOTHING_NEW: &str = "Test first on the robot: nothing new, the policy is the one that was cloned. More episodes, or better labels, before improving again.";
+
+fn named(starts: &[EpisodeGain]) -> String {
+    let each: Vec<String> = starts.iter().map(|s| format!("{} ({:+.2})", s.episode, s.gain)).collect();
+    if each.is_empty() { "none".to_owned() } else { format!("episode {}", each.join(", ")) }
+}
+
+/// How much, where, and what is uncertain.
+fn about(gained: &Gained, gains: &ByEstimator) -> Vec<String> {
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
-    let named = |starts: &[EpisodeGain]| {
-        let each: Vec<String> = starts.iter().map(|s| format!("{} ({:+.2})", s.episode, s.gain)).collect();
-        if each.is_empty() { "none".to_owned() } else { format!("episode {}", each.join(", ")) }
-    };
     let mut lines = vec![
-        format!("How much: success {} in imagination, beside the returns above.", points(&i.success)),
+        format!("How much: success {} in imagination, beside the returns above.", points(&gained.success)),
         format!(
             "On which states: imagined better from {} of the starts and worse from {}. Largest gains: {}. Largest losses: {}.",
-            percent(i.better),
-            percent(i.worse),
-            named(&i.largest_gains),
-            named(&i.largest_losses)
+            percent(gained.better),
+            percent(gained.worse),
+            named(&gained.largest_gains),
+            named(&gained.largest_losses)
         ),
     ];
     let mut doubts = Vec::new();
-    for (name, gain) in gains(i) {
+    for (name, gain) in gains {
         match gain {
             None => doubts.push(format!("{name} has nothing to say")),
             Some(g) if g.ci95[0] <= 0.0 => doubts.push(format!("{name} does not confirm it")),
             Some(_) => {}
         }
     }
-    doubts.push(format!("{} of the steps imagined for it are unsupported", percent(i.unsupported_share)));
-    if let Some(steps) = i.believed_steps {
+    doubts.push(format!("{} of the steps imagined for it are unsupported", percent(gained.unsupported_share)));
+    if let Some(steps) = gained.believed_steps {
         doubts.push(format!("its futures stay within the trust horizon for {steps:.0} steps on average"));
     }
-    if i.worse > MANY {
+    if gained.worse > MANY {
         doubts.push("it is not better everywhere".to_owned());
     }
     lines.push(format!("What is uncertain: {}.", doubts.join("; ")));
-    lines.push(match (i.kept, i.largest_losses.first().or(i.largest_gains.last())) {
-        (Kept::Improved, Some(first)) => format!(
-            "Test first on the robot: the start of episode {} where it is imagined {}, then the start of {} where it gains most; one trial each beside the clone, before any longer series.",
+    lines
+}
+
+/// Where to begin with something new.
+fn test_first(gained: &Gained, beside: &str) -> String {
+    match gained.largest_losses.first().or(gained.largest_gains.last()) {
+        Some(first) => format!(
+            "Test first on the robot: the start of episode {} where it is imagined {}, then the start of {} where it gains most; one trial each beside {beside}, before any longer series.",
             first.episode,
             if first.gain < 0.0 { "worse" } else { "to gain least of those named" },
-            named(i.largest_gains.get(..1).unwrap_or_default())
+            named(gained.largest_gains.get(..1).unwrap_or_default())
         ),
-        _ => "Test first on the robot: nothing new, the policy is the one that was cloned. More episodes, or better labels, before improving again.".to_owned(),
-    });
-    lines
+        None => NOTHING_NEW.to_owned(),
+    }
 }
 
 /// The estimators side by side.

@@ -85,10 +85,13 @@ fn columns(report: &Report) -> Vec<&str> {
     names.filter(|name| !name.contains('+') && !NO_COLUMN.contains(name)).collect()
 }
 
-/// The policy whose scope matters: the improved one; where the clone was returned, the best copy; `None` where neither was judged.
+/// The policy whose scope matters: the one that left `improve`; where that is the clone, the best copy; `None` where neither was judged.
 fn subject(report: &Report) -> Option<&'static str> {
-    let is_refused = report.improvement.as_ref().is_some_and(|i| i.kept == Kept::Cloned);
-    let name = if is_refused { "candidate" } else { "improved" };
+    let name = match &report.improvement {
+        Some(i) if i.kept == Kept::Cloned && i.leaves() == "improved" => "candidate",
+        Some(i) => i.leaves(),
+        None => "improved",
+    };
     report.policies.iter().any(|p| p.name == name).then_some(name)
 }
 
@@ -170,7 +173,11 @@ fn standing(report: &Report) -> Vec<String> {
     .filter(|(_, where_)| !where_.is_empty())
     .map(|(words, where_)| format!("{words}: {where_}"))
     .collect();
-    let which = if subject == "candidate" { "The best copy, which was not returned" } else { "The improved policy" };
+    let which = match subject {
+        "candidate" => "The best copy, which was not returned",
+        "planned" => "The planned policy",
+        _ => "The improved policy",
+    };
     if said.is_empty() { Vec::new() } else { vec![format!("{which}, by return: {}.", said.join("; "))] }
 }
 

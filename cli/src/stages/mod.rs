@@ -30,6 +30,7 @@ mod serving;
 mod training;
 mod trial;
 mod variant;
+mod weighing;
 mod workshop;
 mod writing;
 
@@ -182,6 +183,7 @@ fn judge_and_report(
     names.extend(w.refused());
     let mut judged = w.imagine_all(&model, embeddings, &names, &mut [])?;
     w.fit_all(embeddings, &mut judged, &[])?;
+    w.weigh_plans((&model, embeddings), &judged, &quality)?;
     w.save_selected()?;
     w.run.complete()?;
     let minds = w.minds()?;

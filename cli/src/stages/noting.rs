@@ -31,19 +31,20 @@ impl Workshop {
             let method = self.config.improve.method;
             notes.push(format!("What made the improved policy out of the cloned one: {}.", method.describe()));
         }
-        if let Some(believed) = judged.iter().find(|j| j.name == "improved").map(|j| &j.imagined.believed)
+        let leaves = self.selected.as_ref().map_or("improved", |selected| selected.improvement.leaves());
+        if let Some(believed) = judged.iter().find(|j| j.name == leaves).map(|j| &j.imagined.believed)
             && !believed.is_empty()
         {
             notes.push(format!(
-                "From those starts the improved policy is imagined within the trust horizon for {:.0} of {} steps on average; beyond it, what is imagined is a story that held-out episodes do not vouch for step by step.",
+                "From those starts the {leaves} policy is imagined within the trust horizon for {:.0} of {} steps on average; beyond it, what is imagined is a story that held-out episodes do not vouch for step by step.",
                 mean(believed.iter().copied()),
                 self.judge_horizon()
             ));
         }
-        if let (Some(better), Some(worse)) = (success_of(judged, "improved"), success_of(judged, "cloned")) {
+        if let (Some(better), Some(worse)) = (success_of(judged, leaves), success_of(judged, "cloned")) {
             notes.push(match trials_needed(better, worse) {
                 Some(n) if n <= MOST_TRIALS => format!(
-                    "Next, on the robot: if the imagined rates hold ({:.0} % against {:.0} %), about {n} trials of each policy tell improved from cloned (one-sided 5 %, power 80 %); `rehearsal trial` plans them, and reads them as they come.",
+                    "Next, on the robot: if the imagined rates hold ({:.0} % against {:.0} %), about {n} trials of each policy tell {leaves} from cloned (one-sided 5 %, power 80 %); `rehearsal trial` plans them, and reads them as they come.",
                     100.0 * better, 100.0 * worse
                 ),
                 _ => format!(

@@ -40,6 +40,27 @@ pub struct PlannerSpec {
     pub plan: PlanConfig,
     /// The policy of the bundle that proposes.
     pub prior: String,
+    /// Whether `improve` found the evidence to be for planning: `serve` then plans unless a policy is named.
+    #[serde(default)]
+    pub is_chosen: bool,
+}
+
+impl PlannerSpec {
+    /// Of a bundle directory.
+    ///
+    /// # Errors
+    /// There is no planner in it, or one of another version.
+    pub fn load(directory: &Path) -> Result<Self, BundleError> {
+        let path = directory.join(SPEC);
+        let unusable = |found: String, expected: &str| BundleError::Unusable {
+            found,
+            expected: expected.into(),
+            path: path.clone(),
+        };
+        let text = std::fs::read_to_string(&path)
+            .map_err(|e| unusable(e.to_string(), "the planner beside the policies of a bundle"))?;
+        serde_json::from_str(&text).map_err(|e| unusable(e.to_string(), "a planner of this version"))
+    }
 }
 
 /// What may be set anew whenever a robot begins.
@@ -86,16 +107,7 @@ impl Robot {
     /// # Errors
     /// There is no planner in it, or one of another version.
     pub fn load(directory: &Path, sets: &[String], device: &Device) -> Result<Self> {
-        let path = directory.join(SPEC);
-        let unusable = |found: String, expected: &str| BundleError::Unusable {
-            found,
-            expected: expected.into(),
-            path: path.clone(),
-        };
-        let text = std::fs::read_to_string(&path)
-            .map_err(|e| unusable(e.to_string(), "the planner beside the policies of a bundle"))?;
-        let mut spec: PlannerSpec =
-            serde_json::from_str(&text).map_err(|e| unusable(e.to_string(), "a planner of this version"))?;
+        let mut spec = PlannerSpec::load(directory)?;
         spec.plan = config_file::load_text(Settings { plan: spec.plan }, None, sets)?.plan;
         let bundle = Bundle::load(directory, &spec.prior, device)?;
         let sizes: Vec<usize> = bundle.spec.dataset.cameras.iter().map(|camera| camera.model_size).collect();
@@ -207,6 +219,7 @@ impl Workshop {
             bounds: Bounds::of(&self.corpus),
             plan: self.config.plan,
             prior: prior.into(),
+            is_chosen: self.selected.as_ref().is_some_and(|s| s.improvement.leaves() == PLANNED),
         }
     }
 
@@ -231,6 +244,25 @@ mod tests {
         let at = |x: f32| Latent { e: Tensor::from_floats([[x]], &Device::default()), h: None, z: None };
         let step = |x: &f32| (at(0.0), Tensor::zeros([1, 1], &Device::default()), at(*x));
         Memory { knots: Vec::new(), foreseen: foreseen.iter().map(step).collect() }
+    }
+
+    #[test]
+    fn what_is_served_without_a_name_is_what_improve_decided_for() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        assert!(PlannerSpec::load(folder.path()).is_err());
+        let returns = ReturnRule { gamma: 0.9, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 };
+        let mut spec = serde_json::json!({
+            "world_model": WorldModelConfig::default(), "value": CriticConfig::default(), "returns": returns,
+            "disagreement_95": 0.1, "bounds": { "low": [0.0], "high": [1.0] }, "plan": PlanConfig::default(), "prior": "cloned",
+        });
+        let chosen = |spec: &serde_json::Value| -> Result<bool> {
+            std::fs::write(folder.path().join(SPEC), spec.to_string())?;
+            Ok(PlannerSpec::load(folder.path())?.is_chosen)
+        };
+        assert!(!chosen(&spec)?, "of a bundle written before anybody decided");
+        spec["is_chosen"] = true.into();
+        assert!(chosen(&spec)?);
+        Ok(())
     }
 
     #[test]

@@ -18,8 +18,8 @@ use super::workshop::Workshop;
 use crate::pool::Outcomes;
 use crate::report::{
     Calibration, CompanionReport, Comparison, CounterfactualCheck, DatasetReport, Decision, Difference, Estimators,
-    ImaginedScore, KnownScore, ModelScores, MoreReport, PolicyReport, PolicyTrust, Report, TimeToSuccess, TrueScore,
-    Verdict, WorldModelReport,
+    ImaginedScore, Improvement, KnownScore, ModelScores, MoreReport, PolicyReport, PolicyTrust, Report, TimeToSuccess,
+    TrueScore, Verdict, WorldModelReport,
 };
 
 /// What was found out about the model itself.
@@ -109,13 +109,16 @@ impl Workshop {
                 .zip(baseline.truth.as_ref())
                 .map(|(a, b)| paired(&a.success, &b.success)),
         };
-        let (verdict, mut comparisons) = match (find("improved"), find("cloned")) {
-            (Some(improved), Some(cloned)) => {
-                let verdict = evaluate::gate(&improved.imagined, &cloned.imagined, of_returns, resamples, seed);
+        let improvement = self.selected.as_ref().map(|s| s.improvement.clone());
+        let leaves = improvement.as_ref().map_or("improved", Improvement::leaves);
+        let (verdict, mut comparisons) = match (find(leaves), find("cloned")) {
+            (Some(new), Some(cloned)) => {
+                let mut verdict = evaluate::gate(&new.imagined, &cloned.imagined, of_returns, resamples, seed);
+                verdict.why = verdict.why.replace("improved policy", &format!("{leaves} policy"));
                 // What was told before the verdict counts; what the demo finds out after it is its check.
-                let told = calibrated(&subjects, &["improved", "cloned"]).filter(|_| !known.is_empty());
+                let told = calibrated(&subjects, &[leaves, "cloned"]).filter(|_| !known.is_empty());
                 let verdict = told.map_or(verdict.clone(), |told| told.verdict(verdict));
-                (verdict, vec![against(improved, cloned)])
+                (verdict, vec![against(new, cloned)])
             }
             _ => {
                 let why = "there is no pair of an improved and a cloned policy to compare.".to_owned();
@@ -127,19 +130,18 @@ impl Workshop {
             comparisons.extend(judged.iter().filter(is_outsider).map(|outsider| against(outsider, cloned)));
         }
         let calibration = find("behaviour").map(|b| self.calibration(&b.imagined));
-        let of_improved = policies.iter().find(|p| p.name == "improved").map_or_else(Share::default, |p| Share {
+        let of_new = policies.iter().find(|p| p.name == leaves).map_or_else(Share::default, |p| Share {
             success: p.imagined.success,
             success_ci95: p.imagined.success_ci95,
         });
-        let verdict = match self.fault(&quality, calibration.as_ref(), of_improved) {
+        let verdict = match self.fault(&quality, calibration.as_ref(), of_new) {
             Some(why) => evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict },
             None => verdict,
         };
-        let improvement = self.selected.as_ref().map(|s| s.improvement.clone());
         // Where the clone was returned there is nothing new to let go, for the reason that it was returned for.
         let verdict = match &improvement {
-            Some(i) if i.kept == Kept::Cloned => {
-                let decision = if i.gains.imagined.ci95[1] < 0.0 { "NO-GO" } else { "ABSTAIN" };
+            Some(i) if i.kept == Kept::Cloned && leaves == "improved" => {
+                let decision = if i.gained.gains.imagined.ci95[1] < 0.0 { "NO-GO" } else { "ABSTAIN" };
                 evaluate::Verdict { decision: decision.into(), why: i.why.clone(), ..verdict }
             }
             _ => verdict,

@@ -1,6 +1,7 @@
 //! Which policy leaves `improve`, decided from held-out starts, and what a reader should know of that decision.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Result;
 use rl::doubly_robust::DoublyRobust;
@@ -14,7 +15,7 @@ use world_model::{Embeddings, WorldModel};
 
 use super::variant::{Base, Variant};
 use super::workshop::Workshop;
-use crate::report::{Difference, EpisodeGain, Gains, Improvement, WorldModelReport};
+use crate::report::{Difference, EpisodeGain, Gained, Gains, Improvement, WorldModelReport};
 use crate::run_dir::{RunDir, write_json_atomic};
 
 /// File in a run directory.
@@ -36,6 +37,12 @@ impl Selected {
     /// What an earlier command decided, if it can be read.
     pub fn load(run: &RunDir) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(run.path(FILE)).ok()?).ok()
+    }
+
+    /// Name of the policy that left `improve` in the run in `dir`; of one that was never judged the improved one.
+    pub fn leaves(dir: &Path) -> &'static str {
+        let decided = std::fs::read(dir.join(FILE)).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
+        decided.map_or("improved", |decided| decided.improvement.leaves())
     }
 
     /// The policy behind a name.
@@ -96,34 +103,30 @@ impl Workshop {
         let (kept, why) = selection::choose(fault.as_deref(), &gate, &others);
         let why = why.replace("cloned policy", &format!("{} policy", self.went_in()));
         let difference = |(mean, ci95)| Difference { mean, ci95 };
-        let improvement = Improvement {
-            kept,
-            why,
-            starts: cloned.value.len(),
-            gains: Gains {
-                imagined: difference((gate.gain, gate.gain_ci95)),
-                fitted_q: fqe.map(difference),
-                doubly_robust: doubly_robust.map(difference),
-            },
-            ..self.whereabouts(&candidate, &cloned)
+        let gains = Gains {
+            imagined: difference((gate.gain, gate.gain_ci95)),
+            fitted_q: fqe.map(difference),
+            doubly_robust: doubly_robust.map(difference),
         };
+        let improvement = Improvement { kept, why, gained: self.gained(&candidate, &cloned, gains), planning: None };
         self.selected = Some(Selected { improvement, fits });
         Ok(())
     }
 
     /// The name of the copy that was not returned, for whoever wants to see what it would have been.
     pub fn refused(&self) -> Option<String> {
-        let is_refused = |s: &&Selected| s.improvement.kept == Kept::Cloned && s.improvement.gains.imagined.mean != 0.0;
+        let is_refused =
+            |s: &&Selected| s.improvement.kept == Kept::Cloned && s.improvement.gained.gains.imagined.mean != 0.0;
         self.selected.as_ref().filter(is_refused).map(|_| Base::Candidate).map(|base| plain(base).to_string())
     }
 
-    /// From which starts the candidate is imagined better than the clone, and from which worse.
-    fn whereabouts(&self, candidate: &PerStart, cloned: &PerStart) -> Improvement {
+    /// A policy beside the one it would replace: how much better, and from which starts better or worse.
+    pub(super) fn gained(&self, new: &PerStart, old: &PerStart, by_estimator: Gains) -> Gained {
         let starts = evaluate::starts(&self.corpus, self.config.evaluate.starts);
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
         let mut gains: Vec<EpisodeGain> = starts
             .iter()
-            .zip(candidate.value.iter().zip(&cloned.value))
+            .zip(new.value.iter().zip(&old.value))
             .map(|(&(track, _), (a, b))| EpisodeGain {
                 episode: self.dataset.episodes[self.corpus.tracks[track].episode].index,
                 gain: f64::from(a - b),
@@ -134,18 +137,16 @@ impl Workshop {
         let (better, worse) = (share(|gain| gain > 0.0), share(|gain| gain < 0.0));
         gains.sort_by(|a, b| b.gain.total_cmp(&a.gain));
         let losses = gains.iter().rev().take(NAMED).filter(|g| g.gain < 0.0).copied().collect();
-        Improvement {
-            kept: Kept::Cloned,
-            why: String::new(),
-            starts: 0,
-            gains: Gains::default(),
-            success: Difference::of(candidate.successes(), cloned.successes(), resamples, seed),
+        Gained {
+            starts: old.value.len(),
+            gains: by_estimator,
+            success: Difference::of(new.successes(), old.successes(), resamples, seed),
             better,
             worse,
             largest_gains: gains.iter().take(NAMED).filter(|g| g.gain > 0.0).copied().collect(),
             largest_losses: losses,
-            unsupported_share: evaluate::unsupported_share(candidate),
-            believed_steps: (!candidate.believed.is_empty()).then(|| mean(candidate.believed.iter().copied())),
+            unsupported_share: evaluate::unsupported_share(new),
+            believed_steps: (!new.believed.is_empty()).then(|| mean(new.believed.iter().copied())),
         }
     }
 

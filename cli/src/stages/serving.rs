@@ -17,7 +17,7 @@ use world_model::{Embeddings, WorldModel, noise};
 
 use super::distilling::DISTILLED;
 use super::learn::EXPLORER;
-use super::planning::{self, Robot};
+use super::planning::{self, PlannerSpec, Robot};
 use super::variant::{Base, Variant};
 use super::workshop::Workshop;
 use crate::args::Common;
@@ -104,19 +104,20 @@ impl Workshop {
     }
 }
 
-/// Serves one policy of a run directory or bundle until Ctrl-C.
+/// Serves one policy of a run directory or bundle until Ctrl-C; without a name what `improve` decided for.
 ///
 /// # Errors
 /// There is no such bundle or policy, one that takes no network to act, or the address cannot be listened on.
 pub fn serve(
     from: &Path,
-    policy: &str,
+    policy: Option<&str>,
     (host, port): (&str, u16),
     api_key: Option<&str>,
     common: &Common,
 ) -> Result<()> {
     let (device, _) = common.device()?.open()?;
     let directory: PathBuf = if from.join("bundle").is_dir() { from.join("bundle") } else { from.to_owned() };
+    let policy = policy.unwrap_or_else(|| default_of(&directory));
     let variant: Variant = policy.parse()?;
     let served = match (variant.base, variant.network()) {
         (Base::Planned, _) => Served::Planned(Box::new(Robot::load(&directory, &common.sets, &device)?)),
@@ -188,6 +189,12 @@ pub fn serve(
         result
     })?;
     Ok(())
+}
+
+/// The policy that left `improve`: the improved one, or the planned one where the evidence was for it.
+fn default_of(directory: &Path) -> &'static str {
+    let is_planned = PlannerSpec::load(directory).is_ok_and(|planner| planner.is_chosen);
+    if is_planned { planning::PLANNED } else { "improved" }
 }
 
 /// Prompts that are remembered as told: a client that varies its prompt must not fill the memory, nor the log.

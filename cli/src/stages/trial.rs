@@ -15,6 +15,7 @@ use world_model::agreement::mean;
 
 use super::outsider::Outsider;
 use super::reopen;
+use super::selecting::Selected;
 use super::variant::Variant;
 use super::workshop::Workshop;
 use crate::args::Common;
@@ -30,8 +31,8 @@ const DIR: &str = "trials";
 pub struct Replacing<'a> {
     /// On the robot.
     pub from: &'a str,
-    /// To take its place.
-    pub to: &'a str,
+    /// To take its place; without a name what left `improve`.
+    pub to: Option<&'a str>,
     /// Policies from elsewhere that these may name.
     pub outsiders: &'a [String],
 }
@@ -62,7 +63,8 @@ pub fn trial(run: &Path, replacing: &Replacing<'_>, results: Option<&Path>, comm
             .map(|variant| variant.to_string())
             .map_err(|why| UsageError(format!("{option} {name}: {why}; or give it with --policy {name}=WHAT"))),
     };
-    let (from, to) = (canonical("--from", replacing.from)?, canonical("--to", replacing.to)?);
+    let to = replacing.to.unwrap_or_else(|| Selected::leaves(run));
+    let (from, to) = (canonical("--from", replacing.from)?, canonical("--to", to)?);
     if from == to {
         return Err(UsageError(format!("--from and --to are both {from}; expected two policies")).into());
     }

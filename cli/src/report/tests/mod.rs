@@ -97,6 +97,40 @@ fn the_scope_says_where_the_improved_policy_is_better_and_where_nobody_knows() {
 }
 
 #[test]
+fn a_policy_that_plans_is_told_as_such_and_where_to_try_it_first() -> Result<()> {
+    let mut report = demo();
+    let Some(i) = &mut report.improvement else { return Ok(()) };
+    i.kept = Kept::Cloned;
+    i.planning = Some(Planning {
+        is_chosen: true,
+        why: "The policy plans at run time: it is better.".into(),
+        over: "cloned".into(),
+        answer_ms: 61.7,
+        available_ms: Some(400.0),
+        gained: i.gained.clone(),
+    });
+    let text = report.to_markdown();
+    for expected in [
+        "## What leaves `improve`: the cloned policy, planning at run time\n",
+        "### Planning at run time\n\nThe policy plans at run time: it is better.\n",
+        "Paired gain in return of planning over the cloned policy by itself, 30 held-out starts:\n\n| estimator | gain | says |\n|---|---|---|\n| imagined | +1.200 [+0.400, +2.000] | better |\n| doubly robust | none |",
+        "- Pace: a plan takes 62 ms on the machine of this run; its executed actions take 400 ms.\n",
+        "one trial each beside the cloned policy (`serve --policy cloned`), before any longer series.\n",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert_eq!(text.matches("Test first on the robot").count(), 1);
+    let page = page::plain(&report)?;
+    assert!(page.contains("<h3>Planning at run time</h3>") && page.contains("Gain of planning over the cloned policy"));
+    // Reports that were written before anybody planned.
+    let mut value = serde_json::to_value(&report)?;
+    value["improvement"].as_object_mut().map(|improvement| improvement.remove("planning"));
+    let before: Report = serde_json::from_value(value)?;
+    assert_eq!(before.improvement.map(|i| (i.leaves(), i.planning)), Some(("improved", None)));
+    Ok(())
+}
+
+#[test]
 fn programs_find_the_promised_fields() -> Result<()> {
     let report = demo();
     let value = serde_json::to_value(&report)?;

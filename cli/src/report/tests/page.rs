@@ -3,7 +3,7 @@
 use super::*;
 use crate::report::html::{Pictures, page};
 
-fn plain(report: &Report) -> Result<String> {
+pub(super) fn plain(report: &Report) -> Result<String> {
     page(report, &Pictures::default())
 }
 
