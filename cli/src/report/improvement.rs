@@ -3,9 +3,97 @@
 use std::fmt::Write;
 
 use rl::selection::Kept;
+use serde::{Deserialize, Serialize};
 
 use super::markdown::{number_in, points};
-use super::{Difference, EpisodeGain, Estimators, Gained, Improvement, Planning, Report};
+use super::{Difference, Estimators, Report};
+
+/// What left `improve`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Improvement {
+    /// The improved policy, or the cloned one where the evidence is weak.
+    pub kept: Kept,
+    /// Why, one sentence.
+    pub why: String,
+    /// The best copy beside the clone.
+    #[serde(flatten)]
+    pub gained: Gained,
+    /// Whether what leaves plans at run time; `None` where nobody asked.
+    #[serde(default)]
+    pub planning: Option<Planning>,
+}
+
+impl Improvement {
+    /// Name of the policy that leaves `improve`, as `serve` takes it.
+    pub fn leaves(&self) -> &'static str {
+        match &self.planning {
+            Some(planning) if planning.is_chosen => "planned",
+            _ => "improved",
+        }
+    }
+}
+
+/// Planning at run time, with the policy that was returned as its prior.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Planning {
+    /// Whether the evidence is for it.
+    pub is_chosen: bool,
+    /// Why, one sentence.
+    pub why: String,
+    /// The policy that it was compared with, acting alone: `improved`, `cloned` or `previous`.
+    pub over: String,
+    /// Milliseconds until an answer on the machine of the run, the least of several.
+    pub answer_ms: f64,
+    /// Milliseconds that the actions of an answer take on the robot; `None` where its control rate is unknown.
+    pub available_ms: Option<f64>,
+    /// The planned policy beside that one.
+    #[serde(flatten)]
+    pub gained: Gained,
+}
+
+/// A policy beside the one that it would replace, from held-out starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gained {
+    /// Held-out starts, which neither training nor the choice among copies has seen.
+    pub starts: usize,
+    /// Paired gain in return, by estimator.
+    pub gains: Gains,
+    /// Paired gain in imagined success, -1 to 1.
+    pub success: Difference,
+    /// Share of the starts from which it is imagined better.
+    pub better: f64,
+    /// Share of the starts from which it is imagined worse.
+    pub worse: f64,
+    /// Starts with the largest imagined gain, the largest first.
+    pub largest_gains: Vec<EpisodeGain>,
+    /// Starts with the largest imagined loss, the largest first.
+    pub largest_losses: Vec<EpisodeGain>,
+    /// Share of its imagined steps that disagree more than 95 % of held-out data.
+    pub unsupported_share: f64,
+    /// Steps that are imagined within the trust horizon, mean; `None` where that cannot be told.
+    pub believed_steps: Option<f64>,
+}
+
+/// A gain by every estimator that has something to say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gains {
+    /// In imagination.
+    pub imagined: Difference,
+    /// By fitted Q evaluation.
+    #[serde(alias = "fqe")]
+    pub fitted_q: Option<Difference>,
+    /// By the doubly robust estimate.
+    pub doubly_robust: Option<Difference>,
+}
+
+/// A start, by the episode it was recorded in.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpisodeGain {
+    /// Index in the dataset.
+    pub episode: usize,
+    /// Imagined gain in return.
+    pub gain: f64,
+}
 
 /// Share of starts imagined worse above which they are worth a warning.
 const MANY: f64 = 0.2;

@@ -161,9 +161,11 @@ fn loop_through(
 }
 
 /// The named policies, and the planned one where the run asks for it.
-fn with_planned(w: &Workshop, names: Vec<String>) -> Vec<String> {
-    let planned = w.config.plan.report.then(|| planning::PLANNED.to_owned());
-    names.into_iter().chain(planned).collect()
+fn with_planned(w: &Workshop, mut names: Vec<String>) -> Vec<String> {
+    if w.config.plan.report && !names.iter().any(|name| name == planning::PLANNED) {
+        names.push(planning::PLANNED.to_owned());
+    }
+    names
 }
 
 fn judge_and_report(

@@ -14,6 +14,7 @@ use world_model::{Corpus, Embeddings, WorldModel};
 
 use super::distilling::DISTILLED;
 use super::judge::Judged;
+use super::planning::PLANNED;
 use super::training::restore_module;
 use super::workshop::{Workshop, find_companions, go_on, open_data, read_rows};
 use super::{ALL, answer, judge_and_report};
@@ -173,12 +174,13 @@ impl Workshop {
         ))
     }
 
-    /// The policies that a report is about.
+    /// The policies that a report is about; the planned one where it is what left `improve`.
     pub(super) fn own_policies(&self) -> Vec<String> {
         let previous = self.inherited("improve").map(|_| "previous");
         let distilled = self.run.is_complete(DISTILLED).then_some(DISTILLED);
+        let planned = self.selected.as_ref().map(|s| s.improvement.leaves()).filter(|&leaves| leaves == PLANNED);
         let own = ["random", "behaviour", "cloned"].into_iter().chain(previous).chain(["improved"]).chain(distilled);
-        own.map(str::to_owned).collect()
+        own.chain(planned).map(str::to_owned).collect()
     }
 
     /// Tracks that were there before the newest episodes came.

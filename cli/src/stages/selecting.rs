@@ -36,13 +36,16 @@ pub struct Selected {
 impl Selected {
     /// What an earlier command decided, if it can be read.
     pub fn load(run: &RunDir) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(run.path(FILE)).ok()?).ok()
+        Self::read(run.root())
+    }
+
+    fn read(dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(dir.join(FILE)).ok()?).ok()
     }
 
     /// Name of the policy that left `improve` in the run in `dir`; of one that was never judged the improved one.
     pub fn leaves(dir: &Path) -> &'static str {
-        let decided = std::fs::read(dir.join(FILE)).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
-        decided.map_or("improved", |decided| decided.improvement.leaves())
+        Self::read(dir).map_or("improved", |decided| decided.improvement.leaves())
     }
 
     /// The policy behind a name.

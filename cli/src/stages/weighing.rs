@@ -21,7 +21,7 @@ use crate::report::{Difference, Gains, Planning, WorldModelReport};
 const TIMED: usize = 10;
 
 impl Workshop {
-    /// Decides it where a planned policy was judged beside the one that `improve` returned, unless that is decided.
+    /// Decides it where a planned policy was judged beside the one that `improve` returned; anew each time, because how it plans may be set anew.
     ///
     /// # Errors
     /// Policy or values are not trained; an observation that cannot be answered.
@@ -33,12 +33,10 @@ impl Workshop {
     ) -> Result<()> {
         let find = |name: &str| judged.iter().find(|j| j.name == name).map(|j| &j.imagined);
         let (Some(planned), Some(alone)) = (find(PLANNED), find("improved")) else { return Ok(()) };
-        let over = match self.selected.as_ref().map(|selected| &selected.improvement) {
-            Some(improvement) if improvement.planning.is_none() => match improvement.kept {
-                Kept::Improved => "improved",
-                Kept::Cloned => self.went_in(),
-            },
-            _ => return Ok(()),
+        let over = match self.selected.as_ref().map(|selected| selected.improvement.kept) {
+            Some(Kept::Improved) => "improved",
+            Some(Kept::Cloned) => self.went_in(),
+            None => return Ok(()),
         };
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
         let record = quality.whole_episodes.as_ref().map(|whole| &whole.value);

@@ -3,6 +3,7 @@
 use rl::conformal::Calibrated;
 use rl::optimism::{Along, Share};
 use rl::scorecard::{Decisions, Exploitability, Scorecard};
+use rl::selection::Kept;
 use serde_json::json;
 use world_model::quality::Likeness;
 

@@ -5,6 +5,7 @@ mod page;
 
 use rl::conformal::Calibrated;
 use rl::scorecard::{Decisions, Scorecard};
+use rl::selection::Kept;
 use serde_json::json;
 
 use super::*;
