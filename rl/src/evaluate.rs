@@ -234,6 +234,16 @@ pub const MOST_UNSUPPORTED: f64 = 0.25;
 /// Starts below which a bootstrap interval over starts promises what it cannot keep.
 pub const FEWEST_STARTS: usize = 8;
 
+/// Why nothing is said from so few starts; `None` where they are enough.
+pub fn too_few(starts: usize) -> Option<String> {
+    let are = if starts == 1 { "start is" } else { "starts are" };
+    (starts < FEWEST_STARTS).then(|| {
+        format!(
+            "{starts} held-out {are} too few to tell two policies apart, at least {FEWEST_STARTS} are needed; record more episodes, or hold out more with data.held_out."
+        )
+    })
+}
+
 /// Mean share of imagined steps that disagree more than 95 % of held-out data.
 pub fn unsupported_share(outcome: &PerStart) -> f64 {
     outcome.unsupported.iter().map(|&x| f64::from(x)).sum::<f64>() / outcome.unsupported.len().max(1) as f64
@@ -257,10 +267,7 @@ pub fn gate(
     let starts = improved.value.len().min(cloned.value.len());
     let has_record = record.is_some_and(|record| record.imagined.len() >= FEWEST_STARTS);
     let width = if has_record { ", widened by what the model got wrong on whole held-out episodes," } else { "" };
-    let (decision, why) = if starts < FEWEST_STARTS {
-        let why = format!(
-            "{starts} held-out starts are too few to tell two policies apart, at least {FEWEST_STARTS} are needed; record more episodes, or hold out more with data.held_out."
-        );
+    let (decision, why) = if let Some(why) = too_few(starts) {
         ("ABSTAIN", why)
     } else if unsupported > MOST_UNSUPPORTED {
         let percent = unsupported * 100.0;

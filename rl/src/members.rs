@@ -123,7 +123,9 @@ impl PerStart {
             (Members::of(alone.iter().map(column), &values), values)
         };
         let (returns, value) = averaged(self.value, |own| &own.value);
-        let (successes, success) = averaged(self.success, |own| &own.success);
+        let (successes, mut success) = averaged(self.success, |own| &own.success);
+        // A start that moves as others do is a probability still.
+        success.iter_mut().for_each(|p| *p = p.clamp(0.0, 1.0));
         Self { value, success, members: [returns, successes], ..self }
     }
 }
@@ -183,6 +185,13 @@ mod tests {
         let few = together.among(&[of(&[0.2, 0.7]), of(&[0.4, 0.5])]);
         close(&few.value, &[0.3, 0.6, 0.3]);
         close(&few.members[0].0[1], &[0.1, -0.1]);
+        // By success the third would be at 1.2.
+        let of = |success: &[f32]| PerStart {
+            success: success.to_vec(),
+            value: vec![0.0; success.len()],
+            ..PerStart::default()
+        };
+        close(&of(&[0.5, 0.5, 0.9]).among(&[of(&[0.7, 0.9])]).success, &[0.7, 0.9, 1.0]);
     }
 
     #[test]

@@ -90,6 +90,14 @@ pub fn probability_better(a: &[f32], b: &[f32], record: &TrackRecord) -> f64 {
     mean(pool.values().map(|x| mean(pool.values().map(|y| better(of_a - of_b + x - y)))))
 }
 
+/// What stands for a bound that is not known: of an interval about a single value. JSON has no infinity.
+pub const UNBOUNDED: f64 = 1e9;
+
+/// Whether an interval says anything.
+pub fn is_bounded(ci95: [f64; 2]) -> bool {
+    ci95.iter().all(|bound| bound.abs() < 0.1 * UNBOUNDED)
+}
+
 /// Mean of values with its interval over them and over draws of `error` about their mean, further out by that mean on its side; and, where
 /// `members` (errors, of which any may be right) reach further, over draws of them too. One value alone has no bounds.
 pub(crate) fn widened(
@@ -102,7 +110,7 @@ pub(crate) fn widened(
     let centre = mean(values.iter().copied());
     match values.len() {
         0 => return (centre, [0.0; 2]),
-        1 => return (centre, [-1e9, 1e9]),
+        1 => return (centre, [-UNBOUNDED, UNBOUNDED]),
         _ => {}
     }
     let mut rng = noise::generator(seed, "bootstrap", values.len() as u64);

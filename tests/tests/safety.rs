@@ -148,7 +148,7 @@ fn clone_comes_back(recording: Recording, episodes: usize) -> String {
 #[test]
 fn five_episodes_are_too_few() {
     let why = clone_comes_back(Recording::Mixed, 5);
-    assert!(why.contains("1 held-out starts are too few to tell two policies apart"), "{why}");
+    assert!(why.contains("1 held-out start is too few to tell two policies apart"), "{why}");
 }
 
 #[test]

@@ -110,8 +110,12 @@ fn draw(rec: &RecordingStream, chart: &ScoreChart) -> Result<(), Error> {
             for (_, value, [low, high]) in mine {
                 let y = middle(row) + (BESIDE * (index as f64 - 0.5 * (ways.len() - 1) as f64)) as f32;
                 points.push([x(*value), y]);
-                strips.push([[x(*low), y], [x(*high), y]]);
-                words.push(format!("{way} {value:.2} [{low:.2}, {high:.2}]"));
+                if low.is_finite() && high.is_finite() {
+                    strips.push([[x(*low), y], [x(*high), y]]);
+                    words.push(format!("{way} {value:.2} [{low:.2}, {high:.2}]"));
+                } else {
+                    words.push(format!("{way} {value:.2} [unknown]"));
+                }
             }
         }
         let drawn = colour(index);

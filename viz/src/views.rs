@@ -200,7 +200,7 @@ pub struct ScoreChart {
 pub struct ScoreRow {
     /// The policy.
     pub name: String,
-    /// By each way to know it, its name with a value and a 95 % interval, such as `imagined` and `true`.
+    /// By each way to know it, its name with a value and a 95 % interval, such as `imagined` and `true`; bounds that are not known are NaN.
     pub scores: Vec<(String, f64, [f64; 2])>,
 }
 

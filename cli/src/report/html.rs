@@ -22,12 +22,14 @@ pub struct Pictures {
 const STYLE: &str = include_str!("report.css");
 
 /// Metrics drawn per stage: (stage, metrics, what they are).
-const CURVES: [(&str, &[&str], &str); 5] = [
+const CURVES: [(&str, &[&str], &str); 6] = [
     ("representation", &["loss"], "loss"),
     ("dynamics", &["loss", "held_out_loss"], "loss, nats"),
     ("policy", &["loss", "held_out_loss"], "loss"),
+    ("explorer", &["loss", "held_out_loss"], "loss"),
     ("value", &["loss"], "loss, nats"),
-    ("improve", &["imagined_success"], "imagined success, share of starts"),
+    // Of every task, those without successes among them.
+    ("improve", &["imagined_gain"], "imagined gain in return over the clone"),
 ];
 
 /// Most points of one curve; more cannot be seen.
@@ -77,7 +79,10 @@ fn improved(report: &Report) -> String {
     let Some(i) = &report.improvement else { return String::new() };
     // Where the clone was returned, the verdict has said why.
     let why = if i.why == report.verdict.why { "" } else { &i.why };
-    let about = format!("of the best copy, paired, from {} held-out starts; right of 0 it is better", i.gained.starts);
+    let about = format!(
+        "of the best copy, paired, from {}; right of 0 it is better",
+        markdown::held_out_starts(i.gained.starts)
+    );
     let copy = gain(&improvement::gains(&i.gained), ("Gain over the clone", &about), "copy minus clone");
     let table = told(|out| improvement::table(i, out));
     let planning = i.planning.as_ref().map_or(String::new(), planning);
@@ -90,7 +95,7 @@ fn improved(report: &Report) -> String {
 /// Whether what left plans, and the gain of that.
 fn planning(planning: &Planning) -> String {
     let Planning { why, over, gained, .. } = planning;
-    let about = format!("paired, from {} held-out starts; right of 0 it is better", gained.starts);
+    let about = format!("paired, from {}; right of 0 it is better", markdown::held_out_starts(gained.starts));
     let (title, unit) = (format!("Gain of planning over the {over} policy"), format!("planned minus {over}"));
     let drawn = gain(&improvement::planning_gains(planning), (&title, &about), &unit);
     let table = told(|out| improvement::planning_table(planning, out));
@@ -185,7 +190,9 @@ fn training(curves: &BTreeMap<String, Vec<(f64, f64)>>) -> String {
                 Some(Line { label: metric, class, points })
             })
             .collect();
-        figure(stage, "", &lines(("updates", what), &of, stage != "improve"))
+        let about =
+            if stage == "explorer" { "the clone of all recorded steps, which proposes alternatives" } else { "" };
+        figure(stage, about, &lines(("updates", what), &of, stage != "improve"))
     };
     let drawn = beside("charts small", &CURVES.map(of_stage));
     if drawn.is_empty() {

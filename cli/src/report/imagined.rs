@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use rl::evaluate::{FEWEST_STARTS, RAREST_SUCCESS};
 use rl::optimism::{Along, Optimism, Share};
+use rl::track_record::is_bounded;
 use serde::{Deserialize, Serialize};
 
 use super::Report;
-use super::markdown::{number_in, share};
+use super::markdown::{between, number_in, share};
 
 /// How far what is imagined of a policy may be believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -44,9 +45,13 @@ impl TimeToSuccess {
     }
 
     fn words(&self) -> String {
+        // Whether there are bounds is told in steps.
         match (self.time_s, self.time_s_ci95) {
-            (Some(mean), Some([low, high])) => format!("{mean:.1} s [{low:.1}, {high:.1}]"),
-            _ => format!("{:.0} steps [{:.0}, {:.0}]", self.steps, self.steps_ci95[0], self.steps_ci95[1]),
+            (Some(mean), Some([low, high])) if is_bounded(self.steps_ci95) => {
+                format!("{mean:.1} s [{low:.1}, {high:.1}]")
+            }
+            (Some(mean), _) => format!("{mean:.1} s [unknown]"),
+            (None, _) => format!("{:.0} steps {}", self.steps, between(self.steps_ci95, |x| format!("{x:.0}"))),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use rl::selection::Kept;
 use serde::{Deserialize, Serialize};
 
-use super::markdown::{number_in, points};
+use super::markdown::{between, held_out_starts, number_in, points};
 use super::{Difference, Estimators, Report};
 
 /// What left `improve`.
@@ -125,14 +125,14 @@ pub(super) fn heading(i: &Improvement) -> String {
 
 /// Every estimator's gain of the copy.
 pub(super) fn table(i: &Improvement, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "Paired gain in return of the best copy over the clone, {} held-out starts:\n", i.gained.starts)?;
+    writeln!(out, "Paired gain in return of the best copy over the clone, {}:\n", held_out_starts(i.gained.starts))?;
     rows(&gains(&i.gained), out)
 }
 
 /// Every estimator's gain of planning.
 pub(super) fn planning_table(planning: &Planning, out: &mut String) -> std::fmt::Result {
-    let (over, starts) = (&planning.over, planning.gained.starts);
-    writeln!(out, "Paired gain in return of planning over the {over} policy by itself, {starts} held-out starts:\n")?;
+    let (over, starts) = (&planning.over, held_out_starts(planning.gained.starts));
+    writeln!(out, "Paired gain in return of planning over the {over} policy by itself, {starts}:\n")?;
     rows(&planning_gains(planning), out)
 }
 
@@ -146,7 +146,7 @@ fn rows(gains: &ByEstimator, out: &mut String) -> std::fmt::Result {
                     [_, high] if high < 0.0 => "worse",
                     _ => "cannot be told from zero",
                 };
-                format!("{:+.3} [{:+.3}, {:+.3}] | {says}", g.mean, g.ci95[0], g.ci95[1])
+                format!("{:+.3} {} | {says}", g.mean, between(g.ci95, |x| format!("{x:+.3}")))
             });
         writeln!(out, "| {name} | {row} |")?;
     }

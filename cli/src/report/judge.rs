@@ -8,7 +8,7 @@ use rl::conformal::{Calibrated, FEWEST_POLICIES};
 use rl::scorecard::{CLEAR, Decisions, Exploitability, Measured, Scorecard};
 use serde::{Deserialize, Serialize};
 
-use super::markdown::number_in;
+use super::markdown::{between, number_in};
 
 /// The judge judged: imagined against true scores of the policies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,8 +108,14 @@ fn decisions(d: &Decisions) -> String {
 
 fn exploitability(e: &Exploitability) -> String {
     format!(
-        "- Imagination would choose {}: in {} it gains {:+.3} on {} as imagined and {:+.3} in truth, an exploitability gap of {:+.3} [{:+.3}, {:+.3}].\n",
-        e.policy, e.by, e.imagined_gain, e.baseline, e.known_gain, e.gap, e.gap_ci95[0], e.gap_ci95[1]
+        "- Imagination would choose {}: in {} it gains {:+.3} on {} as imagined and {:+.3} in truth, an exploitability gap of {:+.3} {}.\n",
+        e.policy,
+        e.by,
+        e.imagined_gain,
+        e.baseline,
+        e.known_gain,
+        e.gap,
+        between(e.gap_ci95, |x| format!("{x:+.3}"))
     )
 }
 

@@ -51,7 +51,7 @@ pub(super) fn policies(report: &Report) -> String {
     }
     let starts = report.policies.iter().map(|p| p.starts).max().unwrap_or(0);
     let imagined_from =
-        if starts > 0 { format!("imagined from {starts} held-out starts") } else { "imagined".to_owned() };
+        if starts > 0 { format!("imagined from {}", markdown::held_out_starts(starts)) } else { "imagined".to_owned() };
     let driven = report.policies.iter().find_map(|p| p.truth).map(|t| format!(", {} true episodes each", t.episodes));
     let about = format!("{imagined_from}{}", driven.unwrap_or_default());
     let legend = truth_is(report).map_or(String::new(), |word| format!("<span class=\"key truth\"></span>{word}"));

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use rl::evaluate;
+use rl::track_record::is_bounded;
 
 use super::{
     Decision, Difference, KnownScore, PolicyReport, Report, checks, foreseen, imagined, improvement, more, scope,
@@ -134,7 +135,7 @@ pub(super) fn compared(report: &Report, out: &mut String) -> std::fmt::Result {
             write!(out, ", {} in truth", points(truth))?;
         }
         let r = &c.imagined_return;
-        writeln!(out, "; return {:+.2} [{:+.2}, {:+.2}] imagined.", r.mean, r.ci95[0], r.ci95[1])?;
+        writeln!(out, "; return {:+.2} {} imagined.", r.mean, between(r.ci95, |x| format!("{x:+.2}")))?;
     }
     Ok(())
 }
@@ -238,18 +239,34 @@ pub(super) fn stages(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "| **all** | {} | {} |\n", span(total), memory(peak))
 }
 
+/// An interval in brackets, its bounds in the words of `number`; of one start alone there is none.
+pub fn between(ci95: [f64; 2], number: impl Fn(f64) -> String) -> String {
+    if !is_bounded(ci95) {
+        return "[unknown]".to_owned();
+    }
+    let [low, high] = ci95.map(number);
+    format!("[{low}, {high}]")
+}
+
 /// `41 % [35, 47]`.
 pub fn share(value: f64, ci95: [f64; 2]) -> String {
-    format!("{:.0} % [{:.0}, {:.0}]", 100.0 * value, 100.0 * ci95[0], 100.0 * ci95[1])
+    format!("{:.0} % {}", 100.0 * value, between(ci95, |x| format!("{:.0}", 100.0 * x)))
 }
 
 pub(super) fn number_in(value: f64, ci95: [f64; 2]) -> String {
-    format!("{value:.2} [{:.2}, {:.2}]", ci95[0], ci95[1])
+    format!("{value:.2} {}", between(ci95, |x| format!("{x:.2}")))
+}
+
+/// `1 held-out start`, `27 held-out starts`.
+pub(super) fn held_out_starts(count: usize) -> String {
+    format!("{count} held-out start{}", if count == 1 { "" } else { "s" })
 }
 
 /// `+6.0 points [+1.2, +10.8]`.
 pub fn points(d: &Difference) -> String {
-    format!("{:+.1} points [{:+.1}, {:+.1}]", 100.0 * d.mean, 100.0 * d.ci95[0], 100.0 * d.ci95[1])
+    // Nothing is nothing, whichever side it came from.
+    let signed = |x: f64| format!("{:+.1}", (1000.0 * x).round() / 10.0 + 0.0);
+    format!("{} points {}", signed(d.mean), between(d.ci95, signed))
 }
 
 /// Three digits that matter.

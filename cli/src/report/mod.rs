@@ -24,7 +24,7 @@ pub use html::Pictures;
 pub use imagined::{PolicyTrust, TOO_KIND, TimeToSuccess, too_kind};
 pub use improvement::{EpisodeGain, Gained, Gains, Improvement, Planning};
 pub use judge::{JudgeReport, card_words};
-pub use markdown::{points, share};
+pub use markdown::{between, points, share};
 pub use more::{ForeseenChange, MoreReport, RecordedReport};
 pub use policies::{EstimatedReturn, Estimators, ImaginedScore, KnownScore, ModelScores, PolicyReport, TrueScore};
 pub use scope::{SliceGain, SliceKind, SlicePolicy, SliceReport};

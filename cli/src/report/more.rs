@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::markdown::{number_in, points, share, small};
+use super::markdown::{between, number_in, points, share, small};
 use super::{Difference, ImaginedScore, Verdict};
 
 /// What newly recorded episodes changed.
@@ -132,11 +132,10 @@ pub(super) fn write(more: &MoreReport, out: &mut String) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "\nThe new policy against the one that went in (`previous`), both in the new model: success {}; return {:+.3} [{:+.3}, {:+.3}].\n",
+        "\nThe new policy against the one that went in (`previous`), both in the new model: success {}; return {:+.3} {}.\n",
         points(&more.success_gain),
         more.gain.mean,
-        more.gain.ci95[0],
-        more.gain.ci95[1]
+        between(more.gain.ci95, |x| format!("{x:+.3}"))
     )
 }
 

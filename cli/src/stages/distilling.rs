@@ -20,7 +20,7 @@ use super::workshop::Workshop;
 use crate::args::Common;
 use crate::errors::UsageError;
 use crate::output;
-use crate::report::Difference;
+use crate::report::{Difference, between};
 
 /// The policy's name in a run and in its bundle, which is that of the stage, too.
 pub const DISTILLED: &str = "distilled";
@@ -175,11 +175,11 @@ impl Distilled {
         let apart = held_out_difference.map_or_else(String::new, |d| {
             format!("           on held-out episodes its actions are {d:.3} standard deviations of the recorded ones away (root mean square)\n")
         });
-        let [low, high] = difference.ci95;
         format!(
             "distilled  one pass in the place of {passes_before}: {quick:.3} ms an answer in the place of {slow:.3} (the policy alone, here)\n{apart}           \
-             imagined return {after:.3} in the place of {before:.3}: {:+.4} [{low:+.4}, {high:+.4}]",
-            difference.mean
+             imagined return {after:.3} in the place of {before:.3}: {:+.4} {}",
+            difference.mean,
+            between(difference.ci95, |x| format!("{x:+.4}"))
         )
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use rl::track_record::is_bounded;
 use viz::{EvaluationView, ScoreChart, ScoreRow, SheetRow};
 
 use super::outsider::Outsider;
@@ -102,10 +103,15 @@ fn show_evaluation(w: &Workshop, report: &Report) -> Result<()> {
 pub(super) fn evaluation_view(report: &Report, strips: Vec<SheetRow>) -> EvaluationView {
     type Known = (&'static str, f64, Option<[f64; 2]>);
     let chart = |name: &str, title: &str, of: fn(&PolicyReport) -> [Option<Known>; 3]| {
-        // What was told without an interval has none.
+        // What was told without an interval has none; what is not known of one is not drawn.
+        let bounds = |mean: f64, ci95: Option<[f64; 2]>| match ci95 {
+            None => [mean; 2],
+            Some(ci95) if is_bounded(ci95) => ci95,
+            Some(_) => [f64::NAN; 2],
+        };
         let scores = |p: &PolicyReport| {
             let found = of(p).into_iter().flatten();
-            found.map(|(kind, mean, ci95)| (kind.to_owned(), mean, ci95.unwrap_or([mean; 2]))).collect()
+            found.map(|(kind, mean, ci95)| (kind.to_owned(), mean, bounds(mean, ci95))).collect()
         };
         ScoreChart {
             name: name.to_owned(),

@@ -1,5 +1,6 @@
 //! What speaks against believing the world model at all.
 
+use rl::evaluate;
 use rl::optimism::Share;
 use rl::selection;
 
@@ -19,6 +20,9 @@ impl Workshop {
         calibration: Option<&Calibration>,
         judged: Share,
     ) -> Option<String> {
+        if let Some(too_few) = evaluate::too_few(evaluate::starts(&self.corpus, self.config.evaluate.starts).len()) {
+            return Some(too_few);
+        }
         // The table goes on further than a verdict rests on.
         let within = self.config.quality.horizon;
         let errors: Vec<&HorizonError> = quality.error_by_horizon.iter().filter(|e| e.h <= within).collect();

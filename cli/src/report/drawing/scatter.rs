@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use rl::track_record::is_bounded;
+
 use super::axes::{range, tick, ticks};
 use super::{escaped, mark, svg};
 
@@ -24,7 +26,10 @@ const LINE: f64 = 11.0;
 
 /// Points with the bars of their intervals; `axes` name what is true and what is imagined, with units. Nothing without points.
 pub fn scatter(axes: (&str, &str), points: &[Point<'_>], percent: bool) -> String {
-    let both = |p: &Point<'_>| [p.truth, p.imagined].map(|(v, ci95)| [v; 2].into_iter().chain(ci95.unwrap_or([v; 2])));
+    let both = |p: &Point<'_>| {
+        [p.truth, p.imagined]
+            .map(|(v, ci95)| [v; 2].into_iter().chain(ci95.filter(|&ci95| is_bounded(ci95)).unwrap_or([v; 2])))
+    };
     let shares = percent.then_some([0.0, 1.0]).into_iter().flatten();
     let all = points.iter().flat_map(|p| both(p).into_iter().flatten());
     if points.is_empty() {
@@ -75,7 +80,7 @@ pub fn scatter(axes: (&str, &str), points: &[Point<'_>], percent: bool) -> Strin
             p.imagined.0
         );
         for (ci95, upright) in [(p.truth.1, false), (p.imagined.1, true)] {
-            let _ = match ci95 {
+            let _ = match ci95.filter(|&ci95| is_bounded(ci95)) {
                 Some([a, b]) if upright => write!(out, "<path class=\"bar\" d=\"M{u:.1} {:.1}V{:.1}\"/>", y(a), y(b)),
                 Some([a, b]) => write!(out, "<path class=\"bar\" d=\"M{:.1} {w:.1}H{:.1}\"/>", x(a), x(b)),
                 None => Ok(()),

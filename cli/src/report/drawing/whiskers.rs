@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+use rl::track_record::is_bounded;
+
+use super::super::markdown::between;
 use super::axes::{range, tick, ticks};
 use super::{escaped, mark, svg};
 
@@ -15,6 +18,13 @@ pub struct Whisker<'a> {
     pub mean: f64,
     /// 95 % interval.
     pub ci95: [f64; 2],
+}
+
+impl Whisker<'_> {
+    /// What is drawn of the interval: nothing where it is not known.
+    fn known(&self) -> [f64; 2] {
+        if is_bounded(self.ci95) { self.ci95 } else { [self.mean; 2] }
+    }
 }
 
 /// What numbers go along a scale.
@@ -60,7 +70,7 @@ pub fn whiskers(axis: &str, marks: &[Whisker<'_>], scale: Scale) -> String {
         Scale::Plain => &[],
     };
     let Some((low, high)) =
-        range(marks.iter().flat_map(|m| [m.mean, m.ci95[0], m.ci95[1]]).chain(held.iter().copied()))
+        range(marks.iter().flat_map(|m| [m.mean, m.known()[0], m.known()[1]]).chain(held.iter().copied()))
     else {
         return String::new();
     };
@@ -94,19 +104,19 @@ pub fn whiskers(axis: &str, marks: &[Whisker<'_>], scale: Scale) -> String {
         let middle = 6.0 + row_height * (row as f64 + 0.5);
         let _ = write!(out, "<text x=\"0\" y=\"{:.1}\">{}</text>", middle + 4.0, escaped(label));
         for (i, m) in here.iter().enumerate() {
+            let known = m.known();
             let y = middle + BESIDE * (i as f64 - (here.len() as f64 - 1.0) / 2.0);
             let _ = write!(
                 out,
-                "<g class=\"{0}\"><title>{1}, {0}: {2:.3} [{3:.3}, {4:.3}]</title><path class=\"whisker\" d=\"M{5:.1} {6:.1}v{7}m0 -{CAP}H{8:.1}m0 -{CAP}v{7}\"/>{9}</g>",
+                "<g class=\"{0}\"><title>{1}, {0}: {2:.3} {3}</title><path class=\"whisker\" d=\"M{4:.1} {5:.1}v{6}m0 -{CAP}H{7:.1}m0 -{CAP}v{6}\"/>{8}</g>",
                 m.class,
                 escaped(m.label),
                 m.mean,
-                m.ci95[0],
-                m.ci95[1],
-                x(m.ci95[0]),
+                between(m.ci95, |x| format!("{x:.3}")),
+                x(known[0]),
                 y - CAP,
                 2.0 * CAP,
-                x(m.ci95[1]),
+                x(known[1]),
                 mark(m.class, x(m.mean), y)
             );
         }
@@ -117,6 +127,8 @@ pub fn whiskers(axis: &str, marks: &[Whisker<'_>], scale: Scale) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rl::track_record::UNBOUNDED;
+
     use super::*;
 
     #[test]
@@ -142,5 +154,17 @@ mod tests {
         assert!(of("improved+noise:0.125").contains("<rect x=\"148.0\""));
         let long = of("a policy with a name of forty characters");
         assert!(long.contains("viewBox=\"0 0 548 ") && long.contains("<rect x=\"284.0\""), "{long}");
+    }
+
+    #[test]
+    fn an_interval_that_is_not_known_is_not_drawn_and_leaves_the_scale_alone() {
+        let whisker = |label, mean, ci95| Whisker { label, class: "imagined", mean, ci95 };
+        let marks = [whisker("one", 0.5, [-UNBOUNDED, UNBOUNDED]), whisker("many", 0.4, [0.3, 0.6])];
+        let svg = whiskers("return", &marks, Scale::Plain);
+        assert!(
+            svg.contains("<title>one, imagined: 0.500 [unknown]</title>") && svg.contains("0.400 [0.300, 0.600]"),
+            "{svg}"
+        );
+        assert!(!svg.contains("1000000000") && svg.contains(">0.3</text>"), "{svg}");
     }
 }

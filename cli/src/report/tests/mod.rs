@@ -6,8 +6,10 @@ mod page;
 use rl::conformal::Calibrated;
 use rl::scorecard::{Decisions, Scorecard};
 use rl::selection::Kept;
+use rl::track_record::UNBOUNDED;
 use serde_json::json;
 
+use super::html::Pictures;
 use super::*;
 pub use made_up::demo;
 use made_up::{error, policy};
@@ -49,6 +51,26 @@ fn a_report_without_simulator_or_policies_stays_honest() {
     assert!(text.contains("Nothing was left out."), "{text}");
     report.policies.clear();
     assert!(!report.to_markdown().contains("## Policies"));
+}
+
+#[test]
+fn from_a_single_start_there_is_no_interval() -> Result<()> {
+    let boundless = [-UNBOUNDED, UNBOUNDED];
+    let mut report = demo();
+    report.policies[2].imagined.return_ci95 = boundless;
+    report.comparisons[0].imagined_success.ci95 = boundless;
+    if let Some(i) = &mut report.improvement {
+        i.gained.starts = 1;
+        i.gained.gains.imagined.ci95 = boundless;
+    }
+    let (text, page) = (report.to_markdown(), html::page(&report, &Pictures::default())?);
+    assert!(
+        text.contains(" points [unknown] imagined") && text.contains("over the clone, 1 held-out start:\n"),
+        "{text}"
+    );
+    assert!(text.contains(&format!("{:.2} [unknown]", report.policies[2].imagined.return_)), "{text}");
+    assert!(!text.contains("00000000") && !page.contains("00000000"), "{page}");
+    Ok(())
 }
 
 #[test]
