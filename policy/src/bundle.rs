@@ -123,14 +123,16 @@ pub struct Bundle {
     device: Device,
 }
 
-/// Saves any module's weights as safetensors, to a temporary name first.
+/// Saves any module's weights as safetensors, to a temporary name first. The same weights give the same bytes.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn save_weights(module: &impl ModuleSnapshot, path: &Path) -> Result<(), BundleError> {
     let failed = |why: String| BundleError::Write { why, path: path.into() };
     let temporary = path.with_extension("tmp.safetensors");
-    let mut store = SafetensorsStore::from_file(&temporary).overwrite(true);
+    // One entry: several would be written in another order each time.
+    let mut store =
+        SafetensorsStore::from_file(&temporary).overwrite(true).clear_metadata().metadata("producer", "burn");
     module.save_into(&mut store).map_err(|e| failed(e.to_string()))?;
     std::fs::rename(&temporary, path).map_err(|e| failed(e.to_string()))
 }

@@ -18,3 +18,16 @@ fn a_bundle_of_another_format_says_so_and_not_which_field_it_lacks() {
     assert!(words("{}").ends_with("expected a bundle description"));
     std::fs::remove_dir_all(&dir).expect("it was made");
 }
+
+#[test]
+fn the_same_weights_are_the_same_bytes() {
+    let path = std::env::temp_dir().join(format!("rehearsal-weights-{}.safetensors", std::process::id()));
+    let policy = FlowPolicy::new(&FlowConfig { width: 8, ..FlowConfig::default() }, 4, 2, &Device::default());
+    let bytes = || {
+        save_weights(&policy, &path).expect("saved");
+        std::fs::read(&path).expect("read")
+    };
+    let first = bytes();
+    assert!((0..8).all(|_| bytes() == first));
+    std::fs::remove_file(&path).expect("it was made");
+}
