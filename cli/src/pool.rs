@@ -16,7 +16,7 @@ use world_model::agreement::mean as mean_of;
 
 use crate::errors::UsageError;
 use crate::output;
-use crate::report::{Difference, FEW, Report, WholeEpisodes, card_words, points, same_order, share};
+use crate::report::{Difference, FEW, Report, WholeEpisodes, between, card_words, points, same_order, share};
 
 /// File in a run directory.
 pub const FILE: &str = "outcomes.json";
@@ -213,7 +213,7 @@ fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes], records: &[WholeEpisodes]) -> 
 
 fn words(pooled: &Pooled) -> String {
     let share = |m: &Mean| share(m.mean, m.ci95);
-    let number = |m: &Mean| format!("{:.3} [{:.3}, {:.3}]", m.mean, m.ci95[0], m.ci95[1]);
+    let number = |m: &Mean| format!("{:.3} {}", m.mean, between(m.ci95, |x| format!("{x:.3}")));
     let or_dash = |m: Option<String>| m.unwrap_or_else(|| "-".into());
     let mut text = format!(
         "# {} runs pooled\n\n| policy | imagined success | imagined return | true success | true return |\n|---|---|---|---|---|\n",

@@ -12,8 +12,8 @@ use crate::report::{Calibration, HorizonError, TOO_KIND, WorldModelReport, too_k
 const LEAST_SKILL: f64 = 0.1;
 
 impl Workshop {
-    /// What speaks against believing the world model about a policy that is imagined to succeed as often as `judged`, in one sentence: a
-    /// model that cannot beat doing nothing has no say, whatever it imagines; nor has one that succeeds where it was seen to fail.
+    /// What speaks against believing the world model about a policy that is imagined to succeed as often as `judged`, in one sentence: from
+    /// too few starts nothing can be told; a model that cannot beat doing nothing has no say, whatever it imagines; nor has one that succeeds where it was seen to fail.
     pub fn fault(
         &self,
         quality: &WorldModelReport,

@@ -21,9 +21,9 @@ pub struct Whisker<'a> {
 }
 
 impl Whisker<'_> {
-    /// What is drawn of the interval: nothing where it is not known.
-    fn known(&self) -> [f64; 2] {
-        if is_bounded(self.ci95) { self.ci95 } else { [self.mean; 2] }
+    /// The interval where it is known.
+    fn known(&self) -> Option<[f64; 2]> {
+        Some(self.ci95).filter(|&ci95| is_bounded(ci95))
     }
 }
 
@@ -70,7 +70,7 @@ pub fn whiskers(axis: &str, marks: &[Whisker<'_>], scale: Scale) -> String {
         Scale::Plain => &[],
     };
     let Some((low, high)) =
-        range(marks.iter().flat_map(|m| [m.mean, m.known()[0], m.known()[1]]).chain(held.iter().copied()))
+        range(marks.iter().flat_map(|m| m.known().into_iter().flatten().chain([m.mean])).chain(held.iter().copied()))
     else {
         return String::new();
     };
@@ -104,19 +104,20 @@ pub fn whiskers(axis: &str, marks: &[Whisker<'_>], scale: Scale) -> String {
         let middle = 6.0 + row_height * (row as f64 + 0.5);
         let _ = write!(out, "<text x=\"0\" y=\"{:.1}\">{}</text>", middle + 4.0, escaped(label));
         for (i, m) in here.iter().enumerate() {
-            let known = m.known();
             let y = middle + BESIDE * (i as f64 - (here.len() as f64 - 1.0) / 2.0);
+            let interval = m.known().map_or(String::new(), |[low, high]| {
+                let (low, high, top, height) = (x(low), x(high), y - CAP, 2.0 * CAP);
+                format!(
+                    "<path class=\"whisker\" d=\"M{low:.1} {top:.1}v{height}m0 -{CAP}H{high:.1}m0 -{CAP}v{height}\"/>"
+                )
+            });
             let _ = write!(
                 out,
-                "<g class=\"{0}\"><title>{1}, {0}: {2:.3} {3}</title><path class=\"whisker\" d=\"M{4:.1} {5:.1}v{6}m0 -{CAP}H{7:.1}m0 -{CAP}v{6}\"/>{8}</g>",
+                "<g class=\"{0}\"><title>{1}, {0}: {2:.3} {3}</title>{interval}{4}</g>",
                 m.class,
                 escaped(m.label),
                 m.mean,
                 between(m.ci95, |x| format!("{x:.3}")),
-                x(known[0]),
-                y - CAP,
-                2.0 * CAP,
-                x(known[1]),
                 mark(m.class, x(m.mean), y)
             );
         }
@@ -166,5 +167,6 @@ mod tests {
             "{svg}"
         );
         assert!(!svg.contains("1000000000") && svg.contains(">0.3</text>"), "{svg}");
+        assert_eq!(svg.matches("class=\"whisker\"").count(), 1);
     }
 }
