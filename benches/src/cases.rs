@@ -58,8 +58,9 @@ pub const ALL: &[Case] = &[
     case("branches_k1024_h50", 2, |dir| branches(dir, 1024, 50)),
     case("pusht_branches_k1024_h50", 2, |dir| pusht_branches(dir, 1024, false)),
     case("pusht_branches_k16_h50_decoded", 2, |dir| pusht_branches(dir, 16, true)),
-    case("latency_state", 1, |_| latency(None)),
-    case("latency_camera_96", 1, |_| latency(Some(96))),
+    case("latency_state", 1, |_| latency(None, FlowConfig::default().chunk)),
+    case("latency_camera_96", 1, |_| latency(Some(96), FlowConfig::default().chunk)),
+    case("latency_camera_96_chunk_16", 1, |_| latency(Some(96), 16)),
     case("sampling", 2, sampling),
     case("ingest", 2, ingest),
     recording("ingest_pusht_96", |dir| recorded::ingest(dir, "pusht_v3", 8, 96)),
@@ -239,12 +240,12 @@ fn pusht_branches(dir: &Path, branches: usize, decoded: bool) -> Built {
 }
 
 /// From one observation, raw, to the actions of a chunk, raw: what a robot waits for.
-fn latency(size: Option<usize>) -> Built {
+fn latency(size: Option<usize>, chunk: usize) -> Built {
     let device = Device::default();
     device.seed(0);
     let state = if size.is_some() { STATE } else { STATE_ONLY };
     let dataset = data::spec(state, size);
-    let (vision, flow) = (VisionConfig::default(), FlowConfig::default());
+    let (vision, flow) = (VisionConfig::default(), FlowConfig { chunk, ..FlowConfig::default() });
     let sizes: Vec<usize> = size.into_iter().collect();
     let embedding = sizes.len() * vision.embedding() + state;
     let spec = BundleSpec {

@@ -97,7 +97,7 @@ impl Common {
 pub enum Verb {
     /// The whole loop on an embedded simulated robot, checked against the truth: no data, no GPU, no network.
     Demo {
-        /// Small enough for CI: minutes instead of a quarter of an hour, and results to match.
+        /// Small enough for CI: under a minute instead of five, and results to match: its verdict is usually ABSTAIN.
         #[arg(long)]
         quick: bool,
     },
@@ -160,10 +160,14 @@ pub enum Verb {
         #[arg(long, value_name = "FILE.csv", requires = "more")]
         labels: Option<PathBuf>,
     },
-    /// Make the improved policy of a finished run quick: a copy that answers in one pass of its network, in the bundle as 'distilled'.
+    /// Make what left improve quick: of a policy a copy that answers in one pass of its network, in the bundle as 'distilled'; of planning
+    /// a network that answers at once, 'distilled_plan'.
     Distil {
         /// Run directory with an improved policy.
         run: PathBuf,
+        /// What is copied [default: what improve decided for].
+        #[arg(long, value_name = "NAME")]
+        policy: Option<Teacher>,
     },
     /// Fork a recorded episode: act otherwise from one step on, see and score what would have happened.
     ///
@@ -292,6 +296,15 @@ pub enum Stage {
     Policy,
     /// The values.
     Value,
+}
+
+/// What `distil` makes a quick copy of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Teacher {
+    /// The policy that improve returned.
+    Improved,
+    /// Planning at run time.
+    Planned,
 }
 
 /// clap's words about a wrong command line on one line, without the `error: ` in front.

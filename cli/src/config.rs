@@ -11,7 +11,7 @@ use episodes::{ControlRate, DatasetSpec, OpenOptions, OutcomeRule, RewardRule};
 pub use more::{LaterConfig, MoreConfig};
 use policy::{DistilConfig, FlowConfig};
 use rl::evaluate::EvaluateConfig;
-use rl::{CriticConfig, ImproveConfig, PlanConfig};
+use rl::{CriticConfig, ImproveConfig, PlanConfig, PlanDistilConfig};
 use serde::{Deserialize, Serialize};
 use world_model::WorldModelConfig;
 use world_model::differences::SeenFrom;
@@ -218,6 +218,8 @@ pub struct RunConfig {
     pub evaluate: EvaluateConfig,
     /// The improved policy in one pass of its network: `rehearsal distil`.
     pub distil: DistilConfig,
+    /// A network in the place of planning: `rehearsal distil --policy planned`.
+    pub distil_plan: PlanDistilConfig,
     /// How the run goes on from another one, if it does.
     pub more: MoreConfig,
 }

@@ -92,7 +92,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Verb::Trial { run, from, to, outsiders, results } => {
             stages::trial(run, &stages::Replacing { from, to: to.as_deref(), outsiders }, results.as_deref(), common)
         }
-        Verb::Distil { run } => stages::distil(run, common),
+        Verb::Distil { run, policy } => stages::distil(run, *policy, common),
         Verb::Pool { runs } => pool::pool(runs, common.json),
         Verb::View { run } => view::view(run, common.json),
         Verb::Serve { from, policy, port, host, api_key } => {

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::report::unknown::to_json;
+
 /// Writes an answer to stdout with a line end. A reader that has gone (`rehearsal … | head`) ends the program quietly.
 pub fn answer(text: &str) {
     let mut out = io::stdout().lock();
@@ -16,12 +18,12 @@ pub fn answer(text: &str) {
     }
 }
 
-/// [`answer`] as indented JSON.
+/// [`answer`] as indented JSON; bounds that are not known are `null`.
 ///
 /// # Errors
 /// A value JSON cannot hold.
 pub fn answer_json(value: &impl Serialize) -> anyhow::Result<()> {
-    answer(&serde_json::to_string_pretty(value)?);
+    answer(&String::from_utf8(to_json(value)?)?);
     Ok(())
 }
 

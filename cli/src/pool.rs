@@ -46,9 +46,7 @@ pub type RunOutcomes = BTreeMap<String, PolicyOutcomes>;
 
 /// How wrong the model of a run was about whole held-out episodes; empty where its report does not say.
 fn whole_episodes(dir: &Path) -> WholeEpisodes {
-    let report = std::fs::read(dir.join("report.json")).ok();
-    let report: Option<Report> = report.and_then(|text| serde_json::from_slice(&text).ok());
-    report.and_then(|report| report.world_model.whole_episodes).unwrap_or_default()
+    Report::load(dir).ok().and_then(|report| report.world_model.whole_episodes).unwrap_or_default()
 }
 
 /// A mean with its interval.
@@ -103,6 +101,14 @@ struct Pooled {
 /// # Errors
 /// A run without outcomes, or with other policies than the rest.
 pub fn pool(dirs: &[PathBuf], json: bool) -> Result<()> {
+    let places: Vec<PathBuf> = dirs.iter().map(|dir| dir.canonicalize().unwrap_or_else(|_| dir.clone())).collect();
+    if let Some(i) = (1..places.len()).find(|&i| places[..i].contains(&places[i])) {
+        return Err(UsageError(format!(
+            "{} is named twice; expected different runs, as the same episodes counted twice look like twice the evidence",
+            dirs[i].display()
+        ))
+        .into());
+    }
     let runs = dirs.iter().map(|dir| load(dir)).collect::<Result<Vec<_>>>()?;
     let records: Vec<WholeEpisodes> = dirs.iter().map(|dir| whole_episodes(dir)).collect();
     let pooled = pooled(dirs, &runs, &records)?;

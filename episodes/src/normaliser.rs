@@ -71,6 +71,16 @@ impl Normaliser {
         }
     }
 
+    /// Smallest and largest value that was seen of every element, normalised.
+    pub fn range(&self) -> Vec<[f32; 2]> {
+        let side = |raw: &[f32]| {
+            let mut out = vec![0.0; raw.len()];
+            self.normalise(raw, &mut out);
+            out
+        };
+        side(&self.min).into_iter().zip(side(&self.max)).map(|(low, high)| [low, high]).collect()
+    }
+
     /// Normalised to raw units, `values` `[.., D]` into `out` `[.., D]`.
     ///
     /// # Panics

@@ -261,6 +261,10 @@ impl Bundle {
             &directory.join(format!("{policy}.safetensors")),
             "a flow policy of this bundle's sizes",
         )?;
+        // As it was judged: chunks that were matched by a flow stay among the recorded ones by themselves.
+        if !matches!(acting, Acting::Flow { .. }) {
+            flow = flow.within(spec.action_normaliser.range());
+        }
         Ok(Self::new(spec, encoder, flow, device).seeing(vit))
     }
 

@@ -110,13 +110,7 @@ const LEAST_SIZE: f32 = 0.05;
 
 /// The range of home's recorded actions, normalised: `[low, high]` per element.
 pub fn action_range(corpus: &Corpus) -> Vec<[f32; 2]> {
-    let normaliser = &corpus.action_normaliser;
-    let side = |raw: &[f32]| {
-        let mut out = vec![0.0; raw.len()];
-        normaliser.normalise(raw, &mut out);
-        out
-    };
-    side(&normaliser.min).into_iter().zip(side(&normaliser.max)).map(|(low, high)| [low, high]).collect()
+    corpus.action_normaliser.range()
 }
 
 impl<'a> ChunkCritic<'a> {

@@ -12,7 +12,7 @@
 //! What is done is the best candidate that was ever imagined.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use policy::FlowPolicy;

@@ -150,7 +150,8 @@ impl<'a> DynamicsLearner<'a> {
             rssm => rssm,
         };
         // Half a horizon is enough to enter: the rest is masked, so that the ends of episodes are seen as often as the rest.
-        let entry = config.horizon.div_ceil(2);
+        let longest = learned.iter().map(|&track| corpus.tracks[track].len).max().unwrap_or(1);
+        let entry = config.horizon.div_ceil(2).min(longest);
         let (noise_len, members) = match &dynamics {
             Dynamics::Rssm(m) => (m.noise_len(), m.member_count()),
             Dynamics::Ensemble(m) => (1, m.member_count()),

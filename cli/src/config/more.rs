@@ -91,6 +91,7 @@ impl RunConfig {
             &mut config.policy.updates,
             &mut config.value.updates,
             &mut config.improve.updates,
+            &mut config.improve.model_free.updates,
         ] {
             *updates = ((*updates as f64 * self.more.updates).round() as usize).max(1);
         }
@@ -99,12 +100,15 @@ impl RunConfig {
             &mut config.policy.learning_rate,
             &mut config.value.learning_rate,
             &mut config.improve.learning_rate,
+            &mut config.improve.model_free.learning_rate,
         ] {
             *rate *= self.more.learning_rate;
         }
         // Few updates are judged as often as many.
-        let judged = (self.improve.judge_every as f64 * self.more.updates).round() as usize;
-        config.improve.judge_every = judged.clamp(1, self.improve.judge_every.max(1));
+        for judge_every in [&mut config.improve.judge_every, &mut config.improve.model_free.judge_every] {
+            let judged = (*judge_every as f64 * self.more.updates).round() as usize;
+            *judge_every = judged.clamp(1, (*judge_every).max(1));
+        }
         config
     }
 }
@@ -122,6 +126,8 @@ mod tests {
         assert_eq!((training.world_model.updates, training.improve.updates), (750, 375));
         assert!((training.policy.learning_rate - 0.3 * config.policy.learning_rate).abs() < 1e-12);
         assert_eq!(training.improve.judge_every, 63);
+        let floors = (config.improve.model_free.updates, training.improve.model_free.updates);
+        assert_eq!(floors.0, 4 * floors.1);
         assert_eq!(training.world_model.representation, config.world_model.representation);
     }
 

@@ -4,6 +4,7 @@
 //! A key whose default is `None` or an empty map is known, and what stands below it is checked by serde alone.
 
 mod nearest;
+mod ranges;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::errors::UsageError;
+pub use nearest::nearest;
 use nearest::suggestion;
 
 /// Reads a configuration: `T`'s defaults, then `file`, then `sets` (`a.b.c=value`, TOML or else a plain string).
@@ -35,6 +37,12 @@ pub fn load_over<T>(base: T, file: Option<&Path>, sets: &[String]) -> Result<T, 
 where
     T: Serialize + DeserializeOwned,
 {
+    if let Some(path) = file.filter(|path| path.is_dir()) {
+        let path = path.display();
+        return Err(UsageError(format!(
+            "{path} is a directory; expected a run file (TOML). A dataset is named by --data {path}"
+        )));
+    }
     let text = match file {
         Some(path) => Some((
             path.display().to_string(),
@@ -151,6 +159,10 @@ impl Layer {
         given: &toml::Value,
         path: &[String],
     ) -> Result<(), UsageError> {
+        if let Some(expected) = ranges::fault(&path.join("."), given) {
+            let (key, found) = (path.join("."), describe(given));
+            return Err(UsageError(format!("{}: '{key}' found {found}; expected {expected}", self.origin)));
+        }
         let parsed = to_json(given);
         let mut candidates = Vec::new();
         match (&self.raw, known) {
@@ -201,7 +213,7 @@ impl Layer {
         // serde names the choices in backticks: "unknown variant `tea`, expected `disc` or `tee`".
         let quoted: Vec<&str> = serde_words.split('`').skip(1).step_by(2).collect();
         let words = if let ([wrong, choices @ ..], true) = (&quoted[..], serde_words.starts_with("unknown ")) {
-            let near = nearest::nearest(wrong, choices.iter().copied(), 0.5);
+            let near = nearest(wrong, choices.iter().copied(), 0.5);
             let near = near.map(|n| format!("; did you mean '{n}'?")).unwrap_or_default();
             let choices = choices.join(", ");
             if given.is_table() {

@@ -6,7 +6,7 @@ use serde_json::Value;
 const LIKELY: f64 = 0.6;
 
 /// The choice most like `word`, where any is at least `threshold` (0 to 1) like it.
-pub(super) fn nearest<'a>(word: &str, choices: impl Iterator<Item = &'a str>, threshold: f64) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, choices: impl Iterator<Item = &'a str>, threshold: f64) -> Option<&'a str> {
     choices
         .map(|choice| (strsim::normalized_damerau_levenshtein(word, choice), choice))
         .filter(|(score, _)| *score >= threshold)

@@ -40,7 +40,8 @@ impl TimeToSuccess {
             steps,
             steps_ci95,
             time_s: is_known.then(|| steps / rate_hz),
-            time_s_ci95: is_known.then(|| steps_ci95.map(|bound| bound / rate_hz)),
+            time_s_ci95: is_known
+                .then(|| if is_bounded(steps_ci95) { steps_ci95.map(|b| b / rate_hz) } else { steps_ci95 }),
         }
     }
 

@@ -16,6 +16,7 @@ mod prose;
 mod scope;
 #[cfg(test)]
 pub mod tests;
+pub mod unknown;
 
 use std::path::Path;
 
@@ -40,7 +41,7 @@ pub use world_model::hints::HintError;
 pub use world_model::quality::HorizonError;
 use world_model::trust::Trust;
 
-use crate::run_dir::{write_atomic, write_json_atomic};
+use crate::run_dir::write_atomic;
 
 /// The content of `report.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -315,7 +316,9 @@ impl Report {
     /// # Errors
     /// They cannot be written; pictures that contradict one another.
     pub fn save(&self, dir: &Path, pictures: &Pictures) -> Result<()> {
-        write_json_atomic(&dir.join("report.json"), self)?;
+        let mut text = unknown::to_json(self)?;
+        text.push(b'\n');
+        write_atomic(&dir.join("report.json"), &text)?;
         write_atomic(&dir.join("report.html"), html::page(self, pictures)?.as_bytes())?;
         write_atomic(&dir.join("report.md"), self.to_markdown().as_bytes())
     }
@@ -328,6 +331,6 @@ impl Report {
         use anyhow::Context;
         let file = dir.join("report.json");
         let text = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        serde_json::from_slice(&text).with_context(|| format!("{} is damaged", file.display()))
+        unknown::from_json(&text).with_context(|| format!("{} is damaged", file.display()))
     }
 }

@@ -1,4 +1,7 @@
-//! `rehearsal distil`: of what `improve` returned, a copy that answers in one pass of its network; in the bundle beside it, and compared.
+//! `rehearsal distil`: of what left `improve`, a copy that is quick: of a policy one that answers in one pass of its network, of planning a
+//! network in its place; in the bundle beside it, and compared.
+
+mod plans;
 
 use std::path::Path;
 use std::time::Instant;
@@ -12,12 +15,15 @@ use world_model::agreement::mean;
 use world_model::optimise::Metrics;
 use world_model::{Embeddings, WorldModel, noise};
 
+pub use plans::DISTILLED_PLAN;
+
 use super::improver::save_policy;
+use super::planning::PLANNED;
 use super::reopen;
 use super::training::{Hands, Stage, restore_trainee, save_trainee, train};
 use super::variant::{Base, Variant};
 use super::workshop::Workshop;
-use crate::args::Common;
+use crate::args::{Common, Teacher};
 use crate::errors::UsageError;
 use crate::output;
 use crate::report::{Difference, between};
@@ -44,11 +50,11 @@ struct Distilled {
     difference: Difference,
 }
 
-/// Teaches a copy of the policy that `improve` returned to answer in one pass, writes it into the run's bundle, and compares them.
+/// Teaches a copy what left `improve`, or the `policy` that is named (improved or planned), writes it into the run's bundle, and compares them.
 ///
 /// # Errors
 /// A run without that policy, or one that answers in one pass already; Ctrl-C.
-pub fn distil(dir: &Path, common: &Common) -> Result<()> {
+pub fn distil(dir: &Path, policy: Option<Teacher>, common: &Common) -> Result<()> {
     let mut w = reopen(dir, common)?;
     let embeddings = w.embeddings()?;
     let model = w.model()?;
@@ -56,6 +62,10 @@ pub fn distil(dir: &Path, common: &Common) -> Result<()> {
         let quality = w.quality(&model, &embeddings);
         w.select(&model, &embeddings, &quality)?;
         w.save_selected()?;
+    }
+    let plans = w.selected.as_ref().is_some_and(|selected| selected.improvement.leaves() == PLANNED);
+    if policy.map_or(plans, |policy| policy == Teacher::Planned) {
+        return plans::distil(w, &model, &embeddings, common.json);
     }
     let teacher = w.policy("improved")?;
     let passes_before = match teacher.acting() {

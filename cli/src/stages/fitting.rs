@@ -106,7 +106,8 @@ impl Workshop {
         let Some(own) = guest.bundle() else { return Ok(None) };
         let failed = Mutex::new(None);
         let executes =
-            |at: &[(usize, usize)], e: &Tensor<2>, _: &mut StdRng| match self.own_actions(guest.name(), own, at) {
+            |at: &[(usize, usize)], e: &Tensor<2>, rng: &mut StdRng| match self.own_actions(guest.name(), own, at, rng)
+            {
                 Ok(actions) => actions,
                 Err(why) => {
                     *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);

@@ -173,7 +173,7 @@ impl Workshop {
         };
         let mut learner = CloneLearner::new(policy, &config, (&self.corpus, embeddings), shards, &self.device, seed)
             .with_dropout(self.camera_dropout()?);
-        if let Some(dir) = self.inherited("policy").filter(|_| name == "policy") {
+        if let Some(dir) = self.inherited(name) {
             restore_trainee(&mut learner.trainee, &dir, "policy")?;
         }
         train(

@@ -86,6 +86,13 @@ const DEMO_POLICIES: [&str; 13] = [
 /// # Errors
 /// An unwritable run directory, Ctrl-C, a bad `--set`.
 pub fn demo(quick: bool, common: &Common) -> Result<()> {
+    if let Some(path) = &common.data {
+        let path = path.display();
+        return Err(UsageError(format!(
+            "--data {path}: demo records its own episodes; `rehearsal run --data {path}` learns from those"
+        ))
+        .into());
+    }
     let base: RunConfig = config_file::load_text(RunConfig::default(), Some(("configs/demo.toml", DEMO_TOML)), &[])?;
     let base = if quick { base.quick() } else { base };
     let mut config: RunConfig = config_file::load_over(base, None, &common.sets())?;
@@ -350,21 +357,26 @@ fn open_workshop(plan: Plan, command: &str, common: &Common) -> Result<Workshop>
 fn reopen(dir: &Path, common: &Common) -> Result<Workshop> {
     interrupt::install(interrupt::CHECKPOINT)?;
     let run = RunDir::reopen(dir)?;
-    let sets = &common.sets;
+    let sets = &common.sets();
     // What was trained stays what it is; how it is judged and how it plans may be asked anew.
-    let open = ["plan.", "evaluate.", "distil."];
+    let open = ["plan.", "evaluate.", "distil.", "distil_plan."];
     if let Some(set) = sets.iter().find(|set| !open.iter().any(|open| set.starts_with(open))) {
         return Err(UsageError(format!(
-            "--set {set}: a run keeps the configuration it was made with ({}); here only plan.*, evaluate.* and distil.* may be set",
+            "--set {set}: a run keeps the configuration it was made with ({}); here only plan.*, evaluate.*, distil.* and distil_plan.* may be set",
             run.path("run.toml").display()
         ))
         .into());
     }
-    let config: RunConfig = config_file::load_text(
+    let mut config: RunConfig = config_file::load_text(
         RunConfig::default(),
         Some((&run.path("run.toml").display().to_string(), run.config_toml())),
         sets,
     )?;
+    // A demo that was moved took its episodes along.
+    let own = run.path("episodes");
+    if config.demo.episodes > 0 && !config.data.path.exists() && own.exists() {
+        config.data.path = own;
+    }
     let (device, _) = common.device()?.open()?;
     let source = Source::find(&config.data.path, run.manifest().dataset_source.as_deref())?;
     let companions = find_companions(&config, &source)?;

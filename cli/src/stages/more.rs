@@ -9,12 +9,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rl::evaluate::{self, PerStart};
+use rl::selection::Kept;
 use world_model::quality::{HorizonError, QualityConfig, error_by_horizon};
 use world_model::{Corpus, Embeddings, WorldModel};
 
-use super::distilling::DISTILLED;
+use super::distilling::{DISTILLED, DISTILLED_PLAN};
+use super::improver::save_policy;
 use super::judge::Judged;
+use super::learn::EXPLORER;
 use super::planning::PLANNED;
+use super::selecting::Selected;
 use super::training::restore_module;
 use super::workshop::{Workshop, find_companions, go_on, open_data, read_rows};
 use super::{ALL, answer, judge_and_report};
@@ -32,8 +36,15 @@ use crate::{config_file, interrupt};
 const INHERITED: &str = "inherited";
 
 /// Keys that say what the old weights mean: another value would not go on from them.
-const FIXED: [&str; 6] =
-    ["seed", "data.", "pretrained.", "world_model.representation.", "world_model.task.", "value.gamma"];
+const FIXED: [&str; 7] = [
+    "seed",
+    "data.",
+    "pretrained.",
+    "world_model.representation.",
+    "world_model.task.",
+    "value.gamma",
+    "improve.method",
+];
 
 /// A new run that goes on from the finished one in `dir`.
 ///
@@ -177,7 +188,7 @@ impl Workshop {
     /// The policies that a report is about; the planned one where it is what left `improve`.
     pub(super) fn own_policies(&self) -> Vec<String> {
         let previous = self.inherited("improve").map(|_| "previous");
-        let distilled = self.run.is_complete(DISTILLED).then_some(DISTILLED);
+        let distilled = [DISTILLED, DISTILLED_PLAN].into_iter().filter(|name| self.run.is_complete(name));
         let planned = self.selected.as_ref().map(|s| s.improvement.leaves()).filter(|&leaves| leaves == PLANNED);
         let own = ["random", "behaviour", "cloned"].into_iter().chain(previous).chain(["improved"]).chain(distilled);
         own.chain(planned).map(str::to_owned).collect()
@@ -207,6 +218,10 @@ impl Workshop {
                     checkpoint.with_context(|| format!("{}: {stage}: its checkpoint is gone", old.display()))?;
                 copy_files(&checkpoint.dir, &target.join(stage))?;
             }
+            if let Some(explorer) = RunDir::checkpoint_in(old, EXPLORER)? {
+                copy_files(&explorer.dir, &target.join(EXPLORER))?;
+            }
+            self.return_what_was_returned(old, target)?;
             for file in ["embeddings.bin", "features.bin", "report.json"].iter().filter(|file| old.join(file).exists())
             {
                 copy(&old.join(file), &target.join(file))?;
@@ -218,6 +233,20 @@ impl Workshop {
         let from = self.run.path(INHERITED).join("representation");
         self.run.checkpoint(0, |dir| copy_files(&from, dir))?;
         self.run.complete()
+    }
+
+    /// In what was copied to `target`, the policy that the run in `old` returned in the place of a copy that it refused.
+    fn return_what_was_returned(&self, old: &Path, target: &Path) -> Result<()> {
+        if Selected::kept(old) != Some(Kept::Cloned) {
+            return Ok(());
+        }
+        let improve = target.join("improve");
+        let before = old.join(INHERITED).join("improve");
+        if before.is_dir() {
+            return ["best.bpk", "best.json"].iter().try_for_each(|file| copy(&before.join(file), &improve.join(file)));
+        }
+        let clone = restore_module(self.fresh_policy(&self.inner()), &target.join("policy"), "policy")?;
+        save_policy(&clone, &improve, "best")
     }
 
     /// What the newest episodes changed; `None` for a run that began from nothing.

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use rl::doubly_robust::DoublyRobust;
-use rl::evaluate::{self, PerStart};
-use rl::fqe::Evaluated;
+use rl::evaluate::{self, EvaluateConfig, PerStart};
+use rl::fqe::{Evaluated, FqeConfig};
 use rl::optimism::Share;
 use rl::selection::{self, Kept};
 use serde::{Deserialize, Serialize};
@@ -31,12 +31,21 @@ pub struct Selected {
     pub improvement: Improvement,
     /// By policy; `improved` goes by the name of the one that it is.
     pub fits: BTreeMap<String, Evaluated>,
+    /// How recorded steps were asked, and of how many starts; of a run of before unknown, and taken to be as now.
+    #[serde(default)]
+    pub asked: Option<(FqeConfig, usize)>,
+    /// The policy that went in.
+    #[serde(default)]
+    pub went_in: Option<String>,
 }
 
 impl Selected {
-    /// What an earlier command decided, if it can be read.
-    pub fn load(run: &RunDir) -> Option<Self> {
-        Self::read(run.root())
+    /// What an earlier command decided, if it can be read; without what recorded steps said where they are to be asked otherwise now.
+    pub fn load(run: &RunDir, config: &EvaluateConfig) -> Option<Self> {
+        let now = Some((config.fqe, config.starts));
+        let decided = Self::read(run.root())?;
+        let fits = if decided.asked.is_some() && decided.asked != now { BTreeMap::new() } else { decided.fits };
+        Some(Self { fits, asked: now, ..decided })
     }
 
     fn read(dir: &Path) -> Option<Self> {
@@ -48,12 +57,18 @@ impl Selected {
         Self::read(dir).map_or("improved", |decided| decided.improvement.leaves())
     }
 
+    /// What `improve` kept in the run in `dir`; `None` where that was never decided.
+    pub fn kept(dir: &Path) -> Option<Kept> {
+        Self::read(dir).map(|decided| decided.improvement.kept)
+    }
+
     /// The policy behind a name.
     pub fn stands_for(&self, name: &str) -> String {
         let own = match self.improvement.kept {
             Kept::Improved => "candidate",
-            Kept::Cloned if self.fits.contains_key("previous") => "previous",
-            Kept::Cloned => "cloned",
+            // Runs of before did not write down what went in.
+            Kept::Cloned if self.went_in.is_none() && self.fits.contains_key("previous") => "previous",
+            Kept::Cloned => self.went_in.as_deref().unwrap_or("cloned"),
         };
         match name.strip_prefix("improved") {
             Some(changes) => format!("{own}{changes}"),
@@ -112,7 +127,8 @@ impl Workshop {
             doubly_robust: doubly_robust.map(difference),
         };
         let improvement = Improvement { kept, why, gained: self.gained(&candidate, &cloned, gains), planning: None };
-        self.selected = Some(Selected { improvement, fits });
+        let asked = Some((self.config.evaluate.fqe, self.config.evaluate.starts));
+        self.selected = Some(Selected { improvement, fits, asked, went_in: Some(self.went_in().to_owned()) });
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use serve::{Observation, Options, Reply, Server};
 use world_model::task::TaskEncoder;
 use world_model::{Embeddings, WorldModel, noise};
 
-use super::distilling::DISTILLED;
+use super::distilling::{DISTILLED, DISTILLED_PLAN};
 use super::learn::EXPLORER;
 use super::planning::{self, PlannerSpec, Robot};
 use super::variant::{Base, Variant};
@@ -80,11 +80,14 @@ impl Workshop {
         if self.run.is_complete("improve") {
             policies.push(("improved", self.policy("improved")?));
         }
+        if self.inherited("improve").is_some() {
+            policies.push(("previous", self.policy("previous")?));
+        }
         // What was refused may be tried all the same, by whoever asks for it by name.
         if self.refused().is_some() {
             policies.push(("candidate", self.policy("candidate")?));
         }
-        for name in [EXPLORER, DISTILLED] {
+        for name in [EXPLORER, DISTILLED, DISTILLED_PLAN] {
             if self.run.is_complete(name) {
                 policies.push((name, self.policy(name)?));
             }
@@ -93,9 +96,6 @@ impl Workshop {
         let pairs: Vec<_> = policies.iter().map(|(n, p)| (*n, p)).collect();
         let spec = self.bundle_spec();
         let target = self.run.path("bundle");
-        if target.exists() {
-            std::fs::remove_dir_all(&target)?;
-        }
         let planner = self.planner_spec(model, embeddings);
         write_dir_atomic(&target, |dir| {
             spec.save(dir, (encoder, self.vit.as_ref()), &pairs)?;
@@ -117,6 +117,13 @@ pub fn serve(
 ) -> Result<()> {
     let (device, _) = common.device()?.open()?;
     let directory: PathBuf = if from.join("bundle").is_dir() { from.join("bundle") } else { from.to_owned() };
+    if directory == from && from.join("manifest.json").exists() {
+        let from = from.display();
+        return Err(UsageError(format!(
+            "{from}: a run without a bundle; expected one that is finished: the command that began it goes on with it"
+        ))
+        .into());
+    }
     let policy = policy.unwrap_or_else(|| default_of(&directory));
     let variant: Variant = policy.parse()?;
     let served = match (variant.base, variant.network()) {
@@ -128,7 +135,7 @@ pub fn serve(
         }
         (_, None) => {
             let words = format!(
-                "'{policy}' is nothing to serve; expected cloned, improved, candidate, explorer, distilled or planned, also with +noise:S, +bias:B or +gain:G, or random, mean or idle"
+                "'{policy}' is nothing to serve; expected cloned, improved, candidate, explorer, distilled, distilled_plan or planned, also with +noise:S, +bias:B or +gain:G, or random, mean or idle"
             );
             return Err(UsageError(words).into());
         }
@@ -155,6 +162,11 @@ pub fn serve(
     ));
     if variant.base == Base::Candidate {
         output::tell("it is the copy that improve did not return: the evidence for it was weak, see the report");
+    }
+    if variant.base == Base::Improved && directory.join("candidate.safetensors").exists() {
+        output::tell(
+            "it is the policy that went into improve, which kept it: the evidence for its copy, 'candidate', was weak, see the report",
+        );
     }
     let stop = AtomicBool::new(false);
     let rng = Mutex::new(noise::generator(common.seed.unwrap_or(0), "serve", 0));

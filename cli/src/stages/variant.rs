@@ -13,7 +13,9 @@ use rand::rngs::StdRng;
 use world_model::noise;
 use world_model::vision::floats;
 
+use super::distilling::{DISTILLED, DISTILLED_PLAN};
 use super::learn::EXPLORER;
+use crate::config_file::nearest;
 use crate::errors::UsageError;
 
 /// Where the actions come from.
@@ -43,6 +45,8 @@ pub enum Base {
     Candidate,
     /// What `distil` made of the improved policy.
     Distilled,
+    /// What `distil` made of planning.
+    DistilledPlan,
     /// The clone of everything from which improvement drew its alternatives, where the clone learned from a part.
     Explorer,
 }
@@ -78,7 +82,24 @@ pub struct Variant {
     pub changes: Vec<Change>,
 }
 
-const EXPECTED: &str = "random, mean, idle, hold, logged, behaviour, planned, cloned, improved, candidate, (where the clone learned from the best) explorer, (after distil) distilled or (after --more) previous, the last seven also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
+const NAMES: [&str; 14] = [
+    "random",
+    "mean",
+    "idle",
+    "hold",
+    "logged",
+    "behaviour",
+    "planned",
+    "cloned",
+    "improved",
+    "candidate",
+    EXPLORER,
+    DISTILLED,
+    DISTILLED_PLAN,
+    "previous",
+];
+
+const EXPECTED: &str = "random, mean, idle, hold, logged, behaviour, planned, cloned, improved, candidate, (where the clone learned from the best) explorer, (after distil) distilled and distilled_plan or (after --more) previous, the last eight also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
 
 impl Variant {
     /// The policy network it needs, if any.
@@ -88,7 +109,8 @@ impl Variant {
             Base::Improved => Some("improved"),
             Base::Previous => Some("previous"),
             Base::Candidate => Some("candidate"),
-            Base::Distilled => Some("distilled"),
+            Base::Distilled => Some(DISTILLED),
+            Base::DistilledPlan => Some(DISTILLED_PLAN),
             Base::Explorer => Some(EXPLORER),
             _ => None,
         }
@@ -150,8 +172,15 @@ impl FromStr for Variant {
     type Err = UsageError;
 
     fn from_str(text: &str) -> Result<Self, UsageError> {
-        let wrong = || UsageError(format!("no policy '{text}'; expected {EXPECTED}"));
         let mut parts = text.split('+');
+        let named = text.split('+').next().unwrap_or_default();
+        let wrong = || {
+            let near = nearest(named, NAMES.into_iter(), 0.6).filter(|near| *near != named);
+            UsageError(match near {
+                Some(near) => format!("no policy '{text}'; did you mean '{near}'?"),
+                None => format!("no policy '{text}'; expected {EXPECTED}"),
+            })
+        };
         let base = match parts.next() {
             Some("random") => Base::Random,
             Some("mean") => Base::Mean,
@@ -164,7 +193,8 @@ impl FromStr for Variant {
             Some("planned") => Base::Planned,
             Some("previous") => Base::Previous,
             Some("candidate") => Base::Candidate,
-            Some("distilled") => Base::Distilled,
+            Some(DISTILLED) => Base::Distilled,
+            Some(DISTILLED_PLAN) => Base::DistilledPlan,
             Some(EXPLORER) => Base::Explorer,
             _ => return Err(wrong()),
         };
@@ -201,7 +231,8 @@ impl fmt::Display for Variant {
             Base::Planned => "planned",
             Base::Previous => "previous",
             Base::Candidate => "candidate",
-            Base::Distilled => "distilled",
+            Base::Distilled => DISTILLED,
+            Base::DistilledPlan => DISTILLED_PLAN,
             Base::Explorer => EXPLORER,
         })?;
         self.changes.iter().try_for_each(|change| match change {
@@ -229,6 +260,7 @@ mod tests {
             "improved+noise:0.5",
             "planned+gain:0.5",
             "distilled",
+            "distilled_plan",
             "explorer+noise:1",
             "cloned+gain:0.5+bias:-0.2",
         ] {
@@ -238,6 +270,9 @@ mod tests {
             let message = name.parse::<Variant>().expect_err("no policy").to_string();
             assert!(message.contains(&format!("'{name}'")) && message.contains("+noise:S"), "{message}");
         }
+        let near = |name: &str| name.parse::<Variant>().expect_err("no policy").to_string();
+        assert_eq!(near("imporved"), "no policy 'imporved'; did you mean 'improved'?");
+        assert_eq!(near("distiled+noise:1"), "no policy 'distiled+noise:1'; did you mean 'distilled'?");
     }
 
     #[test]

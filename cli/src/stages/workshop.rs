@@ -21,7 +21,7 @@ use crate::run_dir::{RunDir, write_atomic};
 use crate::source::Source;
 use crate::{interrupt, output};
 
-use super::distilling::DISTILLED;
+use super::distilling::{DISTILLED, DISTILLED_PLAN};
 use super::improver::{restore_policy, values_of};
 use super::learn::EXPLORER;
 use super::selecting::Selected;
@@ -141,13 +141,21 @@ impl Workshop {
                 .with_hints(&dataset, &data.hint_angles)?
                 .with_differences(&dataset, &data.same_axis, &data.seen_from)?
         };
+        if corpus.train.iter().all(|&track| corpus.tracks[track].len < 2) {
+            return Err(UsageError(format!(
+                "{}: none of the {} training episodes has more than one step; expected some in which something follows an action",
+                dataset.spec.source,
+                corpus.train.len()
+            ))
+            .into());
+        }
         let pretrained = &config.pretrained;
         let largest = dataset.spec.cameras.iter().map(|camera| camera.model_size).max();
         let vit = match largest.filter(|_| !pretrained.path.as_os_str().is_empty()) {
             Some(size) => Some(Vit::load(pretrained, size, device)?),
             None => None,
         };
-        let selected = if run.is_complete("improve") { Selected::load(&run) } else { None };
+        let selected = if run.is_complete("improve") { Selected::load(&run, &config.evaluate) } else { None };
         // Parameter initialisation is the one user of the device's own generator.
         device.seed(config.seed);
         Ok(Self {
@@ -268,7 +276,9 @@ impl Workshop {
             ("improved" | "candidate", _) => {
                 restore_policy(fresh, &self.finished("improve", "improve")?, "best", &self.corpus)
             }
-            (DISTILLED, _) => restore_policy(fresh, &self.finished(DISTILLED, "distil")?, DISTILLED, &self.corpus),
+            (DISTILLED | DISTILLED_PLAN, _) => {
+                restore_policy(fresh, &self.finished(name, "distil")?, name, &self.corpus)
+            }
             (EXPLORER, _) => restore_module(fresh, &self.finished(EXPLORER, "improve")?, "policy"),
             _ => restore_module(fresh, &self.finished("policy", "train policy")?, "policy"),
         }

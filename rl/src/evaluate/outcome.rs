@@ -107,6 +107,8 @@ pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, 
         let values: Vec<Tensor<1>> = states.map(|latent| critic.mean(&latent.e)).collect();
         floats(believed_outcome(&imagined.predictions, rule, &values, &believed).value)
     });
+    // Without a trust horizon nobody can say how long it is kept.
+    let believed = if limits.doubt_budget.is_finite() { believed } else { Vec::new() };
     let believed = believed.into_iter().reduce(|a, b| a + b).map_or_else(Vec::new, floats);
     let [undiscounted, success_step] = undiscounted(&imagined.predictions, rule);
     let rows = PerStart {

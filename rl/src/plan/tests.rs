@@ -11,10 +11,11 @@ use world_model::model::{Dynamics, Kind};
 use world_model::noise::{generator, normal, uniform};
 use world_model::optimise::{Schedule, Trainee};
 
-const RULE: ReturnRule = ReturnRule { gamma: 0.9, success_reward: 1.0, failure_reward: -3.0, low: -3.0, high: 1.0 };
+pub(crate) const RULE: ReturnRule =
+    ReturnRule { gamma: 0.9, success_reward: 1.0, failure_reward: -3.0, low: -3.0, high: 1.0 };
 
 /// A point that moves by 0.5 a step at most and is paid for being near the middle: `x' = x + a/2`, `r = -|x'|`.
-fn world(device: &Device) -> WorldModel {
+pub(crate) fn world(device: &Device) -> WorldModel {
     let ensemble = EnsembleConfig {
         members: 2,
         elites: 2,
@@ -53,7 +54,7 @@ fn world(device: &Device) -> WorldModel {
     model
 }
 
-fn bounds() -> Bounds {
+pub(crate) fn bounds() -> Bounds {
     Bounds { low: vec![-1.0], high: vec![1.0] }
 }
 

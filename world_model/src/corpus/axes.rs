@@ -13,7 +13,8 @@ fn names(features: &[VectorFeature]) -> Vec<String> {
 
 impl Corpus {
     /// The same with differences of state and hints in the state, before the task: of every two elements that are named on the
-    /// same axis, then points as bodies see them. They are 0 in the tracks; the encoder works them out. There are no companions.
+    /// same axis, then points as bodies see them. They are 0 in the tracks; the encoder works them out. All parts are
+    /// the same robot's.
     ///
     /// # Errors
     /// As [`Named::axes`] and [`Named::bodies`].
@@ -26,7 +27,7 @@ impl Corpus {
         if axes.is_empty() && bodies.is_empty() {
             return Ok(self);
         }
-        assert_eq!(self.parts.len(), 1, "differences are told where there are no companions");
+        assert!(self.is_of_one_robot(), "differences are told where all episodes are one robot's");
         let (hints, state) = (names(&dataset.spec.hints), names(&dataset.spec.state));
         let action = dataset.spec.action.names.clone();
         let turning = self.hints.as_ref().map_or_else(|| Angles::none(hints.len()), |code| code.angles.clone());
@@ -50,9 +51,9 @@ impl Corpus {
             }
         };
         let rows = |of: &[Place]| {
-            let steps = |&track: &usize| (0..self.tracks[track].len).map(move |t| (track, t));
+            let steps = |track: usize| (0..self.tracks[track].len).map(move |t| (track, t));
             let row = |(track, t)| of.iter().map(|&place| raw(place, track, t)).collect();
-            self.train.iter().flat_map(steps).map(row).collect()
+            self.fitted().flat_map(steps).map(row).collect()
         };
         let (before, task) = (self.state_len, self.task_len);
         let differences = Differences::fit((&axes, &bodies), (before, task), element, rows);

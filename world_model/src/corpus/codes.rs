@@ -8,7 +8,8 @@ use crate::angles::Angles;
 use crate::hints::HintCode;
 
 impl Corpus {
-    /// The same with those elements of the state told as cosine and sine that are called so in `angles`; there are no companions.
+    /// The same with those elements of the state told as cosine and sine that are called so in `angles`; all parts
+    /// are the same robot's.
     ///
     /// # Errors
     /// An angle is no element of the state.
@@ -19,9 +20,9 @@ impl Corpus {
         if own == names.len() {
             return Ok(self);
         }
-        assert_eq!(self.parts.len(), 1, "angles of the state are told where there are no companions");
+        assert!(self.is_of_one_robot(), "angles of the state are told where all episodes are one robot's");
         let spread = |t: usize| angles.spread(&dataset.episodes[self.tracks[t].episode].state);
-        let rows: Vec<Vec<f32>> = self.train.iter().map(|&t| spread(t)).collect();
+        let rows: Vec<Vec<f32>> = self.fitted().map(spread).collect();
         let fitted = Normaliser::fit(rows.iter().flat_map(|rows| rows.chunks_exact(own)), own);
         let normaliser = padded(fitted, own + task_len);
         let states: Vec<Vec<f32>> = (0..self.tracks.len())
@@ -35,7 +36,7 @@ impl Corpus {
             })
             .collect();
         self.tracks.iter_mut().zip(states).for_each(|(track, state)| track.state = state);
-        self.parts[0].state_len = own;
+        self.parts.iter_mut().for_each(|part| part.state_len = own);
         Ok(Self { state_len: own + task_len, state_normaliser: normaliser, state_angles: angles, ..self })
     }
 
@@ -55,7 +56,7 @@ impl Corpus {
                 expected: "a camera under data.cameras, or no hints".into(),
             });
         }
-        let rows = self.train.iter().flat_map(|&t| {
+        let rows = self.fitted().flat_map(|t| {
             let Track { episode, len, .. } = self.tracks[t];
             dataset.episodes[episode].hint.chunks_exact(names.len()).take(len)
         });

@@ -318,6 +318,40 @@ fn later_episodes_change_nothing_that_was_fitted_and_are_partly_held_out() -> Re
 }
 
 #[test]
+fn what_is_told_of_later_episodes_is_told_on_the_old_scales() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    record(&dir.path().join("home"), (2, 2), Some(CAMERA), (4, 1.0, 0.5))?;
+    record(&dir.path().join("new"), (2, 2), Some(CAMERA), (4, 6.0, 0.5))?;
+    let options = |name: &str| OpenOptions {
+        path: dir.path().join(name),
+        image_size: 16,
+        cache_dir: dir.path().into(),
+        hint_keys: vec!["action".into()],
+        ..OpenOptions::default()
+    };
+    let told = |dataset: &Dataset| -> Result<Corpus, crate::Error> {
+        let axes = [["action0", "observation.state0"].map(String::from).to_vec()];
+        Corpus::new(dataset, RewardRule::Auto, &dataset.split(0.25, 0), 0.9)
+            .with_state_angles(dataset, &["observation.state1".into()])?
+            .with_hints(dataset, &["action1".into()])?
+            .with_differences(dataset, &axes, &[])
+    };
+    let mut dataset = Dataset::open(&options("home"), &mut |_| {})?;
+    let before = told(&dataset).expect("all of it is there");
+    dataset.go_on(Dataset::open(&options("new"), &mut |_| {})?, 1.0)?;
+    let after = told(&dataset).expect("all of it is there");
+    assert_eq!(before.state_normaliser, after.state_normaliser);
+    let scales = |corpus: &Corpus| corpus.hints.as_ref().map(|code| code.normaliser.clone());
+    assert_eq!(scales(&before), scales(&after));
+    assert_eq!(before.differences, after.differences);
+    assert_eq!((before.tracks[0].state.clone(), before.state_len), (after.tracks[0].state.clone(), after.state_len));
+    assert!(after.parts.iter().all(|part| part.state_len == before.parts[0].state_len) && !after.has_gaps());
+    // The new ones are further out on the old scale.
+    assert!(after.tracks[4].state[0] > before.tracks[0].state[0]);
+    Ok(())
+}
+
+#[test]
 fn later_episodes_of_another_robot_are_refused_in_one_sentence() -> Result<(), Error> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     record(&dir.path().join("home"), (2, 3), Some(CAMERA), (2, 1.0, 0.5))?;

@@ -70,6 +70,11 @@ fn from_a_single_start_there_is_no_interval() -> Result<()> {
     );
     assert!(text.contains(&format!("{:.2} [unknown]", report.policies[2].imagined.return_)), "{text}");
     assert!(!text.contains("00000000") && !page.contains("00000000"), "{page}");
+    let temp = tempfile::tempdir()?;
+    report.save(temp.path(), &Pictures::default())?;
+    let json = std::fs::read_to_string(temp.path().join("report.json"))?;
+    assert!(json.contains("null") && !json.contains("1000000000.0"), "{json}");
+    assert_eq!(Report::load(temp.path())?.to_markdown(), text);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
 use episodes::CameraFeature;
 use policy::{Bundle, Memory};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rl::evaluate::{self, Belief, EvaluateConfig, PerStart};
 use serve::{Camera, Client, Observation, Reply};
@@ -159,12 +160,13 @@ impl Workshop {
         failed.map_or(Ok(imagined), Err)
     }
 
-    /// What a bundle does at recorded steps, of each as if it were the first it sees: normalised actions `[B, execute*A]`.
+    /// What a bundle does at recorded steps, of each as if it were the first it sees, with noise of `rng`: normalised actions `[B, execute*A]`.
     ///
     /// # Errors
     /// It answers with an error or with actions of another robot.
-    pub fn own_actions(&self, name: &str, own: &Own, at: &[(usize, usize)]) -> Result<Tensor<2>> {
+    pub fn own_actions(&self, name: &str, own: &Own, at: &[(usize, usize)], rng: &mut StdRng) -> Result<Tensor<2>> {
         let spec = &self.dataset.spec;
+        let rng = Mutex::new(StdRng::from_rng(rng));
         let answer = |&(track, t): &(usize, usize)| -> Result<Reply> {
             let position = self.corpus.tracks[track].episode;
             let state = self.dataset.episodes[position].state_at(t, spec.state_len());
@@ -175,8 +177,7 @@ impl Workshop {
             let images = spec.cameras.iter().enumerate().map(camera).collect();
             let observation = Observation { images, ..self.blind_observation(track, state) };
             let mut memory = Memory::default();
-            infer((&own.bundle, &mut memory), &observation, &own.rng, Instant::now())
-                .map_err(|why| UsageError(why).into())
+            infer((&own.bundle, &mut memory), &observation, &rng, Instant::now()).map_err(|why| UsageError(why).into())
         };
         let replies: Vec<Reply> = at.iter().map(answer).collect::<Result<_>>()?;
         Ok(Tensor::cat(self.chunk(name, &replies)?, 1))
