@@ -179,7 +179,8 @@ impl<'a> AdvantageLearner<'a> {
             // What a person did counts as good, what a person had to stop as bad, whatever is imagined of it.
             let (track, t) = at[s];
             let execute = self.flow.execute.clamp(1, self.flow.chunk);
-            match self.corpus.tracks[track].human_weight(t, execute, self.flow.intervention_weight) {
+            // Whatever it weighs when it is cloned.
+            match self.corpus.tracks[track].human_weight(t, execute, 2.0) {
                 said if said > 1.0 => good[0] = true,
                 said if said < 1.0 => good[0] = false,
                 _ => {}

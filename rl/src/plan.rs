@@ -109,6 +109,8 @@ pub struct Plan {
     pub knots: Vec<f32>,
     /// Normalised actions `[B, H*A]`.
     pub actions: Tensor<2>,
+    /// The same of the middle of the last round's better candidates, which hangs less on what was drawn.
+    pub centre: Tensor<2>,
     /// Score of each, units of the reward `[B]`.
     pub score: Vec<f32>,
 }
@@ -131,6 +133,11 @@ impl<'a> Planner<'a> {
             ..*config
         };
         Self { model, critic, prior, rule, disagreement_95: disagreement_95.max(1e-6), config, bounds }
+    }
+
+    /// The same planner, to which another policy proposes.
+    pub fn proposed_by<'b>(&'b self, prior: &'b FlowPolicy) -> Planner<'b> {
+        Planner { prior, bounds: self.bounds.clone(), ..*self }
     }
 
     /// Actions of a plan that are executed.
@@ -173,8 +180,10 @@ impl<'a> Planner<'a> {
                 self.refit((scores, drawn), &order, (&mut mean[of_row.clone()], &mut deviation[of_row]));
             }
         }
-        let actions = TensorData::new(along(&best, (k, a), horizon), [rows, horizon * a]);
-        Plan { knots: best, actions: Tensor::from_data(actions, device), score: best_score }
+        let [actions, centre] = [&best, &mean].map(|knots| {
+            Tensor::from_data(TensorData::new(along(knots, (k, a), horizon), [rows, horizon * a]), device)
+        });
+        Plan { knots: best, actions, centre, score: best_score }
     }
 
     fn action_len(&self) -> usize {

@@ -3,19 +3,20 @@
 //! a planner as the expert: Guo et al. 2014, NeurIPS, sec. 3).
 //!
 //! Episodes are imagined from recorded moments, half of them from where episodes begin. Every few steps of each the planner is asked, whoever
-//! drives; its answers, from wherever on its way they are still to be executed, are lessons `(e, a)`, and the copy is fitted to all lessons so far
-//! by flow matching:
+//! drives, and the copy is among those that propose to it. The middle `a` of the better candidates, from wherever on its way it is still to be
+//! executed, is a lesson `(e, a)`; the copy answers the same observation with the same chunk and is fitted to all lessons so far:
 //! ```text
-//! L = mean |v(x_τ, τ, e) - (a - ε)|²,     x_τ = (1-τ) ε + τ a
+//! L = mean |π(e) - a|²
 //! ```
-//! In the first third of the rounds the planner drives, afterwards the copy drives a share of the episodes: what it does badly it is shown, too.
-//! No lesson is taken where an episode has probably ended.
+//! What is learned is therefore where plans go on average; that they go one way about an obstacle is the proposals' doing, which the plans
+//! improve on. In the first third of the rounds the planner drives, afterwards the copy drives a share of the episodes: what it does badly it is
+//! shown, too. No lesson is taken where an episode has probably ended.
 
 #[cfg(test)]
 mod tests;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use policy::FlowPolicy;
+use policy::{Acting, FlowPolicy};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rollouts::imagine::split_chunk;
@@ -88,8 +89,14 @@ pub struct PlanDistilLearner<'a> {
     seed: u64,
 }
 
+/// `L` for lessons `(e [B, E], a [B, chunk*A])`: before answers are kept inside a range, where they would have no gradient.
+pub fn loss(student: &FlowPolicy, (e, chunk): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
+    assert_eq!(chunk.dims()[1], student.noise_len(), "lessons are chunks [B, chunk*A]");
+    (student.propose(e, chunk.zeros_like()) - chunk).square().mean()
+}
+
 impl<'a> PlanDistilLearner<'a> {
-    /// `student` begins as a copy of the clone and lives on `device`, an autodiff device.
+    /// `student` begins as a copy of the clone, is kept within what was recorded, and lives on `device`, an autodiff device.
     pub fn new(
         student: FlowPolicy,
         room: Classroom<'a>,
@@ -97,7 +104,7 @@ impl<'a> PlanDistilLearner<'a> {
         shards: usize,
         (device, seed): (&Device, u64),
     ) -> Self {
-        let student = Trainee::new(student, 1e-5);
+        let student = Trainee::new(student.with_acting(Acting::Deterministic), 1e-5);
         Self { student, lessons: Lessons::default(), room, config: *config, shards, device: device.clone(), seed }
     }
 
@@ -112,14 +119,9 @@ impl<'a> PlanDistilLearner<'a> {
         let rows = batch.div_ceil(self.shards);
         let shards = (0..self.shards).map(|_| self.draw(rows, &mut rng)).collect();
         let schedule = Schedule { learning_rate, updates };
-        let (corpus, _) = self.room.data;
-        let (gaps, home, chunk) = (corpus.has_gaps(), home(corpus), self.student.network.chunk());
-        let mut metrics =
-            self.student.update(schedule.at(update), shards, &self.device, |policy, (e, actions, noise, tau)| {
-                let (rows, device) = (e.dims()[0], e.device());
-                let known = gaps.then(|| corpus.known_actions(std::iter::repeat_n(home, rows), chunk, &device));
-                (policy.loss(e, (actions, noise, tau), Tensor::ones([rows], &device), known), Vec::new())
-            });
+        let mut metrics = self
+            .student
+            .update(schedule.at(update), shards, &self.device, |policy, lessons| (loss(policy, lessons), Vec::new()));
         metrics.push(("lessons", self.taught() as f32));
         metrics
     }
@@ -129,8 +131,8 @@ impl<'a> PlanDistilLearner<'a> {
         self.lessons.e.len() / self.room.data.1.dim.max(1)
     }
 
-    /// `rows` lessons: embedding, chunk, noise and time.
-    fn draw(&self, rows: usize, rng: &mut StdRng) -> (Tensor<2>, Tensor<2>, Tensor<2>, Tensor<2>) {
+    /// `rows` lessons: embeddings `[B, E]` and chunks `[B, chunk*A]`.
+    fn draw(&self, rows: usize, rng: &mut StdRng) -> (Tensor<2>, Tensor<2>) {
         let (e_len, chunk_len) = (self.room.data.1.dim, self.student.network.noise_len());
         let taught = self.taught().max(1);
         let (mut e, mut chunk) = (Vec::with_capacity(rows * e_len), Vec::with_capacity(rows * chunk_len));
@@ -141,8 +143,7 @@ impl<'a> PlanDistilLearner<'a> {
         }
         let device = &self.device;
         let tensor = |values, width| Tensor::<2>::from_data(TensorData::new(values, [rows, width]), device);
-        let (noise, tau) = (noise::normal([rows, chunk_len], rng, device), noise::uniform([rows, 1], rng, device));
-        (tensor(e, e_len), tensor(chunk, chunk_len), noise, tau)
+        (tensor(e, e_len), tensor(chunk, chunk_len))
     }
 
     /// Imagines the episodes of one round and takes their lessons.
@@ -180,12 +181,13 @@ impl Classroom<'_> {
         at.iter_mut().step_by(2).for_each(|(_, t)| *t = 0);
         let mut latent = latents_at(self.world, self.data, &at, self.context, rng, device);
         let mut going = vec![1.0f32; rows];
+        let planner = self.planner.proposed_by(student);
         let (mut knots, mut lessons) = (None::<Vec<f32>>, Lessons::default());
         for _ in 0..steps.div_ceil(execute) {
-            let plan = self.planner.plan(&latent, knots.as_deref(), rng, device);
-            knots = Some(self.planner.moved_on(&plan.knots, execute));
-            let planned = floats(plan.actions.clone());
-            let driven = self.driven((student, own), &latent, &plan.actions, rng);
+            let plan = planner.plan(&latent, knots.as_deref(), rng, device);
+            knots = Some(planner.moved_on(&plan.knots, execute));
+            let planned = floats(plan.centre);
+            let driven = self.driven((student, own), &latent, &plan.actions);
             for (k, action) in split_chunk(&driven, a, execute).into_iter().enumerate() {
                 let e = floats(latent.e.clone());
                 for row in (0..rows).filter(|&row| going[row] > 0.5 && (k == 0 || row >= own)) {
@@ -203,19 +205,13 @@ impl Classroom<'_> {
     }
 
     /// What is executed `[B, n*A]`: of the first `own` rows what the student answers, of the others what is planned.
-    fn driven(
-        &self,
-        (student, own): (&FlowPolicy, usize),
-        latent: &Latent,
-        planned: &Tensor<2>,
-        rng: &mut StdRng,
-    ) -> Tensor<2> {
+    fn driven(&self, (student, own): (&FlowPolicy, usize), latent: &Latent, planned: &Tensor<2>) -> Tensor<2> {
         let (rows, a, execute) = (latent.len(), self.data.0.action_len, self.planner.execute());
         if own == 0 {
             return planned.clone();
         }
         let e = latent.e.clone().narrow(0, 0, own);
-        let noise = noise::normal([own, student.noise_len()], rng, &e.device());
+        let noise = Tensor::zeros([own, student.noise_len()], &e.device());
         let chunk = student.act(e, noise);
         // Of a chunk shorter than what a plan executes the last action is held.
         let last = student.chunk() - 1;
@@ -234,9 +230,4 @@ fn rest_of(planned: &[f32], (row, rows): (usize, usize), k: usize, (a, chunk): (
     for step in k..k + chunk {
         out.extend_from_slice(&plan[step.min(last) * a..][..a]);
     }
-}
-
-/// A track of the robot that acts.
-fn home(corpus: &Corpus) -> usize {
-    corpus.train_home.first().copied().unwrap_or(0)
 }

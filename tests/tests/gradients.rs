@@ -236,6 +236,17 @@ fn distillation_loss_of_one_pass_even_where_answers_are_kept_in_a_range() {
 }
 
 #[test]
+fn loss_of_lessons_from_plans_even_where_answers_are_kept_in_a_range() {
+    let device = Device::default().autodiff();
+    device.seed(9);
+    let flow = FlowConfig { chunk: 2, width: 10, ..FlowConfig::default() };
+    let student = FlowPolicy::new(&flow, 3, 2, &device).with_acting(Acting::Deterministic).within(vec![[-0.1, 0.1]; 2]);
+    let (inner, mut rng) = (Device::default(), generator(0, "plan-distil", 0));
+    let (e, chunk) = (normal([6, 3], &mut rng, &inner), normal([6, 4], &mut rng, &inner));
+    agrees("lessons from plans", student, |s| rl::plan_distil::loss(s, (e.clone(), chunk.clone())));
+}
+
+#[test]
 fn fqe_loss() {
     let device = Device::default().autodiff();
     device.seed(6);

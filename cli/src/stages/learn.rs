@@ -148,12 +148,15 @@ impl Workshop {
     /// A clone of all that was recorded, where the policy learns from a part: futures to compare with are drawn from everything that the robot
     /// has ever done.
     fn train_explorer(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
-        let is_needed = self.config.policy.learn_from != LearnFrom::All && self.config.improve.method.imagines();
-        if !is_needed || self.run.is_complete("improve") {
+        if !self.needs_explorer() || self.run.is_complete("improve") {
             return Ok(());
         }
         let config = FlowConfig { learn_from: LearnFrom::All, ..self.config.training().policy };
         self.clone_recorded(EXPLORER, config, embeddings, among)
+    }
+
+    fn needs_explorer(&self) -> bool {
+        self.config.policy.learn_from != LearnFrom::All && self.config.improve.method.imagines()
     }
 
     fn clone_recorded(
@@ -168,7 +171,10 @@ impl Workshop {
         let stage = Stage {
             name,
             updates: config.updates,
-            budget_s: self.budget("policy", among),
+            // Where `improve` is among the stages, two clones share it.
+            budget_s: self.budget("policy", among).map(|budget| {
+                if self.needs_explorer() && among.contains(&"improve") { budget / 2.0 } else { budget }
+            }),
             learning_rate_key: "policy.learning_rate",
         };
         let mut learner = CloneLearner::new(policy, &config, (&self.corpus, embeddings), shards, &self.device, seed)

@@ -13,6 +13,37 @@ use super::{EvaluateConfig, PerStart, join};
 /// Steps by which an imagined success may come later than the recorded one.
 pub(crate) const LATE: usize = 5;
 
+/// An episode cut into pieces, each of which is imagined from the recording.
+#[derive(Clone, Copy, Debug)]
+struct Pieces {
+    len: usize,
+    piece: usize,
+}
+
+impl Pieces {
+    /// Steps past the end, with the last action held: the model may be a few steps late. They belong to the last piece, which goes on for so
+    /// much longer: set back onto the last observation, an episode would end twice.
+    fn late(self) -> usize {
+        (self.piece / 2).min(LATE)
+    }
+
+    /// All steps that are imagined.
+    fn steps(self) -> usize {
+        self.len + self.late()
+    }
+
+    /// Recorded steps at which pieces begin.
+    fn anchors(self) -> impl Iterator<Item = usize> {
+        (0..self.len).step_by(self.piece)
+    }
+
+    /// The piece that a step is in, and where in it.
+    fn place(self, step: usize) -> (usize, usize) {
+        let piece = step.min(self.len - 1) / self.piece;
+        (piece, step - piece * self.piece)
+    }
+}
+
 /// The recorded behaviour, imagined along its own episodes in pieces of `anchor_every` steps.
 pub fn imagine_behaviour(
     model: &WorldModel,
@@ -30,13 +61,12 @@ pub fn imagine_behaviour(
         .map(|&(track, _)| {
             let t = &corpus.tracks[track];
             let mut rng = noise::generator(seed, "behaviour", track as u64);
-            // The last piece goes on past the end with the last action held: the model may be a few steps late.
-            let steps = t.len + (piece / 2).min(LATE);
-            let anchors: Vec<usize> = (0..steps).step_by(piece).map(|i| i.min(t.len - 1)).collect();
+            let pieces = Pieces { len: t.len, piece };
+            let steps = pieces.steps();
             let at: Vec<(usize, usize)> =
-                anchors.iter().flat_map(|&i| std::iter::repeat_n((track, i), config.samples)).collect();
+                pieces.anchors().flat_map(|i| std::iter::repeat_n((track, i), config.samples)).collect();
             let latent = latents_at(model, (corpus, embeddings), &at, 3, &mut rng, device);
-            let noise = shared_noise(model, (at.len(), 1), piece, &mut rng, device);
+            let noise = shared_noise(model, (at.len(), 1), piece + pieces.late(), &mut rng, device);
             let mut k = 0;
             let imagined = imagine(
                 model,
@@ -61,8 +91,9 @@ pub fn imagine_behaviour(
                 let (mut going, mut value, mut success, mut discount) = (1.0f32, 0.0f32, 0.0f32, 1.0f32);
                 let mut last = 0.0;
                 for step in 0..steps {
-                    let row = (step / piece) * config.samples + sample;
-                    let [reward, succeeds, fails, doubt] = &columns[step % piece];
+                    let (piece, k) = pieces.place(step);
+                    let row = piece * config.samples + sample;
+                    let [reward, succeeds, fails, doubt] = &columns[k];
                     last = reward[row].clamp(rule.low, rule.high);
                     let held =
                         succeeds[row] * rule.success_reward + (1.0 - succeeds[row]) * fails[row] * rule.failure_reward;
@@ -89,4 +120,23 @@ pub fn imagine_behaviour(
         })
         .collect();
     join(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_follow_on_each_other_and_an_episode_ends_once() {
+        for (len, piece) in [(1, 1), (1, 10), (20, 10), (26, 10), (29, 10), (7, 3), (40, 100)] {
+            let pieces = Pieces { len, piece };
+            let anchors: Vec<usize> = pieces.anchors().collect();
+            for step in 0..pieces.steps() {
+                let (i, k) = pieces.place(step);
+                assert_eq!(anchors[i] + k, step, "{len} steps in pieces of {piece}");
+                assert!(k < piece + pieces.late());
+            }
+        }
+        assert_eq!(Pieces { len: 20, piece: 10 }.steps(), 25);
+    }
 }

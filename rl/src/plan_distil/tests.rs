@@ -48,10 +48,9 @@ fn the_copy_goes_where_plans_lead_in_the_true_world() {
         }
         let (student, device) = (learner.student.frozen(), Device::default());
         let mut x = [-1.0f32, -0.4, 0.5, 1.0];
-        let mut rng = noise::generator(1, "drive", 0);
         for _ in 0..8 {
             let e = Tensor::from_data(TensorData::new(x.to_vec(), [4, 1]), &device);
-            let action = floats(student.act(e, noise::normal([4, 3], &mut rng, &device)).narrow(1, 0, 1));
+            let action = floats(student.act(e, Tensor::zeros([4, 3], &device)).narrow(1, 0, 1));
             x.iter_mut().zip(action).for_each(|(x, a)| *x += 0.5 * a);
         }
         assert!(x.iter().all(|x| x.abs() < 0.3), "the points end at {x:?}");

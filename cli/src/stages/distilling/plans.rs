@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor};
 use policy::{FlowPolicy, Receding};
 use rand::rngs::StdRng;
+use rl::chunk_critic::action_range;
 use rl::evaluate::{self, EvaluateConfig, PerStart};
 use rl::plan_distil::{Classroom, Lessons, PlanDistilLearner};
 use serde::Serialize;
@@ -84,7 +85,7 @@ impl Workshop {
         };
         let robot = self.planning_robot(model, embeddings)?;
         let (world, limits, device) = (self.judging(model), self.limits(model, embeddings), self.device.clone());
-        let student = self.policy_on("cloned", &device)?;
+        let student = self.policy_on("cloned", &device)?.within(action_range(&self.corpus));
         let horizon = self.judge_horizon();
         let inner = self.inner();
         let Self { run, corpus, config: all, .. } = self;
