@@ -144,7 +144,7 @@ impl Workshop {
     }
 
     /// Imagines one policy in a `world`; one that plans does so with its own `model`.
-    fn imagine_in(
+    pub(super) fn imagine_in(
         &self,
         (world, model): (&WorldModel, &WorldModel),
         embeddings: &Embeddings,

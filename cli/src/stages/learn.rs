@@ -172,9 +172,9 @@ impl Workshop {
             name,
             updates: config.updates,
             // Where `improve` is among the stages, two clones share it.
-            budget_s: self.budget("policy", among).map(|budget| {
-                if self.needs_explorer() && among.contains(&"improve") { budget / 2.0 } else { budget }
-            }),
+            budget_s: self
+                .budget("policy", among)
+                .map(|budget| if self.needs_explorer() && among.contains(&"improve") { budget / 2.0 } else { budget }),
             learning_rate_key: "policy.learning_rate",
         };
         let mut learner = CloneLearner::new(policy, &config, (&self.corpus, embeddings), shards, &self.device, seed)

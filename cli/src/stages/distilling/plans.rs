@@ -20,9 +20,10 @@ use super::super::planning::{PLANNED, Robot};
 use super::super::training::{Hands, Stage, restore_trainee, save_trainee, train};
 use super::super::variant::{Base, Variant};
 use super::super::workshop::Workshop;
-use crate::output;
+use crate::progress::Progress;
 use crate::report::{Difference, between};
 use crate::run_dir::write_atomic;
+use crate::{interrupt, output};
 
 /// The policy's name in a run and in its bundle, which is that of the stage, too.
 pub const DISTILLED_PLAN: &str = "distilled_plan";
@@ -133,23 +134,32 @@ impl Workshop {
     }
 
     fn beside_planning(&self, model: &WorldModel, embeddings: &Embeddings, lessons: usize) -> Result<Distilled> {
-        let limits = self.limits(model, embeddings);
-        let imagine = |base| {
+        // All members together, not each alone: plans take long, and it is the policies that are compared, not worlds.
+        let (world, belief) = (self.judging(model), self.limits(model, embeddings).into());
+        let config = EvaluateConfig { horizon: self.judge_horizon(), ..self.config.evaluate };
+        let starts = evaluate::starts(&self.corpus, config.starts);
+        let bases = [Base::Cloned, Base::Planned, Base::DistilledPlan];
+        let mut progress = Progress::stage("evaluate", bases.len() as u64, "policies");
+        let mut outcomes = Vec::new();
+        for base in bases {
+            interrupt::check()?;
             let plain = Variant { base, changes: Vec::new() };
-            self.imagine_named(model, embeddings, &plain, limits.into())
-        };
-        let [cloned, planned, copy] = [imagine(Base::Cloned)?, imagine(Base::Planned)?, imagine(Base::DistilledPlan)?];
+            progress.set(outcomes.len() as u64, &plain.to_string());
+            outcomes.push(self.imagine_in((&world, &world), embeddings, &plain, (&config, belief), &starts)?);
+        }
+        progress.finish();
+        let [cloned, planned, copy] = &outcomes[..] else { unreachable!("three policies, three outcomes") };
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
         let less = |other: &PerStart| Difference::of(copy.returns(), other.returns(), resamples, seed);
-        let all = [&cloned, &planned, &copy];
+        let all = [cloned, planned, copy];
         let robot = self.planning_robot(model, embeddings)?;
         Ok(Distilled {
             lessons,
             answer_ms: [self.search_ms(&robot, model), self.answer_ms(&self.policy(DISTILLED_PLAN)?)],
             imagined_return: all.map(|outcome| mean(outcome.value.iter().copied())),
             imagined_success: all.map(|outcome| mean(outcome.success.iter().copied())),
-            of_planning: less(&planned),
-            of_clone: less(&cloned),
+            of_planning: less(planned),
+            of_clone: less(cloned),
         })
     }
 
@@ -222,10 +232,15 @@ impl Distilled {
         let of = |which: usize| {
             format!("success {:.0} %, return {:.3}", 100.0 * imagined_success[which], imagined_return[which])
         };
+        let worse = if of_planning.ci95[1] < 0.0 {
+            "\n           planning is better beyond doubt: where there is time for a plan, serve that"
+        } else {
+            ""
+        };
         format!(
             "distilled  {lessons} lessons; an answer takes {quick:.2} ms, a plan {slow:.0} (here, without reading pictures)\n           \
              imagined: {DISTILLED_PLAN} {}\n           {PLANNED} {}; the copy's return less that {}\n           \
-             cloned {}; the copy's return less that {}",
+             cloned {}; the copy's return less that {}{worse}",
             of(2),
             of(1),
             in_brackets(of_planning),
@@ -255,6 +270,8 @@ mod tests {
              imagined: distilled_plan success 55 %, return 0.600\n           planned success 72 %, return 0.700; the copy's return less that \
              -0.100 [-0.200, +0.010]\n           cloned success 1 %, return 0.200; the copy's return less that +0.400 [+0.300, +0.500]"
         );
+        let worse = Distilled { of_planning: Difference { mean: -0.1, ci95: [-0.2, -0.01] }, ..found };
+        assert!(worse.in_words().contains("\n           planning is better beyond doubt: "), "{}", worse.in_words());
     }
 
     #[test]
