@@ -33,6 +33,7 @@ pub fn evaluate(
     let outsiders = Outsider::all(outsiders)?;
     let known = file.map_or(Ok(Vec::new()), |file| known::read(file, &outsiders))?;
     common.out.as_deref().map_or(Ok(()), |out| check_beside(out, dir))?;
+    outsiders.iter().try_for_each(Outsider::reach)?;
     let mut w = reopen(dir, common)?;
     if let Some(file) = file {
         known::check_returns(file, &known, &w.corpus.returns)?;

@@ -85,6 +85,19 @@ impl Outsider {
         matches!(self.who, Who::Dataset(_))
     }
 
+    /// Finds out whether a server answers, before anything else takes time.
+    ///
+    /// # Errors
+    /// It does not: told with the policy's name.
+    pub fn reach(&self) -> Result<()> {
+        match &self.who {
+            Who::Server(address) => {
+                asking::connect(address).map(drop).with_context(|| format!("policy '{}'", self.name))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// As they were written, each under a name of its own.
     ///
     /// # Errors

@@ -91,6 +91,14 @@ impl Asked<'_> {
     }
 }
 
+/// Connects to a policy server.
+///
+/// # Errors
+/// As [`Client::connect`].
+pub(super) fn connect(address: &str) -> Result<Client, serve::Error> {
+    Client::connect(address, std::env::var("OPENPI_API_KEY").ok().as_deref(), PATIENCE)
+}
+
 impl Workshop {
     /// Imagines a policy server from each start, once.
     ///
@@ -103,9 +111,7 @@ impl Workshop {
         judged: (&EvaluateConfig, Belief<'_>),
         starts: &[(usize, usize)],
     ) -> Result<PerStart> {
-        let key = std::env::var("OPENPI_API_KEY").ok();
-        let connect = |_| Client::connect(address, key.as_deref(), PATIENCE);
-        let clients = (0..CONNECTIONS).map(connect).collect::<Result<_, _>>()?;
+        let clients = (0..CONNECTIONS).map(|_| connect(address)).collect::<Result<_, _>>()?;
         self.imagine_asked(world, (name, Asked::Server(clients)), judged, starts)
     }
 
