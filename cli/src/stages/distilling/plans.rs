@@ -147,6 +147,7 @@ impl Workshop {
             progress.set(outcomes.len() as u64, &plain.to_string());
             outcomes.push(self.imagine_in((&world, &world), embeddings, &plain, (&config, belief), &starts)?);
         }
+        progress.set(outcomes.len() as u64, DISTILLED_PLAN);
         progress.finish();
         let [cloned, planned, copy] = &outcomes[..] else { unreachable!("three policies, three outcomes") };
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
