@@ -160,14 +160,14 @@ pub enum Verb {
         #[arg(long, value_name = "FILE.csv", requires = "more")]
         labels: Option<PathBuf>,
     },
-    /// Make what left improve quick: of a policy a copy that answers in one pass of its network, in the bundle as 'distilled'; of planning
-    /// a network that answers at once, 'distilled_plan'.
+    /// Make the improved policy of a finished run quick: a copy that answers in one pass of its network, in the bundle as 'distilled'; or
+    /// planning: a network that learns from plans and answers at once, 'distilled_plan'.
     Distil {
         /// Run directory with an improved policy.
         run: PathBuf,
-        /// What is copied [default: what improve decided for].
-        #[arg(long, value_name = "NAME")]
-        policy: Option<Teacher>,
+        /// What is copied.
+        #[arg(long, value_name = "NAME", default_value = "improved")]
+        policy: Teacher,
     },
     /// Fork a recorded episode: act otherwise from one step on, see and score what would have happened.
     ///

@@ -342,15 +342,6 @@ impl Corpus {
         steps.sample(rng, rows).into_iter().map(|window| (window.episode, window.start)).collect()
     }
 
-    /// Training tracks by which scales are fitted: none that were recorded later, because what was learned before was learned on the old scales.
-    fn fitted(&self) -> impl Iterator<Item = usize> {
-        self.train.iter().copied().filter(|&track| !self.parts[self.tracks[track].part].is_later)
-    }
-
-    fn is_of_one_robot(&self) -> bool {
-        self.parts.iter().all(|part| part.embodiment == self.parts[0].embodiment)
-    }
-
     /// Draws one of the given tracks: the dataset by its weight, then every track alike.
     pub fn draw_track(&self, tracks: &[usize], rng: &mut StdRng) -> usize {
         if self.parts.len() < 2 {

@@ -1,5 +1,5 @@
-//! `rehearsal distil`: of what left `improve`, a copy that is quick: of a policy one that answers in one pass of its network, of planning a
-//! network in its place; in the bundle beside it, and compared.
+//! `rehearsal distil`: of the policy that `improve` returned a copy that answers in one pass of its network, or of planning a network in its
+//! place; in the bundle, and compared.
 
 mod plans;
 
@@ -18,7 +18,6 @@ use world_model::{Embeddings, WorldModel, noise};
 pub use plans::DISTILLED_PLAN;
 
 use super::improver::save_policy;
-use super::planning::PLANNED;
 use super::reopen;
 use super::training::{Hands, Stage, restore_trainee, save_trainee, train};
 use super::variant::{Base, Variant};
@@ -50,11 +49,11 @@ struct Distilled {
     difference: Difference,
 }
 
-/// Teaches a copy what left `improve`, or the `policy` that is named (improved or planned), writes it into the run's bundle, and compares them.
+/// Teaches a quick copy what the policy that `improve` returned does, or what planning does, writes it into the run's bundle, and compares them.
 ///
 /// # Errors
 /// A run without that policy, or one that answers in one pass already; Ctrl-C.
-pub fn distil(dir: &Path, policy: Option<Teacher>, common: &Common) -> Result<()> {
+pub fn distil(dir: &Path, policy: Teacher, common: &Common) -> Result<()> {
     let mut w = reopen(dir, common)?;
     let embeddings = w.embeddings()?;
     let model = w.model()?;
@@ -63,8 +62,7 @@ pub fn distil(dir: &Path, policy: Option<Teacher>, common: &Common) -> Result<()
         w.select(&model, &embeddings, &quality)?;
         w.save_selected()?;
     }
-    let plans = w.selected.as_ref().is_some_and(|selected| selected.improvement.leaves() == PLANNED);
-    if policy.map_or(plans, |policy| policy == Teacher::Planned) {
+    if policy == Teacher::Planned {
         return plans::distil(w, &model, &embeddings, common.json);
     }
     let teacher = w.policy("improved")?;
@@ -83,17 +81,32 @@ pub fn distil(dir: &Path, policy: Option<Teacher>, common: &Common) -> Result<()
     w.run.finish()?;
     let student = w.policy(DISTILLED)?;
     let found = w.compared((&model, &embeddings), (&teacher, &student), (passes_before, held_out_difference))?;
-    if common.json {
-        return output::answer_json(&found);
+    tell(&w, &found, &found.in_words(), (DISTILLED, common.json))
+}
+
+/// Answers with what was found of the copy `name`, and where it is.
+fn tell(w: &Workshop, found: &impl Serialize, words: &str, (name, as_json): (&str, bool)) -> Result<()> {
+    if as_json {
+        return output::answer_json(found);
     }
-    output::answer(&found.in_words());
-    let root = w.run.root();
-    output::tell(&format!(
-        "bundle     {}  (rehearsal serve {} --policy {DISTILLED})",
-        root.join("bundle").display(),
-        root.display()
-    ));
+    output::answer(words);
+    let (bundle, root) = (w.run.path("bundle"), w.run.root());
+    output::tell(&format!("bundle     {}  (rehearsal serve {} --policy {name})", bundle.display(), root.display()));
     Ok(())
+}
+
+/// Median time in milliseconds of doing something so many times, after once that does not count.
+fn median_ms(times: usize, work: &mut dyn FnMut()) -> f64 {
+    work();
+    let mut taken: Vec<f64> = (0..times)
+        .map(|_| {
+            let since = Instant::now();
+            work();
+            1e3 * since.elapsed().as_secs_f64()
+        })
+        .collect();
+    taken.sort_by(f64::total_cmp);
+    taken[times / 2]
 }
 
 impl Workshop {
@@ -159,17 +172,11 @@ impl Workshop {
     /// Median time of an answer to one observation.
     fn answer_ms(&self, policy: &FlowPolicy) -> f64 {
         let (device, mut rng) = (self.inner(), noise::generator(0, "pace", 0));
-        let mut times: Vec<f64> = (0..TIMED)
-            .map(|_| {
-                let e = noise::normal([1, self.embedding_len()], &mut rng, &device);
-                let noise = noise::normal([1, policy.noise_len()], &mut rng, &device);
-                let since = Instant::now();
-                world_model::vision::floats(policy.act(e, noise));
-                1e3 * since.elapsed().as_secs_f64()
-            })
-            .collect();
-        times.sort_by(f64::total_cmp);
-        times[TIMED / 2]
+        median_ms(TIMED, &mut || {
+            let e = noise::normal([1, self.embedding_len()], &mut rng, &device);
+            let noise = noise::normal([1, policy.noise_len()], &mut rng, &device);
+            world_model::vision::floats(policy.act(e, noise));
+        })
     }
 }
 

@@ -31,7 +31,7 @@ impl Workshop {
             let variant: Variant = judged.name.parse()?;
             let policy = variant.network().map(|name| self.policy(name)).transpose()?;
             let robot = match variant.base {
-                Base::Planned => Some(self.robot(model, self.planner_spec(model, embeddings))?),
+                Base::Planned => Some(self.robot(model, embeddings)?),
                 _ => None,
             };
             let mut truth = Outcomes::default();

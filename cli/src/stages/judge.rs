@@ -166,8 +166,7 @@ impl Workshop {
             return Ok(evaluate::imagine_sequences(world, data, (config, belief), &played, random));
         }
         if variant.base == Base::Planned {
-            let served = model.noisy(self.config.world_model.ensemble.noise);
-            let robot = self.robot(&served, self.planner_spec(&served, embeddings))?;
+            let robot = self.robot(model, embeddings)?;
             let recorded = &self.corpus.action_normaliser;
             let change = |actions: Tensor<2>, rng: &mut StdRng| variant.change(actions, recorded, rng);
             let planned = (&robot.planner(), &change as evaluate::Change<'_>);

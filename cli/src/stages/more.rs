@@ -4,23 +4,23 @@
 //! normalisers stay as they are, so the new episodes are embedded as the old ones were; dynamics, clone and values go on from their last
 //! weights, the policy from the improved one, with the values that improved it. The old run is only read.
 
+mod inheriting;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rl::evaluate::{self, PerStart};
-use rl::selection::Kept;
 use world_model::quality::{HorizonError, QualityConfig, error_by_horizon};
 use world_model::{Corpus, Embeddings, WorldModel};
 
+use inheriting::INHERITED;
+
 use super::distilling::{DISTILLED, DISTILLED_PLAN};
-use super::improver::save_policy;
 use super::judge::Judged;
-use super::learn::EXPLORER;
 use super::planning::PLANNED;
-use super::selecting::Selected;
 use super::training::restore_module;
-use super::workshop::{Workshop, find_companions, go_on, open_data, read_rows};
+use super::workshop::{Workshop, find_companions, go_on, open_data};
 use super::{ALL, answer, judge_and_report};
 use crate::args::Common;
 use crate::config::{LaterConfig, RunConfig};
@@ -28,12 +28,9 @@ use crate::errors::UsageError;
 use crate::report::{
     Decision, Difference, ForeseenChange, ImaginedScore, MoreReport, RecordedReport, Report, Verdict, WorldModelReport,
 };
-use crate::run_dir::{OpenRun, RunDir, write_dir_atomic, write_error};
+use crate::run_dir::{OpenRun, RunDir};
 use crate::source::Source;
 use crate::{config_file, interrupt};
-
-/// Where a run keeps what it began with.
-const INHERITED: &str = "inherited";
 
 /// Keys that say what the old weights mean: another value would not go on from them.
 const FIXED: [&str; 7] = [
@@ -173,11 +170,6 @@ impl Old {
 }
 
 impl Workshop {
-    /// What the run began with of a stage; `None` where it began from nothing.
-    pub(super) fn inherited(&self, stage: &str) -> Option<PathBuf> {
-        Some(self.run.path(INHERITED).join(stage)).filter(|dir| dir.is_dir())
-    }
-
     pub(super) fn no_previous(&self) -> UsageError {
         UsageError(format!(
             "{} does not go on from another run: it has no policy 'previous'",
@@ -198,55 +190,6 @@ impl Workshop {
     fn tracks_before(&self) -> usize {
         let newest = self.dataset.companions.last().filter(|companion| companion.is_later);
         newest.map_or(self.corpus.tracks.len(), |newest| newest.first_episode)
-    }
-
-    /// Rows that the run began with, of the tracks that were there before; none where there are none that fit.
-    pub(super) fn inherited_rows(&self, file: &str, lens: &[usize]) -> Vec<Vec<f32>> {
-        read_rows(&self.run.path(INHERITED).join(file), &lens[..self.tracks_before()]).unwrap_or_default()
-    }
-
-    /// Copies what the run in `old` came to: after this, the run stands alone.
-    fn inherit(&mut self, old: &Path) -> Result<()> {
-        if self.run.is_complete("inherit") {
-            return Ok(());
-        }
-        self.run.begin("inherit")?;
-        write_dir_atomic(&self.run.path(INHERITED), |target| {
-            for stage in ALL {
-                let checkpoint = RunDir::checkpoint_in(old, stage)?;
-                let checkpoint =
-                    checkpoint.with_context(|| format!("{}: {stage}: its checkpoint is gone", old.display()))?;
-                copy_files(&checkpoint.dir, &target.join(stage))?;
-            }
-            if let Some(explorer) = RunDir::checkpoint_in(old, EXPLORER)? {
-                copy_files(&explorer.dir, &target.join(EXPLORER))?;
-            }
-            self.return_what_was_returned(old, target)?;
-            for file in ["embeddings.bin", "features.bin", "report.json"].iter().filter(|file| old.join(file).exists())
-            {
-                copy(&old.join(file), &target.join(file))?;
-            }
-            Ok(())
-        })?;
-        self.run.complete()?;
-        self.run.begin("representation")?;
-        let from = self.run.path(INHERITED).join("representation");
-        self.run.checkpoint(0, |dir| copy_files(&from, dir))?;
-        self.run.complete()
-    }
-
-    /// In what was copied to `target`, the policy that the run in `old` returned in the place of a copy that it refused.
-    fn return_what_was_returned(&self, old: &Path, target: &Path) -> Result<()> {
-        if Selected::kept(old) != Some(Kept::Cloned) {
-            return Ok(());
-        }
-        let improve = target.join("improve");
-        let before = old.join(INHERITED).join("improve");
-        if before.is_dir() {
-            return ["best.bpk", "best.json"].iter().try_for_each(|file| copy(&before.join(file), &improve.join(file)));
-        }
-        let clone = restore_module(self.fresh_policy(&self.inner()), &target.join("policy"), "policy")?;
-        save_policy(&clone, &improve, "best")
     }
 
     /// What the newest episodes changed; `None` for a run that began from nothing.
@@ -371,21 +314,6 @@ fn in_words(gate: &evaluate::Verdict, is_unchanged: bool, improved: &PerStart) -
         ),
     };
     Verdict { decision, why }
-}
-
-fn copy_files(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).map_err(|e| write_error(to, &e))?;
-    for entry in fs::read_dir(from).with_context(|| format!("cannot list {}", from.display()))? {
-        let path = entry?.path();
-        if let Some(name) = path.file_name().filter(|name| path.is_file() && *name != "resume.json") {
-            copy(&path, &to.join(name))?;
-        }
-    }
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::copy(from, to).map(|_| ()).map_err(|e| write_error(to, &e))
 }
 
 #[cfg(test)]

@@ -223,11 +223,13 @@ impl Workshop {
         }
     }
 
-    /// A robot that plans with the networks of this run.
+    /// A robot that plans with the networks of this run, as it is served: with as much noise as the run file says.
     ///
     /// # Errors
     /// Policy or values are not trained.
-    pub fn robot(&self, model: &WorldModel, spec: PlannerSpec) -> Result<Robot> {
+    pub fn robot(&self, model: &WorldModel, embeddings: &Embeddings) -> Result<Robot> {
+        let model = &model.noisy(self.config.world_model.ensemble.noise);
+        let spec = self.planner_spec(model, embeddings);
         let (policy, critic) = (self.policy(&spec.prior)?, self.recorded_critic()?);
         let encoder = model.representation.encoder.clone();
         let bundle = Bundle::new(self.bundle_spec(), encoder, policy, &self.inner()).seeing(self.vit.clone());

@@ -52,6 +52,10 @@ pub enum Base {
 }
 
 impl Base {
+    fn name(self) -> &'static str {
+        NAMED.iter().find(|(_, base)| *base == self).map_or("", |(name, _)| name)
+    }
+
     /// Element `i` of a raw action by a rule that needs no start: random, idle, or else the mean recorded one.
     pub fn ruled(self, recorded: &Normaliser, i: usize, rng: &mut StdRng) -> f32 {
         match self {
@@ -82,21 +86,22 @@ pub struct Variant {
     pub changes: Vec<Change>,
 }
 
-const NAMES: [&str; 14] = [
-    "random",
-    "mean",
-    "idle",
-    "hold",
-    "logged",
-    "behaviour",
-    "planned",
-    "cloned",
-    "improved",
-    "candidate",
-    EXPLORER,
-    DISTILLED,
-    DISTILLED_PLAN,
-    "previous",
+/// Policies by name.
+const NAMED: [(&str, Base); 14] = [
+    ("random", Base::Random),
+    ("mean", Base::Mean),
+    ("idle", Base::Idle),
+    ("hold", Base::Hold),
+    ("logged", Base::Logged),
+    ("behaviour", Base::Behaviour),
+    ("planned", Base::Planned),
+    ("cloned", Base::Cloned),
+    ("improved", Base::Improved),
+    ("candidate", Base::Candidate),
+    (EXPLORER, Base::Explorer),
+    (DISTILLED, Base::Distilled),
+    (DISTILLED_PLAN, Base::DistilledPlan),
+    ("previous", Base::Previous),
 ];
 
 const EXPECTED: &str = "random, mean, idle, hold, logged, behaviour, planned, cloned, improved, candidate, (where the clone learned from the best) explorer, (after distil) distilled and distilled_plan or (after --more) previous, the last eight also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
@@ -104,16 +109,17 @@ const EXPECTED: &str = "random, mean, idle, hold, logged, behaviour, planned, cl
 impl Variant {
     /// The policy network it needs, if any.
     pub fn network(&self) -> Option<&'static str> {
-        match self.base {
-            Base::Cloned => Some("cloned"),
-            Base::Improved => Some("improved"),
-            Base::Previous => Some("previous"),
-            Base::Candidate => Some("candidate"),
-            Base::Distilled => Some(DISTILLED),
-            Base::DistilledPlan => Some(DISTILLED_PLAN),
-            Base::Explorer => Some(EXPLORER),
-            _ => None,
-        }
+        let is_network = matches!(
+            self.base,
+            Base::Cloned
+                | Base::Improved
+                | Base::Previous
+                | Base::Candidate
+                | Base::Distilled
+                | Base::DistilledPlan
+                | Base::Explorer
+        );
+        is_network.then(|| self.base.name())
     }
 
     /// Whether it follows a rule that nobody has learned, so that asking recorded steps about it tells little.
@@ -173,31 +179,15 @@ impl FromStr for Variant {
 
     fn from_str(text: &str) -> Result<Self, UsageError> {
         let mut parts = text.split('+');
-        let named = text.split('+').next().unwrap_or_default();
+        let name = parts.next().unwrap_or_default();
         let wrong = || {
-            let near = nearest(named, NAMES.into_iter(), 0.6).filter(|near| *near != named);
+            let near = nearest(name, NAMED.iter().map(|(name, _)| *name), 0.6).filter(|near| *near != name);
             UsageError(match near {
                 Some(near) => format!("no policy '{text}'; did you mean '{near}'?"),
                 None => format!("no policy '{text}'; expected {EXPECTED}"),
             })
         };
-        let base = match parts.next() {
-            Some("random") => Base::Random,
-            Some("mean") => Base::Mean,
-            Some("idle") => Base::Idle,
-            Some("hold") => Base::Hold,
-            Some("logged") => Base::Logged,
-            Some("behaviour") => Base::Behaviour,
-            Some("cloned") => Base::Cloned,
-            Some("improved") => Base::Improved,
-            Some("planned") => Base::Planned,
-            Some("previous") => Base::Previous,
-            Some("candidate") => Base::Candidate,
-            Some(DISTILLED) => Base::Distilled,
-            Some(DISTILLED_PLAN) => Base::DistilledPlan,
-            Some(EXPLORER) => Base::Explorer,
-            _ => return Err(wrong()),
-        };
+        let (_, base) = *NAMED.iter().find(|(known, _)| *known == name).ok_or_else(wrong)?;
         let change = |part: &str| {
             let (what, value) = part.split_once(':')?;
             let value = value.parse::<f32>().ok().filter(|v| v.is_finite())?;
@@ -219,22 +209,7 @@ impl FromStr for Variant {
 
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.base {
-            Base::Random => "random",
-            Base::Mean => "mean",
-            Base::Idle => "idle",
-            Base::Hold => "hold",
-            Base::Logged => "logged",
-            Base::Behaviour => "behaviour",
-            Base::Cloned => "cloned",
-            Base::Improved => "improved",
-            Base::Planned => "planned",
-            Base::Previous => "previous",
-            Base::Candidate => "candidate",
-            Base::Distilled => DISTILLED,
-            Base::DistilledPlan => DISTILLED_PLAN,
-            Base::Explorer => EXPLORER,
-        })?;
+        f.write_str(self.base.name())?;
         self.changes.iter().try_for_each(|change| match change {
             Change::Noise(x) => write!(f, "+noise:{x}"),
             Change::Bias(x) => write!(f, "+bias:{x}"),
@@ -249,21 +224,8 @@ mod tests {
 
     #[test]
     fn names_read_back_as_they_are_written_and_wrong_ones_are_one_sentence() {
-        for name in [
-            "random",
-            "mean",
-            "idle",
-            "hold",
-            "logged",
-            "behaviour",
-            "cloned",
-            "improved+noise:0.5",
-            "planned+gain:0.5",
-            "distilled",
-            "distilled_plan",
-            "explorer+noise:1",
-            "cloned+gain:0.5+bias:-0.2",
-        ] {
+        let changed = ["improved+noise:0.5", "planned+gain:0.5", "explorer+noise:1", "cloned+gain:0.5+bias:-0.2"];
+        for name in NAMED.iter().map(|(name, _)| *name).chain(changed) {
             assert_eq!(name.parse::<Variant>().map(|v| v.to_string()).ok().as_deref(), Some(name));
         }
         for name in ["best", "improved+noise", "improved+noise:-1", "random+noise:1", "improved+gain:nan", ""] {

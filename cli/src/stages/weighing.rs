@@ -47,8 +47,7 @@ impl Workshop {
             [Some(planned), Some(alone)] => Some(planned.gain(alone, resamples, seed)),
             _ => None,
         };
-        let served = model.noisy(self.config.world_model.ensemble.noise);
-        let robot = self.robot(&served, self.planner_spec(&served, embeddings))?;
+        let robot = self.robot(model, embeddings)?;
         let answer_ms = self.plan_ms(&robot)?;
         let rate_hz = self.dataset.spec.control_rate_hz;
         let available_ms = (rate_hz > 0.0).then(|| 1000.0 * robot.execute() as f64 / rate_hz);

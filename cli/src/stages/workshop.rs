@@ -380,7 +380,11 @@ pub(super) fn read_rows(path: &Path, lens: &[usize]) -> Option<Vec<Vec<f32>>> {
     Some(lens.iter().map(|&len| values.by_ref().take(len).collect()).collect())
 }
 
-fn write_rows(path: &Path, rows: &[Vec<f32>]) -> Result<()> {
+/// Writes what [`read_rows`] reads.
+///
+/// # Errors
+/// The run directory cannot be written.
+pub(super) fn write_rows(path: &Path, rows: &[Vec<f32>]) -> Result<()> {
     let bytes: Vec<u8> = rows.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
     write_atomic(path, &bytes)
 }

@@ -2,6 +2,8 @@
 
 use episodes::{Dataset, DatasetSpec, Normaliser};
 
+use super::Corpus;
+
 /// One of the datasets behind a corpus: home, or a companion.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
@@ -77,4 +79,16 @@ pub(super) fn normalised(normaliser: &Normaliser, rows: &[f32], (own, len): (usi
         normaliser.normalise(&raw, out);
     }
     out
+}
+
+impl Corpus {
+    /// Training tracks by which scales are fitted: none that were recorded later, because what was learned before was learned on the old scales.
+    pub(super) fn fitted(&self) -> impl Iterator<Item = usize> {
+        self.train.iter().copied().filter(|&track| !self.parts[self.tracks[track].part].is_later)
+    }
+
+    /// Whether all episodes are of one robot.
+    pub(super) fn is_of_one_robot(&self) -> bool {
+        self.parts.iter().all(|part| part.embodiment == self.parts[0].embodiment)
+    }
 }

@@ -1,29 +1,26 @@
 //! `rehearsal distil RUN --policy planned`: of planning at run time, a network that answers at once.
 
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
-use burn::tensor::{Device, Tensor};
-use policy::{FlowPolicy, Receding};
-use rand::rngs::StdRng;
+use burn::tensor::Tensor;
 use rl::chunk_critic::action_range;
 use rl::evaluate::{self, EvaluateConfig, PerStart};
 use rl::plan_distil::{Classroom, Lessons, PlanDistilLearner};
 use serde::Serialize;
 use world_model::agreement::mean;
-use world_model::trust::Limits;
-use world_model::{Corpus, Embeddings, Latent, WorldModel, noise};
+use world_model::{Embeddings, Latent, WorldModel, noise};
 
+use super::super::choosing::Judging;
 use super::super::improver::save_policy;
 use super::super::planning::{PLANNED, Robot};
 use super::super::training::{Hands, Stage, restore_trainee, save_trainee, train};
 use super::super::variant::{Base, Variant};
-use super::super::workshop::Workshop;
+use super::super::workshop::{Workshop, read_rows, write_rows};
+use super::{median_ms, tell};
+use crate::interrupt;
 use crate::progress::Progress;
 use crate::report::{Difference, between};
-use crate::run_dir::write_atomic;
-use crate::{interrupt, output};
 
 /// The policy's name in a run and in its bundle, which is that of the stage, too.
 pub const DISTILLED_PLAN: &str = "distilled_plan";
@@ -31,7 +28,7 @@ pub const DISTILLED_PLAN: &str = "distilled_plan";
 /// Times that the copy is looked at on the way, the last one included.
 const LOOKS: usize = 6;
 
-/// Plans that are timed, after a first one that is not.
+/// Plans that are timed.
 const TIMED: usize = 10;
 
 /// What became of it; of the cloned policy, of planning and of the copy in this order.
@@ -60,17 +57,7 @@ pub fn distil(mut w: Workshop, model: &WorldModel, embeddings: &Embeddings, as_j
     w.write_bundle(model, embeddings)?;
     w.run.finish()?;
     let found = w.beside_planning(model, embeddings, lessons)?;
-    if as_json {
-        return output::answer_json(&found);
-    }
-    output::answer(&found.in_words());
-    let root = w.run.root();
-    output::tell(&format!(
-        "bundle     {}  (rehearsal serve {} --policy {DISTILLED_PLAN})",
-        root.join("bundle").display(),
-        root.display()
-    ));
-    Ok(())
+    tell(&w, &found, &found.in_words(), (DISTILLED_PLAN, as_json))
 }
 
 impl Workshop {
@@ -84,22 +71,15 @@ impl Workshop {
             budget_s: None,
             learning_rate_key: "distil_plan.learning_rate",
         };
-        let robot = self.planning_robot(model, embeddings)?;
+        let robot = self.robot(model, embeddings)?;
         let (world, limits, device) = (self.judging(model), self.limits(model, embeddings), self.device.clone());
         let student = self.policy_on("cloned", &device)?.within(action_range(&self.corpus));
-        let horizon = self.judge_horizon();
-        let inner = self.inner();
+        // Training episodes' starts: the held-out ones have no say while it learns.
+        let starts = evaluate::choosing_starts(&self.corpus, self.config.evaluate.starts);
+        let (judging, inner) = (Judging { starts, horizon: self.judge_horizon() }, self.inner());
         let Self { run, corpus, config: all, .. } = self;
-        let judged = Judged {
-            data: (corpus, embeddings),
-            world: &world,
-            limits,
-            config: EvaluateConfig { horizon, samples: 1, ..all.evaluate },
-            receding: all.policy.receding(),
-            random: (seed, inner),
-        };
-        let room =
-            Classroom { world: &world, planner: robot.planner(), data: judged.data, context: all.improve.context };
+        let data = (&*corpus, embeddings);
+        let room = Classroom { world: &world, planner: robot.planner(), data, context: all.improve.context };
         let mut learner = PlanDistilLearner::new(student, room, &config, shards, (&device, seed));
         train(
             run,
@@ -108,7 +88,7 @@ impl Workshop {
             Hands {
                 update: &mut |l, i, n| l.update(i, n),
                 judge: &mut |l, _| {
-                    let outcome = judged.imagine(&l.student.frozen());
+                    let outcome = judging.outcome(&world, data, &l.student.frozen(), all, limits, &inner);
                     let of = |values: &[f32]| mean(values.iter().copied()) as f32;
                     vec![("imagined_success", of(&outcome.success)), ("imagined_return", of(&outcome.value))].into()
                 },
@@ -117,7 +97,7 @@ impl Workshop {
                 save: &|l, dir| {
                     save_trainee(&l.student, dir, "student")?;
                     save_policy(&l.student.frozen(), dir, DISTILLED_PLAN)?;
-                    save_lessons(&l.lessons, dir)
+                    write_rows(&dir.join(LESSONS), &[l.lessons.e.clone(), l.lessons.chunk.clone()])
                 },
                 restore: &|l, dir| {
                     l.lessons = restore_lessons(dir, l.student.network.noise_len(), embeddings.dim)?;
@@ -126,11 +106,6 @@ impl Workshop {
             },
         )?;
         Ok(learner.taught())
-    }
-
-    fn planning_robot(&self, model: &WorldModel, embeddings: &Embeddings) -> Result<Robot> {
-        let served = model.noisy(self.config.world_model.ensemble.noise);
-        self.robot(&served, self.planner_spec(&served, embeddings))
     }
 
     fn beside_planning(&self, model: &WorldModel, embeddings: &Embeddings, lessons: usize) -> Result<Distilled> {
@@ -153,7 +128,7 @@ impl Workshop {
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
         let less = |other: &PerStart| Difference::of(copy.returns(), other.returns(), resamples, seed);
         let all = [cloned, planned, copy];
-        let robot = self.planning_robot(model, embeddings)?;
+        let robot = self.robot(model, embeddings)?;
         Ok(Distilled {
             lessons,
             answer_ms: [self.search_ms(&robot, model), self.answer_ms(&self.policy(DISTILLED_PLAN)?)],
@@ -169,61 +144,25 @@ impl Workshop {
         let (device, mut rng) = (self.inner(), noise::generator(0, "pace", 1));
         let latent: Latent =
             model.start(Tensor::zeros([1, self.embedding_len()], &device), model.draw_noise(1, &mut rng, &device));
-        let mut times: Vec<f64> = (0..=TIMED)
-            .map(|_| {
-                let since = Instant::now();
-                robot.planner().plan(&latent, None, &mut rng, &device);
-                1e3 * since.elapsed().as_secs_f64()
-            })
-            .skip(1)
-            .collect();
-        times.sort_by(f64::total_cmp);
-        times[TIMED / 2]
-    }
-}
-
-/// What the copy is looked at with while it learns: training episodes' starts, the held-out ones have no say.
-struct Judged<'a> {
-    data: (&'a Corpus, &'a Embeddings),
-    world: &'a WorldModel,
-    limits: Limits,
-    config: EvaluateConfig,
-    receding: Receding,
-    random: (u64, Device),
-}
-
-impl Judged<'_> {
-    fn imagine(&self, policy: &FlowPolicy) -> PerStart {
-        let act = |e: &Tensor<2>, rng: &mut StdRng| {
-            policy.own(policy.act(e.clone(), noise::normal([e.dims()[0], policy.noise_len()], rng, &e.device())))
-        };
-        let starts = evaluate::choosing_starts(self.data.0, self.config.starts);
-        let judged = (&self.config, self.limits.into());
-        let random = (self.random.0, &self.random.1);
-        evaluate::imagine_policy(self.world, self.data, (&act, self.receding), judged, &starts, random)
+        median_ms(TIMED, &mut || drop(robot.planner().plan(&latent, None, &mut rng, &device)))
     }
 }
 
 const LESSONS: &str = "lessons.bin";
 
-fn save_lessons(lessons: &Lessons, dir: &Path) -> Result<()> {
-    let bytes: Vec<u8> = lessons.e.iter().chain(&lessons.chunk).flat_map(|x| x.to_le_bytes()).collect();
-    write_atomic(&dir.join(LESSONS), &bytes)
-}
-
 fn restore_lessons(dir: &Path, chunk: usize, embedding: usize) -> Result<Lessons> {
     let path = dir.join(LESSONS);
-    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let row = 4 * (chunk + embedding);
-    anyhow::ensure!(
-        bytes.len().is_multiple_of(row),
-        "{}: {} bytes, expected rows of {row}; --fresh starts the run over",
-        path.display(),
-        bytes.len()
-    );
-    let values: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    let (e, chunk) = values.split_at(bytes.len() / row * embedding);
-    Ok(Lessons { e: e.to_vec(), chunk: chunk.to_vec() })
+    let bytes = std::fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len() as usize;
+    let count = bytes / (4 * (chunk + embedding));
+    let rows = read_rows(&path, &[count * embedding, count * chunk]);
+    let [e, chunk] = rows.and_then(|rows| rows.try_into().ok()).with_context(|| {
+        format!(
+            "{}: {bytes} bytes, which are no rows of {}; --fresh starts the run over",
+            path.display(),
+            chunk + embedding
+        )
+    })?;
+    Ok(Lessons { e, chunk })
 }
 
 impl Distilled {
@@ -279,7 +218,7 @@ mod tests {
     fn lessons_come_back_as_they_were() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let lessons = Lessons { e: vec![1.0, 2.0, 3.0, 4.0], chunk: vec![0.5, -0.5, 0.25, 1.5, 2.5, 3.5] };
-        save_lessons(&lessons, dir.path())?;
+        write_rows(&dir.path().join(LESSONS), &[lessons.e.clone(), lessons.chunk.clone()])?;
         assert_eq!(restore_lessons(dir.path(), 3, 2)?, lessons);
         assert!(restore_lessons(dir.path(), 4, 2).is_err());
         Ok(())
