@@ -97,7 +97,7 @@ impl Common {
 pub enum Verb {
     /// The whole loop on an embedded simulated robot, checked against the truth: no data, no GPU, no network.
     Demo {
-        /// Small enough for CI: under a minute instead of five, and results to match: its verdict is usually ABSTAIN.
+        /// Small enough for CI: a minute or two, and results to match: its verdict is usually ABSTAIN.
         #[arg(long)]
         quick: bool,
     },

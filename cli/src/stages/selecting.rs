@@ -16,7 +16,7 @@ use world_model::{Embeddings, WorldModel};
 use super::variant::{Base, Variant};
 use super::workshop::Workshop;
 use crate::report::{Difference, EpisodeGain, Gained, Gains, Improvement, WorldModelReport};
-use crate::run_dir::{RunDir, write_json_atomic};
+use crate::run_dir::write_json_atomic;
 
 /// File in a run directory.
 const FILE: &str = "improvement.json";
@@ -41,9 +41,9 @@ pub struct Selected {
 
 impl Selected {
     /// What an earlier command decided, if it can be read; without what recorded steps said where they are to be asked otherwise now.
-    pub fn load(run: &RunDir, config: &EvaluateConfig) -> Option<Self> {
+    pub fn load(dir: &Path, config: &EvaluateConfig) -> Option<Self> {
         let now = Some((config.fqe, config.starts));
-        let decided = Self::read(run.root())?;
+        let decided = Self::read(dir)?;
         let fits = if decided.asked.is_some() && decided.asked != now { BTreeMap::new() } else { decided.fits };
         Some(Self { fits, asked: now, ..decided })
     }
@@ -175,5 +175,35 @@ impl Workshop {
     /// The run directory cannot be written.
     pub fn save_selected(&self) -> Result<()> {
         self.selected.as_ref().map_or(Ok(()), |selected| write_json_atomic(&self.run.path(FILE), selected))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::demo;
+
+    #[test]
+    fn what_recorded_steps_said_is_kept_only_where_they_are_asked_as_they_were() -> Result<()> {
+        let (dir, config) = (tempfile::tempdir()?, EvaluateConfig::default());
+        let fits = BTreeMap::from([("cloned".to_owned(), Evaluated { members: vec![vec![0.5]] })]);
+        let mut improvement = demo().improvement.expect("the demo's report has one");
+        improvement.kept = Kept::Cloned;
+        let asked = Some((config.fqe, config.starts));
+        let decided = Selected { improvement, fits, asked, went_in: Some("previous".into()) };
+        write_json_atomic(&dir.path().join(FILE), &decided)?;
+        assert_eq!(Selected::load(dir.path(), &config), Some(decided.clone()));
+        let otherwise = EvaluateConfig { starts: config.starts + 1, ..config };
+        let found = Selected::load(dir.path(), &otherwise).expect("it can be read");
+        assert!(found.fits.is_empty() && found.improvement == decided.improvement);
+        // What went in is known without them.
+        assert_eq!(found.stands_for("improved+noise:1"), "previous+noise:1");
+        assert_eq!(Selected::kept(dir.path()), Some(Kept::Cloned));
+        // A run of before says neither.
+        let before = Selected { asked: None, went_in: None, ..decided };
+        write_json_atomic(&dir.path().join(FILE), &before)?;
+        let found = Selected::load(dir.path(), &otherwise).expect("it can be read");
+        assert_eq!((found.fits.len(), found.stands_for("improved")), (1, "cloned".to_owned()));
+        Ok(())
     }
 }

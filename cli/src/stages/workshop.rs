@@ -155,7 +155,7 @@ impl Workshop {
             Some(size) => Some(Vit::load(pretrained, size, device)?),
             None => None,
         };
-        let selected = if run.is_complete("improve") { Selected::load(&run, &config.evaluate) } else { None };
+        let selected = if run.is_complete("improve") { Selected::load(run.root(), &config.evaluate) } else { None };
         // Parameter initialisation is the one user of the device's own generator.
         device.seed(config.seed);
         Ok(Self {
