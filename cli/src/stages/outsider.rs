@@ -290,7 +290,8 @@ mod tests {
         assert!(text.parse::<Outsider>()?.is_recorded() && !"stay=hold".parse::<Outsider>()?.is_recorded());
         // Nobody listens there.
         let silent: Outsider = "vla=ws://127.0.0.1:1".parse().expect("a name and an address");
-        let words = silent.reach().expect_err("no server").chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let words =
+            silent.reach().expect_err("no server").chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
         assert!(words.starts_with("policy 'vla': no policy server at ws://127.0.0.1:1"), "{words}");
         for wrong in ["vla", "=ws://robot:8000", "vla="] {
             assert!(who(wrong).is_err_and(|why| why.contains("NAME=ws://HOST:PORT")), "{wrong}");
