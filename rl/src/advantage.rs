@@ -15,7 +15,6 @@ use policy::flow::ADVICE;
 use policy::{Acting, FlowConfig, FlowPolicy};
 use rand::RngExt;
 use rand::rngs::StdRng;
-use rollouts::imagine::{imagine, shared_noise, split_chunk};
 use serde::{Deserialize, Serialize};
 use world_model::optimise::{Metrics, Schedule, Trainee};
 use world_model::shards::side_by_side;
@@ -25,6 +24,7 @@ use world_model::{Corpus, Embeddings, WorldModel, noise};
 
 use crate::chunk_critic::action_range;
 use crate::critic::Critic;
+use crate::improve::ahead::Ahead;
 use crate::improve::inconsistency::inconsistency;
 use crate::improve::scores::{Penalties, believed_return, scores};
 use crate::improve::{ImproveConfig, Prior};
@@ -164,10 +164,11 @@ impl<'a> AdvantageLearner<'a> {
         let grouped = vec![recorded.reshape([starts, 1, width]), others.reshape([starts, n - 1, width])];
         let actions = clone.own(Tensor::cat(grouped, 1).reshape([starts * n, width]));
         let wide = latent.repeat_rows(n);
-        let noise = shared_noise(model, (starts, n), chunk, rng, device);
-        let imagined = imagine(model, &wide, &mut |_, _| split_chunk(&actions, a, chunk), &noise);
+        let ahead = Ahead { model, policy: clone, flow: &self.flow, action_len: a, chunks: self.config.ahead };
+        let imagined = ahead.imagine((&wide, &actions), (starts, n), rng, device);
         let behind = (&self.corpus.returns, self.prior.limits, &self.values);
-        let result = believed_return(behind, &wide.e, &imagined, Tensor::zeros([starts * n], device));
+        let result =
+            believed_return(behind, self.config.lambda, &wide.e, &imagined, Tensor::zeros([starts * n], device));
         let (value, doubt) = (floats(result.value), floats(result.disagreement));
         let inconsistent = inconsistency(&self.members, (&self.corpus.returns, &self.values), &imagined);
         let scored = scores(&value, &doubt, &inconsistent, n, Penalties::of(&self.config, self.prior.limits));

@@ -5,13 +5,15 @@
 //! ```text
 //! score = Σ_k γ^k m_k [(1-γ) r_k + γ p_k R] + γ^C m_C (V - std V)(ê_C) - κ · disagreement / d95 - λ · inconsistency
 //! ```
-//! so the differences within a group are differences between actions. The copy learns, by flow matching, from chunks drawn
+//! so the differences within a group are differences between actions; with `ahead` the copy acts on behind each chunk, and with `lambda` below 1
+//! the sum is a λ-return (`rollouts::score::fading`), cut at the trust horizon. The copy learns, by flow matching, from chunks drawn
 //! with probability `softmax(β · score / spread)`; imagination goes on from where its own chunk leads. The leash is in
 //! the construction: candidates come from the clone and its neighbourhood, and a share of the batch is plain cloning weighted by
 //! recorded advantage. `d95` is the 95th percentile of disagreement on held-out data, so κ needs no tuning per dataset;
 //! inconsistency (`improve/inconsistency.rs`) is off unless asked for.
 //! Values learn from imagined outcomes of the copy's own chunks, and from recorded steps.
 
+pub(crate) mod ahead;
 mod config;
 pub(crate) mod inconsistency;
 pub(crate) mod scores;
@@ -23,7 +25,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 use policy::{FlowConfig, FlowPolicy};
 use rand::RngExt;
 use rand::rngs::StdRng;
-use rollouts::imagine::{imagine, shared_noise, split_chunk};
 use world_model::optimise::{Metrics, Schedule, Trainee};
 use world_model::shards::side_by_side;
 use world_model::train::latents_at;
@@ -31,6 +32,7 @@ use world_model::trust::Limits;
 use world_model::vision::floats;
 use world_model::{Corpus, Embeddings, Latent, WorldModel, noise};
 
+use ahead::Ahead;
 pub use config::{ImproveConfig, Method};
 use inconsistency::inconsistency;
 use scores::{Penalties, believed_return, scores};
@@ -238,6 +240,8 @@ impl<'a> ImproveLearner<'a> {
     fn rehearse(&self, actor: &FlowPolicy, starts: usize, rng: &mut StdRng, device: &Device) -> Rehearsed {
         let ImproveConfig { candidates: n, segments, context, .. } = self.config;
         let (model, a, chunk) = (self.prior.model, self.corpus.action_len, self.flow.chunk);
+        let (flow, chunks) = (&self.flow, self.config.ahead);
+        let ahead = Ahead { model, policy: actor, flow, action_len: a, chunks };
         let at = self.corpus.draw_steps(&self.corpus.train_home, starts, rng);
         let mut latent = latents_at(model, (self.corpus, self.embeddings), &at, context, rng, device);
         let mut alive = vec![1.0f32; starts];
@@ -247,11 +251,10 @@ impl<'a> ImproveLearner<'a> {
         for _ in 0..segments {
             let wide = latent.repeat_rows(n);
             let actions = self.candidates(actor, &latent, n, rng, device);
-            let noise = shared_noise(model, (starts, n), chunk, rng, device);
-            let imagined = imagine(model, &wide, &mut |_, _| split_chunk(&actions, a, chunk), &noise);
+            let imagined = ahead.imagine((&wide, &actions), (starts, n), rng, device);
             let spent_wide = spent.clone().unsqueeze_dim::<2>(1).expand([starts, n]).reshape([starts * n]);
             let behind = (&self.corpus.returns, self.prior.limits, &self.slow);
-            let result = believed_return(behind, &wide.e, &imagined, spent_wide.clone());
+            let result = believed_return(behind, self.config.lambda, &wide.e, &imagined, spent_wide.clone());
             let (value, doubt) = (floats(result.value), floats(result.disagreement));
             let e = floats(latent.e.clone());
             let width = self.embeddings.dim;

@@ -70,6 +70,15 @@ pub fn believed(predictions: &[Prediction], spent: Tensor<1>, budget: f32) -> Ve
         .collect()
 }
 
+/// The masks under which [`believed_outcome`] is a λ-return (Sutton and Barto 2018, sec. 12.1), cut where imagination is no longer believed:
+/// ```text
+/// G_k = believed_k [r_k + γ ((1-λ) V(s_{k+1}) + λ G_{k+1})] + (1 - believed_k) V(s_k)
+/// ```
+/// With λ = 1 all steps count and one value behind them, with λ = 0 the first step and the value behind it.
+pub fn fading(believed: &[Tensor<1>], lambda: f64) -> Vec<Tensor<1>> {
+    believed.iter().enumerate().map(|(k, b)| if k == 0 { b.clone() } else { b.clone() * lambda }).collect()
+}
+
 /// [`outcome`] of what is believed: where a branch stops being believed, the value of its last believed state stands for
 /// the rest. `values` are those of the states before each step and after the last one, `[B]` each; `believed` is as from [`believed`].
 pub fn believed_outcome(
@@ -149,6 +158,32 @@ mod tests {
         // Step 0: 0.2, then 0.5 of the value before step 1.
         assert!((value([9.0, 0.7, 9.0], 0.2) - 0.55).abs() < 1e-6);
         assert!((value([0.7, 9.0, 9.0], 0.1) - 0.7).abs() < 1e-6, "nothing is believed");
+    }
+
+    #[test]
+    fn a_lambda_return_is_what_its_recursion_says() {
+        let t = |v: f32| Tensor::<1>::from_floats([v], &Device::default());
+        let steps = [prediction(0.4, 0.1, 0.0), prediction(0.8, 0.5, 0.2), prediction(0.2, 0.0, 0.3)];
+        let values = [0.9f32, 0.7, 0.3, 0.6];
+        let by_recursion = |lambda: f32, masks: [f32; 3]| {
+            let mut ahead = values[3];
+            for k in (0..3).rev() {
+                let p = &steps[k];
+                let [r, s, f]: [f32; 3] = [&p.reward, &p.success, &p.failure].map(|t| t.clone().into_scalar());
+                let behind = (1.0 - lambda) * values[k + 1] + lambda * ahead;
+                let step = 0.5 * r + 0.5 * (s + (1.0 - s) * (1.0 - f) * behind);
+                ahead = masks[k] * step + (1.0 - masks[k]) * values[k];
+            }
+            ahead
+        };
+        for lambda in [0.0, 0.35, 1.0] {
+            for masks in [[1.0; 3], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0; 3]] {
+                let fading = fading(&masks.map(t), f64::from(lambda));
+                let found: f32 = believed_outcome(&steps, &RULE, &values.map(t), &fading).value.into_scalar();
+                let expected = by_recursion(lambda, masks);
+                assert!((found - expected).abs() < 1e-6, "{lambda} {masks:?}: {found} is not {expected}");
+            }
+        }
     }
 
     #[test]

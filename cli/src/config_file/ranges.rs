@@ -18,7 +18,7 @@ pub fn fault(key: &str, given: &toml::Value) -> Option<&'static str> {
         ("policy", "noise") | (_, "tolerance" | "penalty" | "leash" | "eventful" | "weight_decay") => {
             ("0 or more", number >= 0.0)
         }
-        (_, "bootstrap" | "beginnings" | "camera_dropout" | "least_deviation" | "own_share") => {
+        (_, "lambda" | "bootstrap" | "beginnings" | "camera_dropout" | "least_deviation" | "own_share") => {
             ("a share from 0 to 1", (0.0..=1.0).contains(&number))
         }
         (

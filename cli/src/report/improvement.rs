@@ -1,5 +1,6 @@
 //! What was improved, where, by how much, what is uncertain and what to try first on the robot; and what each estimator says.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use rl::selection::Kept;
@@ -18,6 +19,9 @@ pub struct Improvement {
     /// The best copy beside the clone.
     #[serde(flatten)]
     pub gained: Gained,
+    /// Which copy that is; `None` where none was better beyond doubt while improving.
+    #[serde(default)]
+    pub chosen: Option<Chosen>,
     /// Whether what leaves plans at run time; `None` where nobody asked.
     #[serde(default)]
     pub planning: Option<Planning>,
@@ -31,6 +35,19 @@ impl Improvement {
             _ => "improved",
         }
     }
+}
+
+/// The copy that was chosen, by starts of training episodes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// Which of the copies, from 0.
+    pub copy: usize,
+    /// How many there were.
+    pub copies: usize,
+    /// After how many of its updates.
+    pub update: usize,
+    /// What set it apart, by configuration key.
+    pub coefficients: BTreeMap<String, f32>,
 }
 
 /// Planning at run time, with the policy that was returned as its prior.
@@ -156,6 +173,7 @@ fn rows(gains: &ByEstimator, out: &mut String) -> std::fmt::Result {
 /// The rest about the copy, a point each.
 pub(super) fn list(i: &Improvement, out: &mut String) -> std::fmt::Result {
     let mut lines = about(&i.gained, &gains(&i.gained));
+    lines.extend(i.chosen.as_ref().map(which));
     match i.kept {
         Kept::Improved => lines.push(test_first(&i.gained, "the clone")),
         // Where it plans, there is something new.
@@ -175,6 +193,17 @@ pub(super) fn planning_list(planning: &Planning, out: &mut String) -> std::fmt::
         lines.push(test_first(gained, &format!("the {over} policy (`serve --policy {over}`)")));
     }
     points_of(&lines, out)
+}
+
+/// Which copy was chosen, and by what.
+fn which(chosen: &Chosen) -> String {
+    let Chosen { copy, copies, update, coefficients } = chosen;
+    let of = if *copies > 1 { format!(" of copy {} of {copies}", copy + 1) } else { String::new() };
+    let each: Vec<String> = coefficients.iter().map(|(key, value)| format!("{key} = {value:.2}")).collect();
+    format!(
+        "Which copy: the one after update {update}{of}, with {}; chosen by imagination from starts of training episodes.",
+        each.join(", ")
+    )
 }
 
 fn points_of(lines: &[String], out: &mut String) -> std::fmt::Result {

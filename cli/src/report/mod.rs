@@ -23,7 +23,7 @@ use std::path::Path;
 pub use film::{Film, FilmRow};
 pub use html::Pictures;
 pub use imagined::{PolicyTrust, TOO_KIND, TimeToSuccess, too_kind};
-pub use improvement::{EpisodeGain, Gained, Gains, Improvement, Planning};
+pub use improvement::{Chosen, EpisodeGain, Gained, Gains, Improvement, Planning};
 pub use judge::{JudgeReport, card_words};
 pub use markdown::{between, points, share};
 pub use more::{ForeseenChange, MoreReport, RecordedReport};

@@ -1,11 +1,9 @@
-//! The stages that train: representation, dynamics, policy, value, improve.
+//! The stages that train: representation, dynamics, policy, value.
 
 use anyhow::Result;
 use policy::flow::LearnFrom;
-use policy::{CloneLearner, FlowConfig, FlowPolicy};
+use policy::{CloneLearner, FlowConfig};
 use rl::CriticLearner;
-use rl::evaluate;
-use rl::improve::Prior;
 use world_model::dropout::CameraDropout;
 use world_model::health::Spread;
 use world_model::optimise::Metrics;
@@ -15,8 +13,6 @@ use world_model::trust::{Limits, Trust};
 use world_model::walk::{Walk, walk};
 use world_model::{Embeddings, WorldModel, quality};
 
-use super::choosing::Judging;
-use super::improver::{Improver, restore_policy, save_policy};
 use super::training::{Hands, Judgement, Stage, restore_module, restore_trainee, save_module, save_trainee, train};
 use super::workshop::Workshop;
 
@@ -29,7 +25,7 @@ const SHARES: [(&str, f64); 5] =
 
 impl Workshop {
     /// The budget of one stage out of several; a verb that trains one stage gives it everything.
-    fn budget(&self, stage: &str, among: &[&str]) -> Option<f64> {
+    pub(super) fn budget(&self, stage: &str, among: &[&str]) -> Option<f64> {
         let share = |name: &str| SHARES.iter().find(|(n, _)| *n == name).map_or(0.0, |s| s.1);
         let total: f64 = among.iter().map(|n| share(n)).sum();
         self.budget_s.map(|b| b * share(stage) / total.max(1e-9))
@@ -147,7 +143,7 @@ impl Workshop {
 
     /// A clone of all that was recorded, where the policy learns from a part: futures to compare with are drawn from everything that the robot
     /// has ever done.
-    fn train_explorer(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
+    pub(super) fn train_explorer(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
         if !self.needs_explorer() || self.run.is_complete("improve") {
             return Ok(());
         }
@@ -269,110 +265,6 @@ impl Workshop {
             horizon => horizon,
         }
     }
-
-    /// Improvement by the configured method; keeps the copy that its offline judgements say is best.
-    ///
-    /// # Errors
-    /// As [`train`].
-    pub fn improve(&mut self, embeddings: &Embeddings, among: &[&str]) -> Result<()> {
-        if !self.run.is_complete("improve") {
-            // What was decided of an earlier copy says nothing of the one to come.
-            self.selected = None;
-        }
-        self.train_explorer(embeddings, among)?;
-        let config = self.config.training();
-        let inner = self.inner();
-        let model = self.model()?;
-        let clone = self.policy("cloned")?;
-        let explorer = if self.run.is_complete(EXPLORER) { self.policy(EXPLORER)? } else { clone.clone() };
-        let value_dir = self.run.last_checkpoint("value")?.map(|c| c.dir);
-        let limits = self.limits(&model, embeddings);
-        // The actor starts as the clone, the critic as the behaviour's values.
-        let policy_dir = self.run.last_checkpoint("policy")?.map(|c| c.dir);
-        let mut actor = self.fresh_policy(&self.device);
-        let mut critic = self.fresh_critic(&self.device);
-        if let (Some(policy), Some(value)) = (&policy_dir, &value_dir) {
-            actor = restore_module(actor, policy, "policy")?;
-            critic = restore_module(critic, value, "critic")?;
-        }
-        // In a run that goes on from another one what goes in is the policy improved there, with its values.
-        let inherited = self.inherited("improve");
-        let incoming = match &inherited {
-            Some(dir) => {
-                actor = restore_policy(actor, dir, "best", &self.corpus)?;
-                self.policy("previous")?
-            }
-            None => clone.clone(),
-        };
-        let stage = Stage {
-            name: "improve",
-            updates: config.improve.planned(),
-            budget_s: self.budget("improve", among),
-            learning_rate_key: config.improve.learning_rate_key(),
-        };
-        let judging =
-            // Not the held-out starts: by these it is judged whether what was chosen is any better.
-            Judging { starts: evaluate::choosing_starts(&self.corpus, config.evaluate.starts), horizon: self.judge_horizon() };
-        // In the world in which what was chosen is judged.
-        let world = self.judging(&model);
-        let base = judging.judge(self, &world, embeddings, &incoming, limits);
-        let Workshop { run, corpus, device, .. } = self;
-        let corpus = &*corpus;
-        let prior = Prior { model: &model, clone: &explorer, limits };
-        let mut learner = Improver::new((actor, critic), prior, (corpus, embeddings), &config, device);
-        if let Some(dir) = &inherited {
-            learner.inherit_values(dir)?;
-        }
-        let mut state = Best { learner, best: incoming, gain: 0.0 };
-        train(
-            run,
-            &stage,
-            &mut state,
-            Hands {
-                update: &mut |s, i, n| s.learner.update(i, n),
-                judge: &mut |s, _| {
-                    let actor = s.learner.actor();
-                    let judged = judging.outcome(&world, (corpus, embeddings), &actor, &config, limits, &inner);
-                    let gains: Vec<f32> = judged.value.iter().zip(&base.value).map(|(a, b)| a - b).collect();
-                    let (mean, [low, _]) = evaluate::interval(&gains, 500, config.seed);
-                    let unsupported = evaluate::unsupported_share(&judged);
-                    // The lower bound, not the mean, and on known ground: a copy must be better for sure to be preferred.
-                    if low as f32 > s.gain && unsupported <= evaluate::MOST_UNSUPPORTED {
-                        s.gain = low as f32;
-                        s.best = actor;
-                    }
-                    let success = judged.success.iter().sum::<f32>() / judged.success.len().max(1) as f32;
-                    vec![
-                        ("imagined_success", success),
-                        ("imagined_gain", mean as f32),
-                        ("imagined_gain_low", low as f32),
-                        ("unsupported", unsupported as f32),
-                    ]
-                    .into()
-                },
-                judge_every: config.improve.judged_every(),
-                pace: &|s, pace| s.learner.pace(pace),
-                save: &|s, dir| {
-                    s.learner.save(dir)?;
-                    save_policy(&s.best, dir, "best")?;
-                    crate::run_dir::write_atomic(&dir.join("gain"), s.gain.to_string().as_bytes())
-                },
-                restore: &|s, dir| {
-                    s.learner.restore(dir)?;
-                    s.best = restore_policy(s.best.clone(), dir, "best", corpus)?;
-                    s.gain = std::fs::read_to_string(dir.join("gain"))?.trim().parse()?;
-                    Ok(())
-                },
-            },
-        )
-    }
-}
-
-/// The learner and the best copy so far; without evidence that is what went in: the clone itself, or the policy improved before.
-struct Best<'a> {
-    learner: Improver<'a>,
-    best: FlowPolicy,
-    gain: f32,
 }
 
 /// Names of the held-out metrics; static, as metrics are.

@@ -11,6 +11,7 @@ mod faults;
 mod filming;
 mod fitting;
 mod improver;
+mod improving;
 mod judge;
 mod known;
 mod known_truth;

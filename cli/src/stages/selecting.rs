@@ -126,7 +126,8 @@ impl Workshop {
             fitted_q: fqe.map(difference),
             doubly_robust: doubly_robust.map(difference),
         };
-        let improvement = Improvement { kept, why, gained: self.gained(&candidate, &cloned, gains), planning: None };
+        let gained = self.gained(&candidate, &cloned, gains);
+        let improvement = Improvement { kept, why, gained, chosen: self.chosen_copy()?, planning: None };
         let asked = Some((self.config.evaluate.fqe, self.config.evaluate.starts));
         self.selected = Some(Selected { improvement, fits, asked, went_in: Some(self.went_in().to_owned()) });
         Ok(())

@@ -60,7 +60,12 @@ fn a_run_that_goes_on_stands_alone_survives_a_kill_and_leaves_the_old_one_as_it_
     let report: serde_json::Value = serde_json::from_slice(&whole.stdout)?;
     let policies = report["policies"].as_array().cloned().unwrap_or_default();
     let names: Vec<&str> = policies.iter().filter_map(|p| p["name"].as_str()).collect();
-    assert_eq!(names, ["random", "behaviour", "cloned", "previous", "improved"]);
+    // The copy is judged beside them where it was not returned; of a run as short as this one it depends on the machine's rounding.
+    let mut expected = vec!["random", "behaviour", "cloned", "previous", "improved"];
+    if report["improvement"]["kept"] == "cloned" {
+        expected.push("candidate");
+    }
+    assert_eq!(names, expected);
     let more = &report["more"];
     assert_eq!(
         (&more["share"], &more["recorded"][0], &more["foreseen"][0]["on"]),

@@ -49,7 +49,12 @@ impl Method {
 pub struct ImproveConfig {
     /// How the cloned policy is improved: `imagination`, `advantage`, `iql`, `rebrac`, `fql`.
     pub method: Method,
-    /// Updates.
+    /// Copies of the clone that are improved, one after the other; the best judged one of them all is kept. The first has the coefficients
+    /// that stand here, each further one is more daring or more careful than those before ([`ImproveConfig::of_copy`]).
+    pub copies: usize,
+    /// Factor between the coefficients of neighbouring copies.
+    pub apart: f32,
+    /// Updates of a copy.
     pub updates: usize,
     /// Recorded states that are imagined onward per update.
     pub starts: usize,
@@ -61,6 +66,10 @@ pub struct ImproveConfig {
     pub candidates: usize,
     /// Chunks imagined one after the other from each recorded state.
     pub segments: usize,
+    /// Chunks of the policy itself that are imagined behind each candidate; each costs as much as the candidates do.
+    pub ahead: usize,
+    /// λ of the return of what is imagined: 1 is its sum with one value behind it, less trusts the values of earlier states more.
+    pub lambda: f32,
     /// Sharpness β of the choice between candidates.
     pub sharpness: f32,
     /// Weight κ of the disagreement penalty, in units of the spread of scores.
@@ -78,8 +87,8 @@ pub struct ImproveConfig {
     pub context: usize,
     /// Updates between two offline judgements of the policy.
     pub judge_every: usize,
-    /// `method = "advantage"`, which shares `updates`, `starts`, `candidates`, `penalty`, `learning_rate`, `context` and `judge_every` with
-    /// `imagination`.
+    /// `method = "advantage"`, which shares `updates`, `starts`, `candidates`, `ahead`, `lambda`, `penalty`, `inconsistency`, `learning_rate`, `context` and
+    /// `judge_every` with `imagination`.
     pub advantage: AdvantageConfig,
     /// What the methods without a model share.
     pub model_free: ModelFreeConfig,
@@ -92,9 +101,46 @@ pub struct ImproveConfig {
 }
 
 impl ImproveConfig {
-    /// Updates of the chosen method.
+    /// Updates of the chosen method, of all copies together.
     pub fn planned(&self) -> usize {
-        if self.method.imagines() { self.updates } else { self.model_free.updates }
+        self.copies.max(1) * if self.method.imagines() { self.updates } else { self.model_free.updates }
+    }
+
+    /// Of copy number `copy`: the coefficients that hold it to what was recorded and to what is known, times 1, 1/3, 3, 1/9, 9 … (with
+    /// `apart = 3`); those that draw it away by as much the other way.
+    #[must_use]
+    pub fn of_copy(mut self, copy: usize) -> Self {
+        let steps = copy.div_ceil(2) as i32;
+        let caution = self.apart.powi(if copy % 2 == 1 { -steps } else { steps });
+        for careful in [
+            &mut self.penalty,
+            &mut self.inconsistency,
+            &mut self.leash,
+            &mut self.rebrac.actor_cloning,
+            &mut self.rebrac.critic_cloning,
+            &mut self.fql.cloning,
+        ] {
+            *careful *= caution;
+        }
+        self.advantage.guidance /= caution;
+        self.iql.sharpness /= caution;
+        self
+    }
+
+    /// The coefficients of the chosen method that differ between copies, by their keys.
+    pub fn coefficients(&self) -> Vec<(&'static str, f32)> {
+        match self.method {
+            Method::Imagination => vec![("improve.penalty", self.penalty), ("improve.leash", self.leash)],
+            Method::Advantage => {
+                vec![("improve.penalty", self.penalty), ("improve.advantage.guidance", self.advantage.guidance)]
+            }
+            Method::Iql => vec![("improve.iql.sharpness", self.iql.sharpness)],
+            Method::Rebrac => vec![
+                ("improve.rebrac.actor_cloning", self.rebrac.actor_cloning),
+                ("improve.rebrac.critic_cloning", self.rebrac.critic_cloning),
+            ],
+            Method::Fql => vec![("improve.fql.cloning", self.fql.cloning)],
+        }
     }
 
     /// Configuration key of the chosen method's learning rate.
@@ -112,12 +158,16 @@ impl Default for ImproveConfig {
     fn default() -> Self {
         Self {
             method: Method::default(),
+            copies: 1,
+            apart: 3.0,
             updates: 1500,
             starts: 32,
             recorded: 64,
             n_step: 1,
             candidates: 12,
             segments: 3,
+            ahead: 0,
+            lambda: 1.0,
             sharpness: 3.0,
             penalty: 1.0,
             inconsistency: 0.0,
@@ -131,6 +181,30 @@ impl Default for ImproveConfig {
             iql: IqlConfig::default(),
             rebrac: RebracConfig::default(),
             fql: FqlConfig::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_go_from_the_middle_outwards_and_every_method_has_something_to_vary() {
+        let config = ImproveConfig { copies: 5, penalty: 2.0, updates: 40, ..ImproveConfig::default() };
+        assert_eq!(config.planned(), 200);
+        let penalties: Vec<f32> = (0..5).map(|copy| config.of_copy(copy).penalty).collect();
+        for (found, expected) in penalties.iter().zip([2.0, 2.0 / 3.0, 6.0, 2.0 / 9.0, 18.0]) {
+            assert!((found - expected).abs() < 1e-5, "{penalties:?}");
+        }
+        assert_eq!(config.of_copy(0), config);
+        for method in [Method::Imagination, Method::Advantage, Method::Iql, Method::Rebrac, Method::Fql] {
+            let config = ImproveConfig { method, ..config };
+            let (first, second) = (config.coefficients(), config.of_copy(1).coefficients());
+            assert!(
+                !first.is_empty() && first.iter().zip(&second).all(|(a, b)| a.0 == b.0 && a.1 != b.1),
+                "{method:?}"
+            );
         }
     }
 }

@@ -2,17 +2,18 @@
 
 use burn::tensor::Tensor;
 use rollouts::imagine::Imagined;
-use rollouts::score::{Outcome, believed, believed_outcome, outcome};
+use rollouts::score::{Outcome, believed, believed_outcome, fading, outcome};
 use world_model::corpus::ReturnRule;
 use world_model::trust::Limits;
 
 use super::ImproveConfig;
 use crate::critic::Critic;
 
-/// What chunks from embeddings `start [B, E]` lead to, up to the trust horizon, with cautious `values` behind it; `spent [B]` is the doubt
-/// of getting to `start`.
+/// What chunks from embeddings `start [B, E]` lead to, a λ-return up to the trust horizon with cautious `values`; `spent [B]` is the
+/// doubt of getting to `start`.
 pub(crate) fn believed_return(
     (rule, limits, values): (&ReturnRule, Limits, &Critic),
+    lambda: f32,
     start: &Tensor<2>,
     imagined: &Imagined,
     spent: Tensor<1>,
@@ -24,13 +25,13 @@ pub(crate) fn believed_return(
     let last = states[predictions.len()].clone();
     // Mostly the budget lasts for the whole chunk, and one value does.
     let all = believed.last().is_none_or(|b| b.clone().min().into_scalar::<f32>() > 0.0);
-    if all {
+    if all && lambda >= 1.0 {
         return outcome(predictions, rule, values.cautious(&last));
     }
     let rows = last.dims()[0];
     let values = values.cautious(&Tensor::cat(states, 0));
     let values: Vec<Tensor<1>> = (0..=predictions.len()).map(|k| values.clone().narrow(0, k * rows, rows)).collect();
-    believed_outcome(predictions, rule, &values, &believed)
+    believed_outcome(predictions, rule, &values, &fading(&believed, f64::from(lambda)))
 }
 
 /// What is taken off for not knowing.

@@ -125,6 +125,13 @@ pub fn demo() -> Report {
                 unsupported_share: 0.04,
                 believed_steps: Some(18.3),
             },
+            chosen: Some(Chosen {
+                copy: 1,
+                copies: 3,
+                update: 1250,
+                coefficients: [("improve.leash".to_owned(), 1.0 / 3.0), ("improve.penalty".to_owned(), 1.0 / 3.0)]
+                    .into(),
+            }),
             planning: None,
         }),
         scorecard: Some(JudgeReport {
