@@ -109,6 +109,10 @@ pub enum Verb {
         /// The smallest run that goes through every stage.
         #[arg(long)]
         quick: bool,
+        /// Run to begin from: the same with something set otherwise (--set), which takes over every stage that the change leaves as it
+        /// was; into --out, RUN-again without it. RUN stays as it is.
+        #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "quick"])]
+        from: Option<PathBuf>,
     },
     /// What is in a dataset: features, cameras, lengths, success, and what is broken.
     Inspect {

@@ -64,7 +64,8 @@ fn dispatch(cli: &Cli) -> Result<()> {
     live::connect(common.rerun_connect.as_deref());
     match &cli.verb {
         Verb::Demo { quick } => stages::demo(*quick, common),
-        Verb::Run { config, quick } => stages::run(config.as_deref(), *quick, common),
+        Verb::Run { from: Some(from), .. } => stages::run_again(from, common),
+        Verb::Run { config, quick, from: None } => stages::run(config.as_deref(), *quick, common),
         Verb::Inspect { path, rrd, episodes } => {
             inspect::inspect(path, rrd.as_deref(), episodes.as_ref().unwrap_or(&args::Choice::Few), common)
         }

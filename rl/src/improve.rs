@@ -3,7 +3,7 @@
 //! From a recorded state, `N` chunks are drawn, half from a frozen clone of all that was recorded, half from the copy of the clone that improves
 //! (half of those nudged by a smooth offset, if `nudge` is above zero). All are imagined under the *same* noise and scored by
 //! ```text
-//! score = Σ_k γ^k m_k [(1-γ) r_k + γ p_k R] + γ^C m_C (V - std V)(ê_C) - κ · disagreement / d95 - λ · inconsistency
+//! score = Σ_k γ^k m_k [(1-γ) r_k + γ p_k R] + γ^C m_C (V - std V)(ê_C) - κ · disagreement / d95 - η · inconsistency
 //! ```
 //! so the differences within a group are differences between actions; with `ahead` the copy acts on behind each chunk, and with `lambda` below 1
 //! the sum is a λ-return (`rollouts::score::fading`), cut at the trust horizon. The copy learns, by flow matching, from chunks drawn

@@ -1,5 +1,6 @@
 //! What the verbs do beyond looking: training, rehearsing, judging, serving. Most verbs, and how each opens its run, make it long.
 
+mod again;
 mod branching;
 mod choosing;
 mod comparing;
@@ -49,6 +50,7 @@ use crate::run_dir::{OpenRun, RunDir};
 use crate::source::{self, Source};
 use crate::{config_file, interrupt, output};
 
+pub use again::run_again;
 pub use branching::branch;
 pub use distilling::distil;
 pub use evaluating::evaluate;
@@ -158,12 +160,15 @@ fn loop_through(
         output::tell(&format!("{} is complete; --fresh starts over", w.run.root().display()));
         return answer(&Report::load(w.run.root())?, w.run.root(), common);
     }
-    w.train_representation(&ALL)?;
+    // The time goes to what is still to be done.
+    let taken = w.taken_over().map_or_else(Vec::new, |taken| taken.stages);
+    let among: Vec<&str> = ALL.into_iter().filter(|stage| !taken.iter().any(|taken| taken == stage)).collect();
+    w.train_representation(&among)?;
     let embeddings = w.embeddings()?;
-    w.train_dynamics(&embeddings, &ALL)?;
-    w.train_policy(&embeddings, &ALL)?;
-    w.train_value(&embeddings, &ALL)?;
-    w.improve(&embeddings, &ALL)?;
+    w.train_dynamics(&embeddings, &among)?;
+    w.train_policy(&embeddings, &among)?;
+    w.train_value(&embeddings, &among)?;
+    w.improve(&embeddings, &among)?;
     let names = with_planned(w, names.iter().map(|&name| name.to_owned()).collect());
     judge_and_report(w, &embeddings, (command, device), &names, truth, common)
 }
@@ -363,8 +368,9 @@ fn reopen(dir: &Path, common: &Common) -> Result<Workshop> {
     let open = ["plan.", "evaluate.", "distil.", "distil_plan."];
     if let Some(set) = sets.iter().find(|set| !open.iter().any(|open| set.starts_with(open))) {
         return Err(UsageError(format!(
-            "--set {set}: a run keeps the configuration it was made with ({}); here only plan.*, evaluate.*, distil.* and distil_plan.* may be set",
-            run.path("run.toml").display()
+            "--set {set}: a run keeps the configuration it was made with ({}); here only plan.*, evaluate.*, distil.* and distil_plan.* may be set; `rehearsal run --from {} --set {set}` makes another run of it",
+            run.path("run.toml").display(),
+            run.root().display()
         ))
         .into());
     }

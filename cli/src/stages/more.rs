@@ -4,7 +4,7 @@
 //! normalisers stay as they are, so the new episodes are embedded as the old ones were; dynamics, clone and values go on from their last
 //! weights, the policy from the improved one, with the values that improved it. The old run is only read.
 
-mod inheriting;
+pub(super) mod inheriting;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ const FIXED: [&str; 7] = [
 /// `dir` holds no finished run, or its data have changed; new episodes that are not of the same robot; as [`super::run`].
 pub fn improve_more(dir: &Path, more: &Path, labels: Option<&Path>, common: &Common) -> Result<()> {
     interrupt::install(interrupt::CHECKPOINT)?;
-    let out = common.out.clone().unwrap_or_else(|| beside(dir));
+    let out = common.out.clone().unwrap_or_else(|| beside(dir, "-more"));
     let old = Old::read(dir)?;
     if out.exists() && fs::canonicalize(&out).ok() == fs::canonicalize(dir).ok() {
         return Err(
@@ -103,16 +103,16 @@ pub fn improve_more(dir: &Path, more: &Path, labels: Option<&Path>, common: &Com
     judge_and_report(&mut w, &embeddings, ("improve --more", &words), &names, false, common)
 }
 
-/// `runs/x` to `runs/x-more`, that to `runs/x-more2`, and so on.
-fn beside(dir: &Path) -> PathBuf {
+/// With "-more", `runs/x` to `runs/x-more`, that to `runs/x-more2`, and so on.
+pub(super) fn beside(dir: &Path, suffix: &str) -> PathBuf {
     let name = dir.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy());
-    let (stem, count) = match name.rsplit_once("-more") {
+    let (stem, count) = match name.rsplit_once(suffix) {
         Some((stem, "")) => (stem, 2),
         Some((stem, count)) => count.parse().map_or((name.as_ref(), 1), |count: usize| (stem, count + 1)),
         None => (name.as_ref(), 1),
     };
     let number = if count > 1 { count.to_string() } else { String::new() };
-    dir.with_file_name(format!("{stem}-more{number}"))
+    dir.with_file_name(format!("{stem}{suffix}{number}"))
 }
 
 /// The run to go on from, as far as it is read before anything is written.
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn runs_that_go_on_are_numbered() {
         let names = ["runs/x", "runs/x-more", "runs/x-more2", "runs/x-more9/", "runs/no-moreover"];
-        let beside = names.map(|name| beside(Path::new(name)).display().to_string());
+        let beside = names.map(|name| beside(Path::new(name), "-more").display().to_string());
         assert_eq!(beside, ["runs/x-more", "runs/x-more2", "runs/x-more3", "runs/x-more10", "runs/no-moreover-more"]);
     }
 

@@ -4,6 +4,7 @@ use policy::flow::LearnFrom;
 use world_model::agreement::mean;
 use world_model::corpus::human::{BEFORE_S, Said};
 
+use super::again::TakenOver;
 use super::judge::Judged;
 use super::workshop::Workshop;
 
@@ -26,6 +27,9 @@ impl Workshop {
             "The behaviour is imagined along its own recorded actions, set back onto the recording every few steps; the other policies act closed-loop.".into(),
             "Policies see one observation at a time: what a single picture and state do not show (speed, hidden objects) they cannot use.".into(),
         ];
+        if let Some(TakenOver { from, stages }) = self.taken_over() {
+            notes.push(format!("Taken over from {from} as it was there: {}.", stages.join(", ")));
+        }
         notes.extend(judged.iter().filter_map(|j| j.note.clone()));
         if judged.iter().any(|j| j.name == "improved") {
             let method = self.config.improve.method;

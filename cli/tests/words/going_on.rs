@@ -83,3 +83,59 @@ fn a_run_that_goes_on_stands_alone_survives_a_kill_and_leaves_the_old_one_as_it_
     assert!(toml.matches("[[data.more]]").count() == 2 && toml.contains("weight = 2.0"), "{toml}");
     Ok(())
 }
+
+#[test]
+fn taking_over_wants_a_run_and_something_that_is_otherwise() -> Result<(), Error> {
+    let expected = "error: nowhere: there is no manifest.json; expected a run of demo, run or train to take trained stages over from";
+    assert_eq!(failure(&["run", "--from", "nowhere", "--set", "improve.leash=0.3"])?, (2, expected.to_owned()));
+    let (code, words) = failure(&["run", "run.toml", "--from", "nowhere"])?;
+    assert!(code == 2 && words.contains("cannot be used with '--from <RUN>'"), "{words}");
+    let (code, words) = failure(&["run", "--from", "nowhere", "--data", "new"])?;
+    assert!(code == 2 && words.starts_with("error: --data new: --from takes over a run with its data"), "{words}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "takes over from the run named by REHEARSAL_RUN; .ci/run makes one with demo --quick"]
+fn a_run_takes_over_what_a_change_leaves_as_it_was() -> Result<(), Error> {
+    let run = std::path::absolute(std::env::var("REHEARSAL_RUN")?)?;
+    let (old, before) = (run.display().to_string(), contents(&run)?);
+    let dir = tempfile::tempdir()?;
+    let begin = ["run", "--from", &old, "--out", "new", "--json"];
+    let failed = |set: &str| -> Result<String, Error> {
+        let out = rehearsal(dir.path(), &[&begin[..], &["--set", set]].concat())?;
+        assert_eq!(out.status.code(), Some(2));
+        Ok(String::from_utf8(out.stderr)?)
+    };
+    assert!(failed("improve.candidates=12")?.contains("nothing is set otherwise than there"));
+    assert!(failed("seed=5")?.contains("seed: 0 → 5: every stage learns from it"));
+    assert!(!dir.path().join("new").exists(), "a refusal leaves nothing behind");
+    let sets = ["improve.copies=2", "improve.updates=2", "improve.judge_every=1", "evaluate.fqe.updates=0"];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    let new = rehearsal(dir.path(), &[&begin[..], &sets].concat())?;
+    assert!(new.status.success(), "{}", String::from_utf8_lossy(&new.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&new.stdout)?;
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("as it was there: representation, dynamics, policy, value."), "{notes}");
+    let now = contents(&dir.path().join("new"))?;
+    for stage in ["representation", "dynamics", "policy", "value"] {
+        let files = |all: &std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>| -> Vec<Vec<u8>> {
+            let of_stage = |path: &Path| path.components().any(|part| part.as_os_str() == stage);
+            let weights = all.iter().filter(|(path, _)| of_stage(path) && path.extension().is_some_and(|e| e == "bpk"));
+            weights.map(|(_, bytes)| bytes.clone()).collect()
+        };
+        // The old run keeps the checkpoint before its last one, too.
+        let (now, before) = (files(&now), files(&before));
+        assert!(!now.is_empty() && now.iter().all(|weights| before.contains(weights)), "{stage}");
+    }
+    // Two updates of the first copy, two of the second.
+    let metrics = std::fs::read_to_string(dir.path().join("new/metrics.jsonl"))?;
+    let copies: Vec<f64> = metrics
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?["copy"].as_f64())
+        .collect();
+    assert_eq!(copies, [1.0, 1.0, 2.0, 2.0]);
+    assert!(metrics.contains("\"stage\":\"dynamics\""), "the curves are taken over, too");
+    assert!(contents(&run)? == before, "the old run was changed");
+    Ok(())
+}

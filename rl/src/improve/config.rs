@@ -74,7 +74,7 @@ pub struct ImproveConfig {
     pub sharpness: f32,
     /// Weight κ of the disagreement penalty, in units of the spread of scores.
     pub penalty: f32,
-    /// Share λ of a chunk's model-Bellman inconsistency (`improve/inconsistency.rs`) that is taken off its return; only of ensembles, and slow:
+    /// Share η of a chunk's model-Bellman inconsistency (`improve/inconsistency.rs`) that is taken off its return; only of ensembles, and slow:
     /// every member imagines every chunk.
     pub inconsistency: f32,
     /// Size of the smooth offset on nudged candidates, standard deviations of the recorded actions.

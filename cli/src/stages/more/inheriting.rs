@@ -73,7 +73,7 @@ impl Workshop {
     }
 }
 
-fn copy_files(from: &Path, to: &Path) -> Result<()> {
+pub(in super::super) fn copy_files(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).map_err(|e| write_error(to, &e))?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot list {}", from.display()))? {
         let path = entry?.path();
