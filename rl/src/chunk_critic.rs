@@ -18,6 +18,7 @@ use world_model::shards::side_by_side;
 use world_model::{Corpus, Embeddings, noise};
 
 use crate::critic::{Critic, CriticConfig, blend, n_step_target};
+use crate::improve::said;
 
 /// Training without a model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +66,8 @@ pub struct Moments {
     pub discount: Tensor<1>,
     /// 1 where it was recorded what came of at least one action, 0 at the last observation of a cut-off episode `[B]`.
     pub seen: Tensor<1>,
+    /// What a person said of the chunk, 1 for nothing `[B]`.
+    pub said: Tensor<1>,
     /// Embedding after the executed actions `[B, E]`; that of the last step where the episode is over.
     pub next_e: Tensor<2>,
     /// Recorded actions from there `[B, chunk*A]`.
@@ -90,8 +93,7 @@ pub struct ChunkCritic<'a> {
     /// The autodiff device.
     pub device: Device,
     data: (&'a Corpus, &'a Embeddings),
-    chunk: usize,
-    execute: usize,
+    flow: FlowConfig,
     seed: u64,
 }
 
@@ -132,20 +134,19 @@ impl<'a> ChunkCritic<'a> {
             shards: shards.max(1),
             device: device.clone(),
             data,
-            chunk: flow.chunk,
-            execute,
+            flow: FlowConfig { execute, ..*flow },
             seed,
         }
     }
 
     /// Elements of the executed actions, `n*A`.
     pub fn executed(&self) -> usize {
-        self.execute * self.data.0.action_len
+        self.flow.execute * self.data.0.action_len
     }
 
     /// Discount of `n` steps.
     pub fn discount(&self) -> f32 {
-        self.data.0.returns.gamma.powi(self.execute as i32)
+        self.data.0.returns.gamma.powi(self.flow.execute as i32)
     }
 
     /// Learning rate at an update of so many.
@@ -166,15 +167,15 @@ impl<'a> ChunkCritic<'a> {
     /// What is recorded of the given (track, step) pairs.
     fn moments(&self, at: &[(usize, usize)], rng: &mut StdRng) -> Moments {
         let ((corpus, embeddings), inner) = (self.data, self.device.clone().inner());
-        let (rows, width) = (at.len(), self.chunk * corpus.action_len);
-        let parts: Vec<_> = at.iter().map(|&(track, t)| n_step_target(corpus, track, t, self.execute)).collect();
+        let (rows, width) = (at.len(), self.flow.chunk * corpus.action_len);
+        let parts: Vec<_> = at.iter().map(|&(track, t)| n_step_target(corpus, track, t, self.flow.execute)).collect();
         let ends: Vec<_> = at.iter().zip(&parts).map(|(&(track, _), part)| (track, part.2)).collect();
         let line = |of: &dyn Fn(usize) -> f32| {
             Tensor::<1>::from_data(TensorData::new((0..rows).map(of).collect(), [rows]), &inner)
         };
         let chunks = |at: &[(usize, usize)]| {
             let mut chunks = Vec::with_capacity(rows * width);
-            at.iter().for_each(|&(track, t)| corpus.action_chunk(track, t, self.chunk, &mut chunks));
+            at.iter().for_each(|&(track, t)| corpus.action_chunk(track, t, self.flow.chunk, &mut chunks));
             Tensor::<2>::from_data(TensorData::new(chunks, [rows, width]), &inner)
         };
         Moments {
@@ -184,6 +185,7 @@ impl<'a> ChunkCritic<'a> {
             discount: line(&|i| parts[i].1),
             // Nothing was executed where the state to bootstrap from is the state itself.
             seen: line(&|i| f32::from(u8::from(ends[i] != at[i] || parts[i].1 == 0.0))),
+            said: line(&|i| said(&corpus.tracks[at[i].0], at[i].1, &self.flow)),
             next_e: embeddings.gather(&ends, &inner),
             next_chunk: chunks(&ends),
             noise: noise::normal([rows, width], rng, &inner),
@@ -233,13 +235,16 @@ pub fn joined(mut of_values: Metrics, of_policy: Metrics) -> Metrics {
 mod tests {
     use super::*;
     use crate::toys::{self, Ending};
+    use world_model::corpus::human::Human;
     use world_model::vision::floats;
 
     #[test]
     fn moments_by_hand_where_episodes_go_on_end_and_are_cut_off() {
         // Two episodes of 4 steps with the rewards 0, 1, 1, 1 and the states 0, s, s, s: one ends, one is cut off.
-        let (corpus, embeddings) =
+        let (mut corpus, embeddings) =
             toys::corpus(&[(-1.0, Ending::Failure), (1.0, Ending::CutOff), (0.5, Ending::Success)]);
+        // In the first one a person takes over for the last two steps, and the step before them was wrong.
+        corpus.tracks[0].human = vec![Human::Silent, Human::AboutTo, Human::TookOver, Human::TookOver];
         let device = Device::default().autodiff();
         let flow = FlowConfig { chunk: 3, execute: 2, ..FlowConfig::default() };
         let config = (&ModelFreeConfig::default(), &CriticConfig::default(), &flow);
@@ -254,6 +259,7 @@ mod tests {
         // is only the state to bootstrap from. A success holds 1 for ever: 0.1*1 + 0.9*1.
         near(m.earned, [0.09, 0.19, 0.1, 0.19, 0.1, 0.0, 1.0]);
         near(m.discount, [0.81, 0.0, 0.0, 0.81, 0.9, 1.0, 0.0]);
+        near(m.said, [0.1, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0]);
         near(m.seen, [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0]);
         near(m.next_e.narrow(1, 0, 1).squeeze_dim(1), [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0, 0.5]);
         // The action at step 0 is the state that it leads to, afterwards 0.

@@ -249,8 +249,23 @@ pub fn unsupported_share(outcome: &PerStart) -> f64 {
     outcome.unsupported.iter().map(|&x| f64::from(x)).sum::<f64>() / outcome.unsupported.len().max(1) as f64
 }
 
+/// Imagined success below which a policy is taken never to succeed.
+const NEVER: f32 = 0.005;
+
+/// The paired gain in undiscounted return to the horizon, with its interval over starts: what a discount hides, such as a fall long after a
+/// quick beginning. `None` where policies succeed: a success ends an episode, so that better ones earn less until then.
+fn in_the_long_run(improved: &PerStart, cloned: &PerStart, resamples: usize, seed: u64) -> Option<(f64, [f64; 2])> {
+    let (new, old) = (&improved.undiscounted, &cloned.undiscounted);
+    let succeeds = improved.success.iter().chain(&cloned.success).any(|&success| success >= NEVER);
+    if succeeds || new.is_empty() || new.len() != old.len() {
+        return None;
+    }
+    let gains: Vec<f32> = new.iter().zip(old).map(|(new, old)| new - old).collect();
+    Some(interval(&gains, resamples, seed))
+}
+
 /// The gate: GO only if the lower bound of the paired gain over the clone is above zero, no member of the world model alone sees it the
-/// other way round, and the better policy stayed on known ground. `record` is the model's of returns; how wrong it has been widens the
+/// other way round, the better policy stayed on known ground, and (where nothing succeeds) it earns more to the horizon without a discount, too. `record` is the model's of returns; how wrong it has been widens the
 /// interval of the gain.
 pub fn gate(
     improved: &PerStart,
@@ -283,6 +298,14 @@ pub fn gate(
             members.len()
         );
         ("ABSTAIN", why)
+    } else if gain_ci95[0] > 0.0
+        && let Some((long, [low, high])) =
+            in_the_long_run(improved, cloned, resamples, seed).filter(|(_, [low, _])| *low <= 0.0)
+    {
+        let why = format!(
+            "In imagination the improved policy gains soon and not in the long run: its undiscounted return to the horizon, {long:+.1} [{low:+.1}, {high:+.1}], cannot be told from the cloned one's."
+        );
+        ("ABSTAIN", if high < 0.0 { why.replace("cannot be told from", "is below") } else { why })
     } else if gain_ci95[0] > 0.0 {
         (
             "GO",
@@ -339,5 +362,30 @@ mod tests {
         let recorded = imagined.iter().enumerate().map(|(i, x)| x + [0.5, -0.5][i % 2]).collect();
         let record = TrackRecord { imagined, recorded };
         assert_eq!(super::gate(&with(0.5, 0.0), &with(0.4, 0.0), Some(&record), 500, 0).decision, "ABSTAIN");
+    }
+
+    #[test]
+    fn what_gains_soon_and_not_in_the_long_run_is_not_believed_where_nothing_succeeds() {
+        let with = |value: f32, undiscounted: f32, success: f32| PerStart {
+            value: (0..30).map(|i| value + 0.01 * (i % 3) as f32).collect(),
+            undiscounted: (0..30).map(|i| undiscounted + (i % 5) as f32).collect(),
+            success: vec![success; 30],
+            unsupported: vec![0.0; 30],
+            ..PerStart::default()
+        };
+        let clone = with(0.4, 100.0, 0.0);
+        let gate = |policy: &PerStart, clone: &PerStart| gate(policy, clone, None, 500, 0);
+        assert_eq!(gate(&with(0.5, 120.0, 0.0), &clone).decision, "GO");
+        let fell = gate(&with(0.5, 60.0, 0.0), &clone);
+        let words = "its undiscounted return to the horizon, -40.0 [-40.0, -40.0], is below the cloned one's.";
+        assert!(fell.decision == "ABSTAIN" && fell.why.ends_with(words), "{}", fell.why);
+        // Pairs that differ by as much as they gain.
+        let mut unclear = with(0.5, 101.0, 0.0);
+        unclear.undiscounted.iter_mut().enumerate().for_each(|(i, u)| *u += [30.0, -30.0][i % 2]);
+        assert!(gate(&unclear, &clone).why.contains("cannot be told from the cloned one's"));
+        // Better policies succeed sooner, and earn less until then.
+        assert_eq!(gate(&with(0.5, 60.0, 0.8), &with(0.4, 100.0, 0.3)).decision, "GO");
+        // Outcomes that do not know it.
+        assert_eq!(gate(&PerStart { undiscounted: Vec::new(), ..with(0.5, 0.0, 0.0) }, &clone).decision, "GO");
     }
 }

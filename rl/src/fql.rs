@@ -76,9 +76,11 @@ impl<'a> FqlLearner<'a> {
         let climb = Climb { critic: &critic, worth: Critic::mean, executed, unit, cloning };
         let shards = side_by_side(moments, |_, m: Moments| {
             let reference = frozen.kept(clone.act(m.e.clone(), m.noise.clone()));
-            (m.e, m.noise, reference)
+            // The clone has heard already what persons said.
+            let said = m.seen.ones_like();
+            ((m.e, m.noise), (reference, said))
         });
-        let of_policy = actor.update(learning_rate, shards, &q.device, |actor, shard| climb.loss(actor, shard));
+        let of_policy = actor.update(learning_rate, shards, &q.device, |actor, (at, to)| climb.loss(actor, at, to));
         joined(of_values, of_policy)
     }
 }

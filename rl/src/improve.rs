@@ -25,6 +25,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use policy::{FlowConfig, FlowPolicy};
 use rand::RngExt;
 use rand::rngs::StdRng;
+use world_model::corpus::Track;
 use world_model::optimise::{Metrics, Schedule, Trainee};
 use world_model::shards::side_by_side;
 use world_model::train::latents_at;
@@ -215,10 +216,7 @@ impl<'a> ImproveLearner<'a> {
         let begin = floats(self.slow.mean(&self.embeddings.gather(&at, &inner)));
         let advantage: Vec<f32> = parts.iter().zip(end).zip(begin).map(|((p, v), v0)| p.0 + p.1 * v - v0).collect();
         let spread = (advantage.iter().map(|a| a * a).sum::<f32>() / advantage.len().max(1) as f32).sqrt().max(1e-4);
-        // What a person had to stop is hardly cloned, whatever came of it: the outcome is the person's.
-        let (execute, positive) = (self.flow.execute.clamp(1, self.flow.chunk), self.flow.intervention_weight);
-        let said =
-            |&(track, t): &(usize, usize)| self.corpus.tracks[track].human_weight(t, execute, positive).max(OBJECTED);
+        let said = |&(track, t): &(usize, usize)| said(&self.corpus.tracks[track], t, &self.flow);
         let by_advantage = advantage.iter().map(|a| (self.config.sharpness * a / spread).clamp(-10.0, 3.0).exp());
         let weight = by_advantage.zip(&at).map(|(weight, at)| weight * said(at)).collect();
         (at, weight)
@@ -349,6 +347,12 @@ impl<'a> ImproveLearner<'a> {
 
 /// Weight of cloning a recorded chunk just before a person took over, against 1.
 const OBJECTED: f32 = 0.1;
+
+/// Weight of a recorded chunk from step `t` by what a person said of it, against 1 for nothing. What a person had to stop is hardly cloned,
+/// whatever came of it: the outcome is the person's.
+pub(crate) fn said(track: &Track, t: usize, flow: &FlowConfig) -> f32 {
+    track.human_weight(t, flow.execute.clamp(1, flow.chunk), flow.intervention_weight).max(OBJECTED)
+}
 
 /// Index drawn with probability proportional to `weights`.
 fn draw(weights: &[f32], rng: &mut StdRng) -> usize {

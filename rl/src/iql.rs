@@ -103,7 +103,7 @@ impl<'a> IqlLearner<'a> {
         });
         let of_policy = actor.update(learning_rate, shards.collect(), &q.device, |policy, (m, weight)| {
             let known = known.clone().map(|known| known.expand(m.chunk.dims()));
-            (policy.loss(m.e, (m.chunk, m.noise, m.tau), weight, known), Metrics::new())
+            (policy.loss(m.e, (m.chunk, m.noise, m.tau), weight * m.said, known), Metrics::new())
         });
         let mut metrics = joined(of_chunks, of_policy);
         metrics.push(("value_loss", of_states.first().map_or(f32::NAN, |m| m.1)));

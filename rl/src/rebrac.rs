@@ -80,8 +80,8 @@ impl<'a> RebracLearner<'a> {
         let critic = q.critic.frozen();
         let (unit, cloning) = (named(&of_values, "size"), config.actor_cloning);
         let climb = Climb { critic: &critic, worth: Critic::least, executed, unit, cloning };
-        let of_policy =
-            actor.update(learning_rate, moments, &q.device, |actor, m| climb.loss(actor, (m.e, m.noise, m.chunk)));
+        let of_policy = actor
+            .update(learning_rate, moments, &q.device, |actor, m| climb.loss(actor, (m.e, m.noise), (m.chunk, m.said)));
         *slow_actor = blend(slow_actor.clone(), &actor.network, DELAY as f32 * q.config.target_rate);
         joined(of_values, of_policy)
     }
@@ -130,6 +130,7 @@ mod tests {
             earned: line([0.0; 3]),
             discount: line([0.9; 3]),
             seen: line([1.0; 3]),
+            said: line([1.0; 3]),
             next_e: rows(e),
             next_chunk: rows(next),
             noise: rows([0.0; 3]),

@@ -200,8 +200,10 @@ fn climbing_loss_inside_the_range_and_beyond_it() {
     let mut draw = |width: usize| normal([6, width], &mut rng, &inner);
     let (e, noise, reference) = (draw(3), draw(4), draw(4));
     let climb = |unit: f32, cloning: f32| Climb { critic: &critic, worth: Critic::mean, executed: 2, unit, cloning };
-    let loss =
-        |climb: Climb<'_>, policy: &FlowPolicy| climb.loss(policy, (e.clone(), noise.clone(), reference.clone())).0;
+    let said = Tensor::<1>::from_floats([1.0, 0.1, 2.0, 1.0, 1.5, 1.0], &inner);
+    let loss = |climb: Climb<'_>, policy: &FlowPolicy| {
+        climb.loss(policy, (e.clone(), noise.clone()), (reference.clone(), said.clone())).0
+    };
     for acting in [Acting::OneStep, Acting::Deterministic] {
         // Values weigh so much that their gradient is most of it.
         agrees("climb", policy.clone().with_acting(acting), |policy| loss(climb(0.01, 0.3), policy));
