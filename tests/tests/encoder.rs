@@ -7,6 +7,7 @@
 //! learned (its weights fixed, as everywhere in this house), the same one learning on from the cloning loss, or a fresh one that learns from
 //! the cloning loss alone. Sizes are those of configs/demo.toml.
 
+use std::io::Write;
 use std::time::Instant;
 
 use burn::module::Module;
@@ -136,7 +137,8 @@ fn eyes_of_the_world_model_or_of_its_own() {
     for update in 0..world.representation.updates {
         learner.update(update, world.representation.updates);
     }
-    println!("the world model's representation: {:.0} s", began.elapsed().as_secs_f64());
+    let mut out = std::io::stdout();
+    writeln!(out, "the world model's representation: {:.0} s", began.elapsed().as_secs_f64()).expect("said");
     let shared = learner.trainee.network.encoder.clone();
     let own = fresh(seed + 1).encoder;
     for (name, encoder, learns) in [
@@ -164,9 +166,11 @@ fn eyes_of_the_world_model_or_of_its_own() {
         let (seconds, eyes) = (began.elapsed().as_secs_f64(), trainee.frozen());
         let (loss, error) = data.held_out(&eyes);
         let success = 100.0 * data.success(&eyes, &config, seed);
-        println!(
+        writeln!(
+            out,
             "{name}: held-out loss {loss:.4}, error of the answer {error:.4}, true success {success:.0} % of {TRUTH}; {seconds:.0} s"
-        );
+        )
+        .expect("said");
         assert!(loss < before, "{name}: {before} to {loss}");
     }
 }
