@@ -2,7 +2,8 @@
 //!
 //! On recorded steps the target is the n-step return
 //! `G_t = Σ_{k<n} γ^k (1-γ) r_{t+k} + γ^n V̄(e_{t+n})`, cut at the end of an episode: a success is worth `R` for ever, a failure 0,
-//! and a cut-off episode bootstraps from its last observation. `V̄` is a slow copy of the network.
+//! and a cut-off episode bootstraps from its last observation. `V̄` is a slow copy of the network. With `lambda` below 1 it is the λ-return
+//! within these steps ([`crate::lambda_return`]).
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -13,6 +14,8 @@ use world_model::optimise::{Metrics, Schedule, Trainee};
 use world_model::two_hot::TwoHot;
 use world_model::vision::floats;
 use world_model::{Corpus, Embeddings, noise};
+
+use crate::lambda_return::LambdaReturn;
 
 /// Sizes and training of the values.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +37,8 @@ pub struct CriticConfig {
     pub learning_rate: f64,
     /// Recorded steps before bootstrapping.
     pub n_step: usize,
+    /// λ of the return within these steps: 1 is the n-step return, less leans on the values of the states between.
+    pub lambda: f32,
     /// What is learned of the returns that a state led to: 0.5 their mean, towards 1 the best of them (an expectile, as in IQL,
     /// Kostrikov et al. 2022, eq. 5): what was done well sometimes can be done again.
     pub expectile: f32,
@@ -52,6 +57,7 @@ impl Default for CriticConfig {
             batch: 256,
             learning_rate: 5e-4,
             n_step: 10,
+            lambda: 1.0,
             expectile: 0.5,
             target_rate: 0.02,
         }
@@ -225,6 +231,10 @@ impl<'a> CriticLearner<'a> {
     /// Targets `[B]` of (track, step) pairs under the slow copy.
     pub fn targets(&self, at: &[(usize, usize)], n_step: usize) -> Vec<f32> {
         let inner = self.device.clone().inner();
+        if self.config.lambda < 1.0 {
+            let data = (self.corpus, self.embeddings);
+            return LambdaReturn { n_step, lambda: self.config.lambda }.of(data, at, |e| self.slow.mean(e), &inner);
+        }
         let parts: Vec<(f32, f32, usize)> =
             at.iter().map(|&(track, t)| n_step_target(self.corpus, track, t, n_step)).collect();
         let ends: Vec<(usize, usize)> = at.iter().zip(&parts).map(|(&(track, _), p)| (track, p.2)).collect();
