@@ -210,7 +210,7 @@ pub enum Verb {
         /// Run directory with a trained world model and policies.
         run: PathBuf,
         /// Policies to judge, comma-separated; all of the run's without it. Learned: cloned; improved, which improve returned; candidate,
-        /// its best copy, returned or not; explorer, the clone of everything where cloned is one of the best; distilled, after distil; planned, which searches anew at every step; previous, after --more; each also with
+        /// its best copy, returned or not; last, its copy after the last update; explorer, the clone of everything where cloned is one of the best; distilled, after distil; planned, which searches anew at every step; previous, after --more; each also with
         /// +noise:S, +bias:B or +gain:G on its actions (S and B in standard deviations of the recorded actions, G a factor about their
         /// mean). Not learned: behaviour, what was recorded; logged, the recorded actions replayed without looking; hold, the first of
         /// them held; idle, always 0; mean, always the mean action; random, any within the recorded range.
@@ -261,7 +261,7 @@ pub enum Verb {
         /// Run directory, or a policy bundle.
         #[arg(value_name = "RUN_OR_BUNDLE")]
         from: PathBuf,
-        /// Policy of the run: cloned, improved, candidate (the copy that improve did not return), explorer (the clone of everything where
+        /// Policy of the run: cloned, improved, candidate (the copy that improve did not return), last (the copy after the last update), explorer (the clone of everything where
         /// cloned is one of the best), distilled (after distil), or planned, which searches anew in the world model for every answer; also changed, as
         /// evaluate takes them (improved+noise:0.5; in standard deviations of the recorded actions, of gain a factor), or random, mean or idle: how
         /// much worse the robot then does says how good the judge is. Without it what left improve: improved, or planned where the report

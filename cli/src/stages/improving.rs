@@ -14,6 +14,7 @@ use super::choosing::Judging;
 use super::improver::{Improver, restore_policy, save_policy};
 use super::learn::EXPLORER;
 use super::training::{Hands, Stage, restore_module, train};
+use super::variant::LAST;
 use super::workshop::Workshop;
 use crate::config::RunConfig;
 use crate::report::Chosen;
@@ -117,6 +118,7 @@ impl Workshop {
                     let kept = s.kept();
                     s.learners[kept].save(dir)?;
                     save_policy(&s.best, dir, "best")?;
+                    save_policy(&s.learners[kept].actor(), dir, LAST)?;
                     s.chosen.as_ref().map_or(Ok(()), |chosen| write_json_atomic(&dir.join(CHOSEN), chosen))?;
                     write_atomic(&dir.join(COPY), kept.to_string().as_bytes())?;
                     write_atomic(&dir.join(GAIN), s.gain.to_string().as_bytes())

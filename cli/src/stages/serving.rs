@@ -18,7 +18,7 @@ use world_model::{Embeddings, WorldModel, noise};
 use super::distilling::{DISTILLED, DISTILLED_PLAN};
 use super::learn::EXPLORER;
 use super::planning::{self, PlannerSpec, Robot};
-use super::variant::{Base, Variant};
+use super::variant::{Base, LAST, Variant};
 use super::workshop::Workshop;
 use crate::args::Common;
 use crate::errors::UsageError;
@@ -87,6 +87,10 @@ impl Workshop {
         if self.refused().is_some() {
             policies.push(("candidate", self.policy("candidate")?));
         }
+        // Runs of before did not keep it.
+        if self.run.last_checkpoint("improve")?.is_some_and(|checkpoint| checkpoint.dir.join("last.json").exists()) {
+            policies.push((LAST, self.policy(LAST)?));
+        }
         for name in [EXPLORER, DISTILLED, DISTILLED_PLAN] {
             if self.run.is_complete(name) {
                 policies.push((name, self.policy(name)?));
@@ -135,7 +139,7 @@ pub fn serve(
         }
         (_, None) => {
             let words = format!(
-                "'{policy}' is nothing to serve; expected cloned, improved, candidate, explorer, distilled, distilled_plan or planned, also with +noise:S, +bias:B or +gain:G, or random, mean or idle"
+                "'{policy}' is nothing to serve; expected cloned, improved, candidate, last, explorer, distilled, distilled_plan or planned, also with +noise:S, +bias:B or +gain:G, or random, mean or idle"
             );
             return Err(UsageError(words).into());
         }

@@ -43,6 +43,8 @@ pub enum Base {
     Previous,
     /// The best copy that improvement came to, whether or not it was returned.
     Candidate,
+    /// The copy after the last update of improvement, whatever was judged of it.
+    Last,
     /// What `distil` made of the improved policy.
     Distilled,
     /// What `distil` made of planning.
@@ -86,8 +88,11 @@ pub struct Variant {
     pub changes: Vec<Change>,
 }
 
+/// The copy after the last update of improvement, as a policy's and a file's name.
+pub(super) const LAST: &str = "last";
+
 /// Policies by name.
-const NAMED: [(&str, Base); 14] = [
+const NAMED: [(&str, Base); 15] = [
     ("random", Base::Random),
     ("mean", Base::Mean),
     ("idle", Base::Idle),
@@ -98,13 +103,14 @@ const NAMED: [(&str, Base); 14] = [
     ("cloned", Base::Cloned),
     ("improved", Base::Improved),
     ("candidate", Base::Candidate),
+    (LAST, Base::Last),
     (EXPLORER, Base::Explorer),
     (DISTILLED, Base::Distilled),
     (DISTILLED_PLAN, Base::DistilledPlan),
     ("previous", Base::Previous),
 ];
 
-const EXPECTED: &str = "random, mean, idle, hold, logged, behaviour, planned, cloned, improved, candidate, (where the clone learned from the best) explorer, (after distil) distilled and distilled_plan or (after --more) previous, the last eight also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
+const EXPECTED: &str = "random, mean, idle, hold, logged, behaviour, planned, cloned, improved, candidate, last, (where the clone learned from the best) explorer, (after distil) distilled and distilled_plan or (after --more) previous, the last nine also with +noise:S, +bias:B or +gain:G (in standard deviations of the recorded actions)";
 
 impl Variant {
     /// The policy network it needs, if any.
@@ -115,6 +121,7 @@ impl Variant {
                 | Base::Improved
                 | Base::Previous
                 | Base::Candidate
+                | Base::Last
                 | Base::Distilled
                 | Base::DistilledPlan
                 | Base::Explorer

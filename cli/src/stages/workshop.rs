@@ -26,6 +26,7 @@ use super::improver::{restore_policy, values_of};
 use super::learn::EXPLORER;
 use super::selecting::Selected;
 use super::training::restore_module;
+use super::variant::LAST;
 
 /// The open run with its data.
 pub struct Workshop {
@@ -275,6 +276,18 @@ impl Workshop {
             ("previous", None) => Err(self.no_previous().into()),
             ("improved" | "candidate", _) => {
                 restore_policy(fresh, &self.finished("improve", "improve")?, "best", &self.corpus)
+            }
+            (LAST, _) => {
+                let dir = self.finished("improve", "improve")?;
+                if !dir.join("last.json").exists() {
+                    return Err(UsageError(format!(
+                        "{}: an earlier rehearsal improved it, which did not keep the copy after the last update; expected one of cloned, \
+                         improved, candidate",
+                        self.run.root().display()
+                    ))
+                    .into());
+                }
+                restore_policy(fresh, &dir, LAST, &self.corpus)
             }
             (DISTILLED | DISTILLED_PLAN, _) => {
                 restore_policy(fresh, &self.finished(name, "distil")?, name, &self.corpus)
