@@ -246,6 +246,7 @@ impl RunConfig {
         self.value.updates = self.value.updates.min(400);
         self.improve.updates = self.improve.updates.min(200);
         self.improve.judge_every = self.improve.judge_every.min(100);
+        self.improve.copies = 1;
         let floor = &mut self.improve.model_free;
         floor.updates = floor.updates.min(1000);
         floor.judge_every = floor.judge_every.min(500);

@@ -6,7 +6,8 @@
 The policies are its own: linear, on normalised observations, found by augmented random search (Mania et al. 2018,
 arXiv:1803.07055) with a fixed seed. 20 % of the steps are of random actions, 40 % of the policy found in the first quarter of the search, 40 %
 of the best one, each episode with noise of 0, 0.1 or 0.3 on the actions. Rewards, terminations (it fell) and
-truncations (time was up) stand apart; `infos/success` is false throughout, so that falling is not taken for the goal.
+truncations (time was up) stand apart; `infos/success` is false throughout, so that falling is not taken for the goal. Another kind of processor rounds
+otherwise, searches elsewhere and so makes other episodes: results belong to the files they were made with.
 """
 
 import pathlib
