@@ -11,7 +11,7 @@ use world_model::{Corpus, Embeddings};
 
 /// The window and λ.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LambdaReturn {
+pub struct LambdaReturn {
     /// Steps `n` after which a return is cut.
     pub n_step: usize,
     /// λ.

@@ -23,7 +23,7 @@ pub mod fqe;
 pub mod fql;
 pub mod improve;
 pub mod iql;
-mod lambda_return;
+pub mod lambda_return;
 pub mod members;
 pub mod optimism;
 pub mod plan;
