@@ -7,6 +7,7 @@ pub fn fault(key: &str, given: &toml::Value) -> Option<&'static str> {
     let (expected, fits) = match (section, name) {
         ("data", "image_size") => ("a multiple of 16, at least 16", number >= 16.0 && number % 16.0 == 0.0),
         ("data", "held_out") => ("a share of the episodes from 0 to below 1", (0.0..1.0).contains(&number)),
+        ("improve", "apart") => ("a factor of at least 1, such as 3", number >= 1.0 && number.is_finite()),
         ("improve", "candidates") => ("at least 4", number >= 4.0),
         ("plan", "candidates") => ("at least 8", number >= 8.0),
         ("plan", "horizon" | "knots" | "elites") => ("at least 2", number >= 2.0),
@@ -36,8 +37,8 @@ pub fn fault(key: &str, given: &toml::Value) -> Option<&'static str> {
             | "evaluate.fqe"
             | "distil"
             | "distil_plan",
-            "batch" | "horizon" | "error_horizon" | "shards" | "members" | "elites" | "width" | "layers" | "hidden"
-            | "groups" | "classes" | "bins" | "chunk" | "execute" | "flow_steps" | "samples" | "starts"
+            "batch" | "copies" | "horizon" | "error_horizon" | "shards" | "members" | "elites" | "width" | "layers"
+            | "hidden" | "groups" | "classes" | "bins" | "chunk" | "execute" | "flow_steps" | "samples" | "starts"
             | "anchor_every" | "resamples" | "judge_every" | "segments" | "n_step" | "draws" | "rounds" | "episodes"
             | "steps",
         ) => ("at least 1", number >= 1.0),
@@ -54,6 +55,8 @@ mod tests {
     fn what_nobody_can_mean_is_found_and_what_has_a_meaning_is_not() {
         let of = |key: &str, value: f64| fault(key, &toml::Value::Float(value));
         assert_eq!(of("world_model.batch", 0.0), Some("at least 1"));
+        assert_eq!(of("improve.apart", 0.0), Some("a factor of at least 1, such as 3"));
+        assert_eq!(of("improve.copies", 0.0), Some("at least 1"));
         assert_eq!(of("value.gamma", 1.5), Some("a number between 0 and 1"));
         assert_eq!(of("value.gamma", f64::NAN), Some("a number between 0 and 1"));
         assert_eq!(of("improve.model_free.learning_rate", -1.0), Some("a number above 0, such as 0.001"));

@@ -112,8 +112,13 @@ fn to_take_over(dir: &Path, manifest: &Manifest, changed: &[String]) -> Result<V
 /// The stages that a setting changes, directly or through what they are built on.
 fn touched(key: &str) -> &'static [&'static str] {
     let first = |prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
-    if first(&["seed", "data.", "demo.", "pretrained.", "world_model.representation.", "world_model.task."]) {
+    // What is seen: every embedding.
+    let seen = ["pretrained.", "world_model.representation.", "world_model.task.", "world_model.learn_from_hints"];
+    if first(&["seed", "data.", "demo."]) || first(&seen) {
         &["representation", "dynamics", "policy", "value", EXPLORER, "improve"]
+    } else if first(&["world_model.camera_dropout"]) {
+        // Policies learn from observations that have lost a camera, too.
+        &["dynamics", "policy", EXPLORER, "improve"]
     } else if first(&["world_model."]) {
         &["dynamics", "improve"]
     } else if first(&["value.gamma"]) {
@@ -123,7 +128,7 @@ fn touched(key: &str) -> &'static [&'static str] {
         &["policy", EXPLORER, "improve"]
     } else if first(&["value."]) {
         &["value", "improve"]
-    } else if first(&["improve.", "evaluate."]) {
+    } else if first(&["improve.", "evaluate.", "quality."]) {
         &["improve"]
     } else {
         &[]
@@ -182,8 +187,9 @@ mod tests {
         assert!(
             touched("value.gamma: 0.9 → 0.99").contains(&"policy") && !touched("value.bins: 1 → 2").contains(&"policy")
         );
+        assert!(touched("world_model.camera_dropout: 0.0 → 0.2").contains(&"policy"));
         assert!(touched("plan.rounds: 3 → 4").is_empty());
-        for key in ["seed: 0 → 1", "data.path: a → b", "world_model.representation.updates: 1 → 2"] {
+        for key in ["seed: 0 → 1", "data.path: a → b", "world_model.learn_from_hints: true → false"] {
             assert_eq!(touched(key).len(), ALL.len() + 1, "{key}");
         }
     }

@@ -17,6 +17,7 @@ use super::training::{Hands, Stage, restore_module, train};
 use super::variant::LAST;
 use super::workshop::Workshop;
 use crate::config::RunConfig;
+use crate::errors::UsageError;
 use crate::report::Chosen;
 use crate::run_dir::{write_atomic, write_json_atomic};
 
@@ -139,6 +140,30 @@ impl Workshop {
                 },
             },
         )
+    }
+
+    /// Whether the copy after the last update is there: runs of before did not keep it.
+    ///
+    /// # Errors
+    /// The run directory cannot be read.
+    pub(super) fn keeps_last_copy(&self) -> Result<bool> {
+        Ok(self.run.last_checkpoint("improve")?.is_some_and(|last| last.dir.join(format!("{LAST}.json")).exists()))
+    }
+
+    /// That copy, read into a `fresh` policy from the stage's checkpoint in `dir`.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub(super) fn last_copy(&self, fresh: FlowPolicy, dir: &Path) -> Result<FlowPolicy> {
+        if !self.keeps_last_copy()? {
+            return Err(UsageError(format!(
+                "{}: an earlier rehearsal improved it, which did not keep the copy after the last update; expected one of cloned, improved, \
+                 candidate",
+                self.run.root().display()
+            ))
+            .into());
+        }
+        restore_policy(fresh, dir, LAST, &self.corpus)
     }
 
     /// Which copy was chosen; `None` where none was.

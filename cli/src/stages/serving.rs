@@ -1,4 +1,4 @@
-//! What goes to the robot: the bundle of a run, and `serve`, a bundle behind the openpi websocket protocol.
+//! What goes to the robot: the bundle of a run, and `serve`, a bundle behind the openpi websocket protocol. What one writes the other reads, which makes it long.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -87,8 +87,7 @@ impl Workshop {
         if self.refused().is_some() {
             policies.push(("candidate", self.policy("candidate")?));
         }
-        // Runs of before did not keep it.
-        if self.run.last_checkpoint("improve")?.is_some_and(|checkpoint| checkpoint.dir.join("last.json").exists()) {
+        if self.keeps_last_copy()? {
             policies.push((LAST, self.policy(LAST)?));
         }
         for name in [EXPLORER, DISTILLED, DISTILLED_PLAN] {

@@ -277,18 +277,7 @@ impl Workshop {
             ("improved" | "candidate", _) => {
                 restore_policy(fresh, &self.finished("improve", "improve")?, "best", &self.corpus)
             }
-            (LAST, _) => {
-                let dir = self.finished("improve", "improve")?;
-                if !dir.join("last.json").exists() {
-                    return Err(UsageError(format!(
-                        "{}: an earlier rehearsal improved it, which did not keep the copy after the last update; expected one of cloned, \
-                         improved, candidate",
-                        self.run.root().display()
-                    ))
-                    .into());
-                }
-                restore_policy(fresh, &dir, LAST, &self.corpus)
-            }
+            (LAST, _) => self.last_copy(fresh, &self.finished("improve", "improve")?),
             (DISTILLED | DISTILLED_PLAN, _) => {
                 restore_policy(fresh, &self.finished(name, "distil")?, name, &self.corpus)
             }
