@@ -4,11 +4,12 @@ mod arm;
 mod choice;
 mod quantity;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub use arm::{Arm, Arms};
 pub use choice::Choice;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use quantity::{bytes, minutes};
 
 use crate::device;
@@ -116,8 +117,9 @@ pub enum Verb {
     },
     /// What is in a dataset: features, cameras, lengths, success, and what is broken.
     Inspect {
-        /// LeRobot dataset directory (v2.0, v2.1 or v3.0), HDF5 file, directory of HDF5 files, or hub:OWNER/NAME@REVISION.
-        path: PathBuf,
+        /// LeRobot dataset directory (v2.0, v2.1 or v3.0), HDF5 file, directory of HDF5 files, or hub:OWNER/NAME@REVISION; --data does as well.
+        #[arg(required_unless_present = "data", conflicts_with = "data")]
+        path: Option<PathBuf>,
         /// Also write a recording for the rerun viewer: some episodes, the inspection, charts over the whole dataset.
         #[arg(long, value_name = "FILE.rrd")]
         rrd: Option<PathBuf>,
@@ -311,8 +313,8 @@ pub enum Teacher {
     Planned,
 }
 
-/// clap's words about a wrong command line on one line, without the `error: ` in front.
-pub fn usage_words(error: &clap::Error) -> String {
+/// clap's words about a wrong command `line` (without the program's name) on one line, without the `error: ` in front.
+pub fn usage_words(error: &clap::Error, line: impl IntoIterator<Item = OsString>) -> String {
     let text = error.render().to_string();
     let mut words = String::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -328,7 +330,10 @@ pub fn usage_words(error: &clap::Error) -> String {
         });
         words.push_str(line);
     }
-    format!("{words} (see rehearsal --help)")
+    let command = Cli::command();
+    let verb =
+        line.into_iter().find_map(|word| command.find_subcommand(word).map(|verb| format!("{} ", verb.get_name())));
+    format!("{words} (see rehearsal {}--help)", verb.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -337,12 +342,11 @@ mod tests {
 
     fn words(line: &str) -> String {
         let error = Cli::try_parse_from(line.split_whitespace()).expect_err("this command line is wrong");
-        usage_words(&error)
+        usage_words(&error, line.split_whitespace().skip(1).map(OsString::from))
     }
 
     #[test]
     fn the_command_line_holds_together() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 
@@ -364,6 +368,17 @@ mod tests {
     }
 
     #[test]
+    fn a_dataset_to_inspect_may_be_named_as_everywhere() -> Result<(), clap::Error> {
+        for line in ["rehearsal inspect d", "rehearsal inspect --data d"] {
+            let cli = Cli::try_parse_from(line.split_whitespace())?;
+            let Verb::Inspect { path, .. } = cli.verb else { panic!("{line}: another verb") };
+            assert_eq!(path.or(cli.common.data), Some(PathBuf::from("d")), "{line}");
+        }
+        assert!(words("rehearsal inspect d --data e").contains("cannot be used with"), "one of the two");
+        Ok(())
+    }
+
+    #[test]
     fn a_choice_of_episodes_wants_a_recording() {
         assert!(words("rehearsal inspect d --episodes 0").contains("--rrd <FILE.rrd>"));
     }
@@ -376,17 +391,17 @@ mod tests {
         );
         assert_eq!(
             words("rehearsal inspect"),
-            "the following required arguments were not provided: <PATH> (see rehearsal --help)"
+            "the following required arguments were not provided: <PATH> (see rehearsal inspect --help)"
         );
-        assert_eq!(words("rehearsal demo --minutes -3"), "unexpected argument '-3' found (see rehearsal --help)");
+        assert_eq!(words("rehearsal demo --minutes -3"), "unexpected argument '-3' found (see rehearsal demo --help)");
         assert_eq!(
             words("rehearsal demo --minutes=0"),
-            "invalid value '0' for '--minutes <M>': expected a number of minutes above zero (see rehearsal --help)"
+            "invalid value '0' for '--minutes <M>': expected a number of minutes above zero (see rehearsal demo --help)"
         );
         assert_eq!(
             words("rehearsal branch r --episode 1 --step 2 --arms logged,scaled:x"),
             "invalid value 'scaled:x' for '--arms <ARMS>': 'x' is no factor; expected logged, cloned, improved, \
-             cloned:K, improved:K, scaled:FACTOR, hold or file:PATH (see rehearsal --help)"
+             cloned:K, improved:K, scaled:FACTOR, hold or file:PATH (see rehearsal branch --help)"
         );
     }
 }

@@ -67,6 +67,9 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Verb::Run { from: Some(from), .. } => stages::run_again(from, common),
         Verb::Run { config, quick, from: None } => stages::run(config.as_deref(), *quick, common),
         Verb::Inspect { path, rrd, episodes } => {
+            let path = path.as_ref().or(common.data.as_ref());
+            let path =
+                path.ok_or_else(|| errors::UsageError("no dataset named; expected: rehearsal inspect PATH".into()))?;
             inspect::inspect(path, rrd.as_deref(), episodes.as_ref().unwrap_or(&args::Choice::Few), common)
         }
         Verb::Convert { input, output, append, lossless } => {
@@ -125,7 +128,7 @@ fn command_line(words: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            output::complain(&format!("error: {}", args::usage_words(words)));
+            output::complain(&format!("error: {}", args::usage_words(words, std::env::args_os().skip(1))));
             ExitCode::from(2)
         }
     }

@@ -5,7 +5,7 @@
 //! imagined under the *same* noise: drawn around the plan made a moment ago, from the prior policy, and from anywhere among the recorded
 //! actions. The better ones say where the next round looks:
 //! ```text
-//! score = return of H steps + γ^H (V - std V)(e_H) - κ · spread · disagreement / d95
+//! score = return of H steps + γ^H (V - std V)(e_H) - κ · spread of the first round · disagreement / d95
 //! w_i ∝ exp((score_i - max) / std),  over the E best
 //! mean = Σ w_i knots_i,  deviation² = Σ w_i (knots_i - mean)²,  no less than a share of the first
 //! ```
@@ -160,6 +160,8 @@ impl<'a> Planner<'a> {
         let wide = latent.repeat_rows(n);
         let noise = shared_noise(self.model, (rows, n), horizon, rng, device);
         let (mut best, mut best_score) = (mean.clone(), vec![f32::MIN; rows]);
+        // Scores of all rounds must be comparable: what disagreement costs is set by the first.
+        let mut spread = None;
         for round in 0..rounds {
             let mut drawn = Vec::with_capacity(rows * n * width);
             for row in 0..rows {
@@ -168,7 +170,7 @@ impl<'a> Planner<'a> {
                 let prior = if round == 0 { &prior[of_prior] } else { &[] };
                 self.draw((&mean[of_row.clone()], &deviation[of_row]), prior, rng, &mut drawn);
             }
-            let scores = self.scores(&wide, &drawn, (rows, n), &noise, device);
+            let scores = self.scores(&wide, &drawn, (rows, n), (&noise, &mut spread), device);
             for row in 0..rows {
                 let of_row = row * width..(row + 1) * width;
                 let (scores, drawn) = (&scores[row * n..(row + 1) * n], &drawn[row * n * width..(row + 1) * n * width]);
@@ -258,13 +260,13 @@ impl<'a> Planner<'a> {
             .collect()
     }
 
-    /// Scores `[B*N]` of candidates `knots [B, N, K, A]`.
+    /// Scores `[B*N]` of candidates `knots [B, N, K, A]`; `spread [B]` of the values is that of the first round, which finds none.
     fn scores(
         &self,
         wide: &Latent,
         knots: &[f32],
         (rows, n): (usize, usize),
-        noise: &[Tensor<2>],
+        (noise, spread): (&[Tensor<2>], &mut Option<Vec<f32>>),
         device: &Device,
     ) -> Vec<f32> {
         let PlanConfig { horizon, knots: k, penalty, .. } = self.config;
@@ -275,13 +277,9 @@ impl<'a> Planner<'a> {
         let end = imagined.latents.last().map_or_else(|| wide.e.clone(), |latent| latent.e.clone());
         let result = outcome(&imagined.predictions, &self.rule, self.critic.cautious(&end));
         let (value, doubt) = (floats(result.value), floats(result.disagreement));
-        let mut score = Vec::with_capacity(value.len());
-        for (value, doubt) in value.chunks_exact(n).zip(doubt.chunks_exact(n)) {
-            let mean = value.iter().sum::<f32>() / n as f32;
-            let spread = (value.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / n as f32).sqrt();
-            score.extend(value.iter().zip(doubt).map(|(v, d)| v - penalty * spread * d / self.disagreement_95));
-        }
-        score
+        let spread = spread.get_or_insert_with(|| value.chunks_exact(n).map(spread_of).collect());
+        let less = |row: usize| penalty * spread[row / n] / self.disagreement_95;
+        value.iter().zip(doubt).enumerate().map(|(row, (v, d))| v - less(row) * d).collect()
     }
 
     /// Knots `[B, K, A]` of a plan after `steps` of it have been executed; its end is held.
@@ -296,11 +294,15 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Deviation of values from their mean.
+fn spread_of(values: &[f32]) -> f32 {
+    let mean = values.iter().sum::<f32>() / values.len() as f32;
+    (values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / values.len() as f32).sqrt()
+}
+
 /// Weights of elites, best first.
 fn weights(scores: &[f32]) -> Vec<f32> {
-    let count = scores.len() as f32;
-    let mean = scores.iter().sum::<f32>() / count;
-    let spread = (scores.iter().map(|s| (s - mean).powi(2)).sum::<f32>() / count).sqrt().max(1e-9);
+    let spread = spread_of(scores).max(1e-9);
     let raw: Vec<f32> = scores.iter().map(|s| ((s - scores[0]) / spread).exp()).collect();
     let total: f32 = raw.iter().sum();
     raw.into_iter().map(|w| w / total).collect()

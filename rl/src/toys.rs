@@ -1,14 +1,17 @@
 //! Data with a known truth, for the tests of learners without a model.
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use episodes::{Normaliser, OutcomeRule, RewardRule};
 use policy::{CloneLearner, FlowConfig, FlowPolicy};
 use rand::RngExt;
 use world_model::corpus::{Part, ReturnRule, Track};
-use world_model::{Corpus, Embeddings, noise};
+use world_model::train::DynamicsLearner;
+use world_model::trust::Limits;
+use world_model::{Corpus, Embeddings, WorldModel, WorldModelConfig, noise};
 
 use crate::chunk_critic::ModelFreeConfig;
-use crate::critic::CriticConfig;
+use crate::critic::{Critic, CriticConfig, CriticLearner};
 
 /// Training for tests: slow copies that are hardly slow.
 pub const QUICK: ModelFreeConfig = ModelFreeConfig {
@@ -117,6 +120,29 @@ pub fn slope() -> (Corpus, Embeddings) {
         track.reward[1..].fill((1.0 + a) / 2.0);
     }
     (corpus, embeddings)
+}
+
+/// A model is believed wherever it goes.
+pub const LIMITS: Limits = Limits { disagreement_95: 10.0, doubt_budget: f32::INFINITY };
+
+/// What came of what was done, learned from a corpus; without gradients.
+pub fn world(data: (&Corpus, &Embeddings), device: &Device) -> WorldModel {
+    let config = WorldModelConfig { updates: 600, batch: 64, horizon: 2, ..WorldModelConfig::default() };
+    let mut model =
+        WorldModel::new(&config, &[], data.1.dim, data.0.action_len, device).expect("no pictures, no misfit");
+    let mut learner = DynamicsLearner::new(model.dynamics.clone(), &config, data, device, 0);
+    (0..config.updates).for_each(|update| drop(learner.update(update, config.updates)));
+    model.dynamics = learner.trainee.frozen();
+    model.valid()
+}
+
+/// Values of what was done, on an autodiff device.
+pub fn valued(data: (&Corpus, &Embeddings), device: &Device) -> Critic {
+    let config = CriticConfig { updates: 400, learning_rate: 3e-3, ..values() };
+    let critic = Critic::new(&config, data.1.dim, &data.0.returns, device);
+    let mut learner = CriticLearner::new(critic, &config, data, 1, device, 0);
+    (0..config.updates).for_each(|update| drop(learner.update(update, config.updates)));
+    learner.trainee.network
 }
 
 /// The policy cloned from a corpus, on an autodiff device.

@@ -12,13 +12,15 @@ use crate::report::{Calibration, HorizonError, TOO_KIND, WorldModelReport, too_k
 const LEAST_SKILL: f64 = 0.1;
 
 impl Workshop {
-    /// What speaks against believing the world model about a policy that is imagined to succeed as often as `judged`, in one sentence: from
+    /// What speaks against believing the world model about a policy that is imagined to succeed as often as `judged` and was found by comparing
+    /// actions over `compared` steps, in one sentence: from
     /// too few starts nothing can be told; a model that cannot beat doing nothing has no say, whatever it imagines; nor has one that succeeds where it was seen to fail.
     pub fn fault(
         &self,
         quality: &WorldModelReport,
         calibration: Option<&Calibration>,
         judged: Share,
+        compared: usize,
     ) -> Option<String> {
         if let Some(too_few) = evaluate::too_few(evaluate::starts(&self.corpus, self.config.evaluate.starts).len()) {
             return Some(too_few);
@@ -46,11 +48,10 @@ impl Workshop {
                 100.0 * LEAST_SKILL
             ));
         }
-        // Candidates are compared chunk by chunk: a model that is not believed for one has compared nothing.
-        let chunk = self.config.policy.chunk;
-        if let Some(t) = quality.trust.filter(|t| t.steps[1] < chunk.min(t.horizon)) {
+        // A model that is not believed for as long as actions are compared has compared nothing.
+        if let Some(t) = quality.trust.filter(|t| t.steps[1] < compared.min(t.horizon)) {
             return Some(format!(
-                "imagination may be believed for {} steps in the median, fewer than the {chunk} actions of a chunk that improvement compares.",
+                "imagination may be believed for {} steps in the median, fewer than the {compared} over which actions are compared.",
                 t.steps[1]
             ));
         }

@@ -11,6 +11,7 @@ use rl::selection::Kept;
 use world_model::agreement::mean;
 
 use super::judge::Judged;
+use super::planning::PLANNED;
 use super::scope::Slice;
 use super::scoring::{scorecard, subjects};
 use super::variant::Variant;
@@ -134,7 +135,8 @@ impl Workshop {
             success: p.imagined.success,
             success_ci95: p.imagined.success_ci95,
         });
-        let verdict = match self.fault(&quality, calibration.as_ref(), of_new) {
+        let compared = if leaves == PLANNED { self.config.plan.horizon } else { self.config.policy.chunk };
+        let verdict = match self.fault(&quality, calibration.as_ref(), of_new, compared) {
             Some(why) => evaluate::Verdict { decision: "ABSTAIN".into(), why, ..verdict },
             None => verdict,
         };

@@ -115,7 +115,7 @@ impl Workshop {
             let records = quality.whole_episodes.as_ref().map(|whole| [&whole.value, &whole.success]);
             let of_candidate = evaluate::estimate(&candidate, records, resamples, seed);
             let judged = Share { success: of_candidate.success, success_ci95: of_candidate.success_ci95 };
-            self.fault(quality, Some(&calibration), judged)
+            self.fault(quality, Some(&calibration), judged, self.config.policy.chunk)
         };
         let others = [("fitted Q evaluation", fqe), ("the doubly robust estimate", doubly_robust)];
         let (kept, why) = selection::choose(fault.as_deref(), &gate, &others);

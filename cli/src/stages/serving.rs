@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -172,7 +172,7 @@ pub fn serve(
         );
     }
     let stop = AtomicBool::new(false);
-    let rng = Mutex::new(noise::generator(common.seed.unwrap_or(0), "serve", 0));
+    let (seed, robots) = (common.seed.unwrap_or(0), AtomicU64::new(0));
     let told = Mutex::new(BTreeSet::new());
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -181,21 +181,21 @@ pub fn serve(
             }
             stop.store(true, Ordering::Relaxed);
         });
-        // A robot is a connection: what it was last told is its own.
-        let (served, told, rng, variant) = (&served, &told, &rng, &variant);
+        // A robot is a connection: what it was last told is its own, and so is its noise: nobody waits for another robot's plan.
+        let (served, told, robots, variant) = (&served, &told, &robots, &variant);
         let result = server.run_each(&stop, &|| {
             let (mut memory, mut plan) = (Memory::default(), None);
+            let mut rng = noise::generator(seed, "serve", robots.fetch_add(1, Ordering::Relaxed));
             Box::new(move |observation| {
                 if let Some(words) = doubt(served.bundle(), observation.prompt.as_deref(), told) {
                     output::tell(&words);
                 }
                 let reply = match served {
-                    Served::Policy(bundle) => infer((bundle, &mut memory), observation, rng, Instant::now()),
-                    Served::Planned(robot) => plan_on((robot, &mut plan), observation, rng),
-                    Served::Rule(bundle, rule) => follow((bundle, *rule), observation, rng),
+                    Served::Policy(bundle) => infer((bundle, &mut memory), observation, &mut rng, Instant::now()),
+                    Served::Planned(robot) => plan_on((robot, &mut plan), observation, &mut rng),
+                    Served::Rule(bundle, rule) => follow((bundle, *rule), observation, &mut rng),
                 }?;
                 let (normaliser, device) = (&served.bundle().spec.action_normaliser, served.bundle().device());
-                let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
                 let scale = (normaliser, reply.action_len);
                 Ok(Reply { actions: variant.changed(reply.actions, scale, (&mut rng, device)), ..reply })
             })
@@ -254,12 +254,11 @@ impl Served {
 }
 
 /// Answers by a rule, as many actions as a policy would have executed, once the observation is one that a policy could answer.
-fn follow((bundle, rule): (&Bundle, Base), observation: &Observation, rng: &Mutex<StdRng>) -> Result<Reply, String> {
+fn follow((bundle, rule): (&Bundle, Base), observation: &Observation, rng: &mut StdRng) -> Result<Reply, String> {
     seen(bundle, observation)?;
     let (recorded, action_len) = (&bundle.spec.action_normaliser, bundle.spec.dataset.action_len());
-    let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
     let horizon = bundle.spec.flow.execute;
-    let actions = (0..horizon * action_len).map(|i| rule.ruled(recorded, i % action_len, &mut rng)).collect();
+    let actions = (0..horizon * action_len).map(|i| rule.ruled(recorded, i % action_len, rng)).collect();
     Ok(Reply { horizon, actions, action_len, extra: BTreeMap::new() })
 }
 
@@ -267,26 +266,23 @@ fn follow((bundle, rule): (&Bundle, Base), observation: &Observation, rng: &Mute
 fn plan_on(
     (robot, memory): (&Robot, &mut Option<planning::Memory>),
     observation: &Observation,
-    rng: &Mutex<StdRng>,
+    rng: &mut StdRng,
 ) -> Result<Reply, String> {
     let (pictures, state) = seen(robot.bundle(), observation)?;
     let views: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
-    let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
-    reply(robot.bundle(), robot.act(memory, (&views, &state, observation.prompt.as_deref()), &mut rng))
+    reply(robot.bundle(), robot.act(memory, (&views, &state, observation.prompt.as_deref()), rng))
 }
 
 /// Answers at `now` as the policy of a bundle, going on from its last answer in `memory`.
 pub(super) fn infer(
     (bundle, memory): (&Bundle, &mut Memory),
     observation: &Observation,
-    rng: &Mutex<StdRng>,
+    rng: &mut StdRng,
     now: Instant,
 ) -> Result<Reply, String> {
     let (pictures, state) = seen(bundle, observation)?;
     let views: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
-    // One generator for all clients: draws must differ between calls; a poisoned lock still holds a sound generator.
-    let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
-    reply(bundle, bundle.act_after(memory, (&views, &state, observation.prompt.as_deref()), &mut rng, now))
+    reply(bundle, bundle.act_after(memory, (&views, &state, observation.prompt.as_deref()), rng, now))
 }
 
 fn reply(bundle: &Bundle, actions: Result<Vec<f32>, BundleError>) -> Result<Reply, String> {

@@ -56,7 +56,7 @@ impl Workshop {
         let share = Share { success: estimate.success, success_ci95: estimate.success_ci95 };
         let calibration = find("behaviour").map(|behaviour| self.calibration(behaviour));
         let late = available_ms.and_then(|available_ms| too_late(answer_ms, available_ms));
-        let fault = late.or_else(|| self.fault(quality, calibration.as_ref(), share));
+        let fault = late.or_else(|| self.fault(quality, calibration.as_ref(), share, self.config.plan.horizon));
         let others = [("the doubly robust estimate", doubly_robust)];
         let (is_chosen, why) = match selection::evidence(fault.as_deref(), &gate, &others, (PLANNED, over)) {
             Ok(words) => (true, format!("The policy plans at run time: {words}")),

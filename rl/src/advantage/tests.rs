@@ -1,11 +1,6 @@
 //! Which chunks are called good, and what a policy makes of it.
 
-use world_model::train::DynamicsLearner;
-use world_model::trust::Limits;
-use world_model::{WorldModel, WorldModelConfig};
-
 use super::*;
-use crate::critic::{CriticConfig, CriticLearner};
 use crate::toys;
 
 #[test]
@@ -24,23 +19,13 @@ fn a_policy_that_is_asked_for_good_chunks_is_better_than_the_clone_and_stays_amo
     let (corpus, embeddings) = toys::slope();
     let (data, device, inner) = ((&corpus, &embeddings), Device::default().autodiff(), Device::default());
     device.seed(5);
-    let of_model = WorldModelConfig { updates: 600, batch: 64, horizon: 2, ..WorldModelConfig::default() };
-    let mut model = WorldModel::new(&of_model, &[], 2, 1, &device).expect("no pictures, no misfit");
-    let mut dynamics = DynamicsLearner::new(model.dynamics.clone(), &of_model, data, &device, 0);
-    (0..of_model.updates).for_each(|update| drop(dynamics.update(update, of_model.updates)));
-    model.dynamics = dynamics.trainee.frozen();
-    let model = burn::module::Module::valid(&model);
+    let model = toys::world(data, &device);
     let flow = toys::flow(48, 6);
     let actor = toys::clone(&flow, data, &device);
     let clone = burn::module::Module::valid(&actor);
-    let of_values = CriticConfig { updates: 400, learning_rate: 3e-3, ..toys::values() };
-    let critic = crate::critic::Critic::new(&of_values, 2, &corpus.returns, &device);
-    let mut values = CriticLearner::new(critic, &of_values, data, 1, &device, 0);
-    (0..of_values.updates).for_each(|update| drop(values.update(update, of_values.updates)));
-    let limits = Limits { disagreement_95: 10.0, doubt_budget: f32::INFINITY };
+    let values = burn::module::Module::valid(&toys::valued(data, &device));
     let config = ImproveConfig { updates: 400, learning_rate: 3e-3, context: 0, ..ImproveConfig::default() };
-    let prior = Prior { model: &model, clone: &clone, limits };
-    let values = values.trainee.frozen();
+    let prior = Prior { model: &model, clone: &clone, limits: toys::LIMITS };
     let mut learner = AdvantageLearner::new((actor, values), prior, data, (&config, &flow), 2, (&device, 0));
     let metrics: Vec<_> = (0..config.updates).map(|update| learner.update(update, config.updates)).collect();
     let named = |name: &str| metrics.last().and_then(|m| m.iter().find(|m| m.0 == name)).map_or(f32::NAN, |m| m.1);

@@ -1,4 +1,4 @@
-//! What the candidates of a comparison may do.
+//! What the candidates of a comparison may do, and what a policy makes of it.
 
 use episodes::Normaliser;
 use world_model::WorldModelConfig;
@@ -41,4 +41,35 @@ fn nudges_stay_within_what_was_recorded_and_touch_nothing_else() {
         high += nudged[18..].iter().filter(|a| **a == 0.3).count();
     }
     assert!(low > 0 && high > 0, "a nudge of four deviations reaches both ends: {low}, {high}");
+}
+
+/// From the state 0 the action `a` leads to the state `a`, which pays `(1 + a)/2` a step: a clone's actions are as good as their mean.
+#[test]
+fn a_copy_that_compares_in_imagination_is_better_than_the_clone_and_stays_among_its_actions() {
+    let (corpus, embeddings) = toys::slope();
+    let (data, device, inner) = ((&corpus, &embeddings), Device::default().autodiff(), Device::default());
+    device.seed(5);
+    let config = ImproveConfig {
+        updates: 150,
+        starts: 16,
+        segments: 1,
+        learning_rate: 3e-3,
+        context: 0,
+        ..ImproveConfig::default()
+    };
+    let (model, values, flow) = (toys::world(data, &device), toys::values(), toys::flow(48, 6));
+    let actor = toys::clone(&flow, data, &device);
+    let clone = actor.valid();
+    let prior = Prior { model: &model, clone: &clone, limits: toys::LIMITS };
+    let networks = (actor, toys::valued(data, &device));
+    let mut learner = ImproveLearner::new(networks, prior, data, (&config, &values, &flow), 2, (&device, 0));
+    (0..config.updates).for_each(|update| drop(learner.update(update, config.updates)));
+    let noise = noise::normal([300, 1], &mut noise::generator(0, "ask", 0), &inner);
+    let [before, after] =
+        [&clone, &learner.actor.frozen()].map(|policy| floats(policy.act(toys::start(300), noise.clone())));
+    // A flow overshoots what it learned from, seldom.
+    let among = after.iter().filter(|a| a.abs() <= 1.0).count();
+    assert!(among >= 285, "{among} of 300 are actions that were recorded");
+    let mean = |actions: &[f32]| actions.iter().sum::<f32>() / 300.0;
+    assert!(mean(&after) > mean(&before) + 0.3, "{} before, {} after", mean(&before), mean(&after));
 }

@@ -1,7 +1,6 @@
 //! Policies that are asked as a robot asks, in pictures and numbers: a server, or a bundle in this process.
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -36,7 +35,7 @@ enum Asked<'a> {
 pub struct Own {
     bundle: Bundle,
     memories: Vec<Memory>,
-    rng: Mutex<StdRng>,
+    rng: StdRng,
 }
 
 impl Own {
@@ -49,7 +48,7 @@ impl Own {
         let has_improved = dir.join("improved.safetensors").is_file();
         let policy = policy.unwrap_or(if has_improved { "improved" } else { "cloned" });
         let bundle = Bundle::load(&dir, policy, device)?;
-        Ok(Self { bundle, memories: Vec::new(), rng: Mutex::new(noise::generator(seed, "outsider", 0)) })
+        Ok(Self { bundle, memories: Vec::new(), rng: noise::generator(seed, "outsider", 0) })
     }
 }
 
@@ -172,7 +171,7 @@ impl Workshop {
     /// It answers with an error or with actions of another robot.
     pub fn own_actions(&self, name: &str, own: &Own, at: &[(usize, usize)], rng: &mut StdRng) -> Result<Tensor<2>> {
         let spec = &self.dataset.spec;
-        let rng = Mutex::new(StdRng::from_rng(rng));
+        let mut rng = StdRng::from_rng(rng);
         let answer = |&(track, t): &(usize, usize)| -> Result<Reply> {
             let position = self.corpus.tracks[track].episode;
             let state = self.dataset.episodes[position].state_at(t, spec.state_len());
@@ -183,7 +182,8 @@ impl Workshop {
             let images = spec.cameras.iter().enumerate().map(camera).collect();
             let observation = Observation { images, ..self.blind_observation(track, state) };
             let mut memory = Memory::default();
-            infer((&own.bundle, &mut memory), &observation, &rng, Instant::now()).map_err(|why| UsageError(why).into())
+            infer((&own.bundle, &mut memory), &observation, &mut rng, Instant::now())
+                .map_err(|why| UsageError(why).into())
         };
         let replies: Vec<Reply> = at.iter().map(answer).collect::<Result<_>>()?;
         Ok(Tensor::cat(self.chunk(name, &replies)?, 1))
