@@ -29,7 +29,7 @@ pub struct CloneLearner<'a> {
 }
 
 /// The training tracks that are cloned: all, those that succeed, or the best.
-fn cloned(config: &FlowConfig, corpus: &Corpus) -> Vec<usize> {
+pub fn cloned(config: &FlowConfig, corpus: &Corpus) -> Vec<usize> {
     let successful = || corpus.train.iter().copied().filter(|&t| corpus.tracks[t].success);
     match config.learn_from {
         LearnFrom::Successes if successful().count() >= config.least_successes.max(1) => successful().collect(),

@@ -8,8 +8,8 @@
 //! so the differences within a group are differences between actions; with `ahead` the copy acts on behind each chunk, and with `lambda` below 1
 //! the sum is a λ-return (`rollouts::score::fading`), cut at the trust horizon. The copy learns, by flow matching, from chunks drawn
 //! with probability `softmax(β · score / spread)`; imagination goes on from where its own chunk leads. The leash is in
-//! the construction: candidates come from the clone and its neighbourhood, and a share of the batch is plain cloning weighted by
-//! recorded advantage. `d95` is the 95th percentile of disagreement on held-out data, so κ needs no tuning per dataset;
+//! the construction: candidates come from the clone and its neighbourhood, and a share of the batch is plain cloning of what the clone learned
+//! from, weighted by recorded advantage. `d95` is the 95th percentile of disagreement on held-out data, so κ needs no tuning per dataset;
 //! inconsistency (`improve/inconsistency.rs`) is off unless asked for.
 //! Values learn from imagined outcomes of the copy's own chunks, and from recorded steps.
 
@@ -22,6 +22,7 @@ mod tests;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use policy::cloning::cloned;
 use policy::{FlowConfig, FlowPolicy};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -70,6 +71,8 @@ pub struct ImproveLearner<'a> {
     members: Vec<WorldModel>,
     corpus: &'a Corpus,
     embeddings: &'a Embeddings,
+    /// The tracks that the clone learned from.
+    cloned: Vec<usize>,
     config: ImproveConfig,
     critic_config: CriticConfig,
     flow: FlowConfig,
@@ -101,7 +104,9 @@ impl<'a> ImproveLearner<'a> {
         (device, seed): (&Device, u64),
     ) -> Self {
         let slow = critic.valid();
+        let home = |track: &usize| corpus.train_home.contains(track);
         Self {
+            cloned: cloned(flow, corpus).into_iter().filter(home).collect(),
             actor: Trainee::new(actor, 1e-5),
             critic: Trainee::new(critic, 1e-4),
             slow,
@@ -129,7 +134,9 @@ impl<'a> ImproveLearner<'a> {
         });
         let schedule = Schedule { learning_rate: self.config.learning_rate, updates };
         let mut rng = noise::generator(self.seed, "improve-fit", update as u64);
-        let (recorded, recorded_weight) = self.recorded(&mut rng);
+        let recorded = self.corpus.draw_steps(&self.corpus.train_home, self.config.recorded, &mut rng);
+        let leashed = self.leash(&recorded, &mut rng);
+        let leashed_weight = self.weight(&leashed);
 
         // Values: imagined outcomes of the copy, and as many recorded one-step targets.
         let (e_width, chunk_width) = (self.embeddings.dim, self.flow.chunk * self.corpus.action_len);
@@ -157,7 +164,7 @@ impl<'a> ImproveLearner<'a> {
         // Policy: chosen chunks, and the leash of recorded chunks weighted by their advantage.
         let leash = self.config.leash;
         let mut chunks = Vec::new();
-        for &(track, t) in &recorded {
+        for &(track, t) in &leashed {
             self.corpus.action_chunk(track, t, self.flow.chunk, &mut chunks);
         }
         let mut shards = Vec::new();
@@ -167,11 +174,11 @@ impl<'a> ImproveLearner<'a> {
             let e = rows(r.e.repeat(3), e_width);
             shards.push((e, rows(r.chunk.repeat(3), chunk_width), line(r.weight.repeat(3)), 1.0, n * 3));
         }
-        let n = recorded.len();
+        let n = leashed.len();
         shards.push((
-            self.embeddings.gather(&recorded, &self.device),
+            self.embeddings.gather(&leashed, &self.device),
             rows(chunks, chunk_width),
-            line(recorded_weight),
+            line(leashed_weight),
             leash,
             n,
         ));
@@ -205,21 +212,31 @@ impl<'a> ImproveLearner<'a> {
         metrics
     }
 
-    /// Recorded steps and the weight `exp(A / spread)` of cloning them, `A` from n-step returns.
-    fn recorded(&self, rng: &mut StdRng) -> (Vec<(usize, usize)>, Vec<f32>) {
+    /// Recorded steps that the leash holds to: some of those that values learn from, and as large a share as configured of what the clone
+    /// learned from, where that is less than all.
+    fn leash(&self, recorded: &[(usize, usize)], rng: &mut StdRng) -> Vec<(usize, usize)> {
+        if self.cloned.is_empty() || self.cloned.len() == self.corpus.train_home.len() {
+            return recorded.to_vec();
+        }
+        let of_clone = (self.config.leash_to_clone.clamp(0.0, 1.0) * recorded.len() as f32).round() as usize;
+        let mut at = recorded[of_clone..].to_vec();
+        at.extend(self.corpus.draw_steps(&self.cloned, of_clone, rng));
+        at
+    }
+
+    /// The weight `exp(A / spread)` of cloning recorded steps, `A` from n-step returns.
+    fn weight(&self, at: &[(usize, usize)]) -> Vec<f32> {
         let inner = self.device.clone().inner();
-        let at = self.corpus.draw_steps(&self.corpus.train_home, self.config.recorded, rng);
         let n = self.config.n_step.max(self.flow.chunk);
         let parts: Vec<_> = at.iter().map(|&(track, t)| n_step_target(self.corpus, track, t, n)).collect();
         let ends: Vec<_> = at.iter().zip(&parts).map(|(&(track, _), p)| (track, p.2)).collect();
         let end = floats(self.slow.mean(&self.embeddings.gather(&ends, &inner)));
-        let begin = floats(self.slow.mean(&self.embeddings.gather(&at, &inner)));
+        let begin = floats(self.slow.mean(&self.embeddings.gather(at, &inner)));
         let advantage: Vec<f32> = parts.iter().zip(end).zip(begin).map(|((p, v), v0)| p.0 + p.1 * v - v0).collect();
         let spread = (advantage.iter().map(|a| a * a).sum::<f32>() / advantage.len().max(1) as f32).sqrt().max(1e-4);
         let said = |&(track, t): &(usize, usize)| said(&self.corpus.tracks[track], t, &self.flow);
         let by_advantage = advantage.iter().map(|a| (self.config.sharpness * a / spread).clamp(-10.0, 3.0).exp());
-        let weight = by_advantage.zip(&at).map(|(weight, at)| weight * said(at)).collect();
-        (at, weight)
+        by_advantage.zip(at).map(|(weight, at)| weight * said(at)).collect()
     }
 
     fn recorded_values(&self, at: &[(usize, usize)]) -> (Tensor<2>, Tensor<1>, Tensor<1>) {

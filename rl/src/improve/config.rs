@@ -81,6 +81,8 @@ pub struct ImproveConfig {
     pub nudge: f32,
     /// Weight of advantage-weighted cloning of recorded chunks.
     pub leash: f32,
+    /// Share of these chunks that come from what the clone learned from (`policy.learn_from`), the others from all.
+    pub leash_to_clone: f32,
     /// Peak learning rate of the policy.
     pub learning_rate: f64,
     /// Recorded steps observed before imagination.
@@ -173,6 +175,7 @@ impl Default for ImproveConfig {
             inconsistency: 0.0,
             nudge: 0.0,
             leash: 1.0,
+            leash_to_clone: 0.0,
             learning_rate: 4e-4,
             context: 3,
             judge_every: 250,

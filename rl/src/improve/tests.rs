@@ -1,6 +1,7 @@
 //! What the candidates of a comparison may do, and what a policy makes of it.
 
 use episodes::Normaliser;
+use policy::flow::LearnFrom;
 use world_model::WorldModelConfig;
 
 use super::*;
@@ -72,4 +73,30 @@ fn a_copy_that_compares_in_imagination_is_better_than_the_clone_and_stays_among_
     assert!(among >= 285, "{among} of 300 are actions that were recorded");
     let mean = |actions: &[f32]| actions.iter().sum::<f32>() / 300.0;
     assert!(mean(&after) > mean(&before) + 0.3, "{} before, {} after", mean(&before), mean(&after));
+}
+
+#[test]
+fn the_leash_holds_to_what_the_clone_learned_from_as_far_as_is_asked() {
+    let device = Device::default().autodiff();
+    let (corpus, embeddings) = toys::slope();
+    let data = (&corpus, &embeddings);
+    let model = WorldModel::new(&WorldModelConfig::default(), &[], 2, 1, &Device::default()).expect("no misfit");
+    let held = |learn_from: LearnFrom, leash_to_clone: f32| {
+        let flow = FlowConfig { learn_from, best_share: 0.25, ..toys::flow(8, 2) };
+        let config = ImproveConfig { leash_to_clone, ..ImproveConfig::default() };
+        let (values, actor) = (toys::values(), FlowPolicy::new(&flow, 2, 1, &device));
+        let (clone, critic) = (actor.valid(), Critic::new(&values, 2, &corpus.returns, &device));
+        let prior = Prior { model: &model, clone: &clone, limits: toys::LIMITS };
+        let learner = ImproveLearner::new((actor, critic), prior, data, (&config, &values, &flow), 1, (&device, 0));
+        // Recorded steps of the worst eight episodes.
+        let recorded: Vec<_> = (0..8).map(|track| (track, 0)).collect();
+        learner.leash(&recorded, &mut noise::generator(0, "leash", 0))
+    };
+    // The best quarter of the steps are those of the last 25 of 100 episodes.
+    let best = |at: &[(usize, usize)]| at.iter().filter(|(track, _)| *track >= 75).count();
+    for (share, expected) in [(0.0, 0), (0.5, 4), (1.0, 8), (7.0, 8)] {
+        let held = held(LearnFrom::Best, share);
+        assert_eq!((held.len(), best(&held)), (8, expected), "{share}");
+    }
+    assert_eq!(best(&held(LearnFrom::All, 1.0)), 0, "the clone learned from all");
 }
