@@ -48,14 +48,19 @@ impl DoublyRobust {
     /// The return with its 95 % bootstrap interval over starts, over the errors that the correction is made of, and over what the members
     /// of the world model make of the policy.
     pub fn estimate(&self, resamples: usize, seed: u64) -> (f64, [f64; 2]) {
-        widened(&self.per_episode, &|rng| self.near.draw_about_mean(rng), &self.members.errors(), resamples, seed)
+        let starts = self.per_episode.len();
+        let error = |rng: &mut StdRng| self.near.draw_about_mean(rng) + self.members.draw_moved(starts, rng);
+        widened(&self.per_episode, &error, &self.members.errors(), resamples, seed)
     }
 
     /// The gain over another policy from the same starts, with its interval.
     pub fn gain(&self, over: &Self, resamples: usize, seed: u64) -> (f64, [f64; 2]) {
         let differences: Vec<f32> = self.per_episode.iter().zip(&over.per_episode).map(|(a, b)| a - b).collect();
-        let error = |rng: &mut StdRng| self.near.draw_about_mean(rng) - over.near.draw_about_mean(rng);
-        widened(&differences, &error, &self.members.minus(&over.members).errors(), resamples, seed)
+        let members = self.members.minus(&over.members);
+        let error = |rng: &mut StdRng| {
+            self.near.draw_about_mean(rng) - over.near.draw_about_mean(rng) + members.draw_moved(differences.len(), rng)
+        };
+        widened(&differences, &error, &members.errors(), resamples, seed)
     }
 }
 

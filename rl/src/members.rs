@@ -1,7 +1,7 @@
 //! Intervals that know where the members of the world model, each of them possible, disagree about an outcome.
 //!
 //! A policy is imagined once more under every member alone, which drives all steps from a start (TS∞ of PETS; Chua et al. 2018,
-//! [arXiv:1805.12114](https://arxiv.org/abs/1805.12114), sec. 5.1), from the same starts under the same noise. Each is a world that the
+//! [arXiv:1805.12114](https://arxiv.org/abs/1805.12114), sec. 5.1), from the same starts; where all of them are asked, under the same noise. Each is a world that the
 //! recordings allow; all together, step by step, they are a smoother one than any of them, in which robots stand that fall in most. What is
 //! expected is therefore the mean over worlds (docs/LOG.md, 2026-11-27). With `V_ki` the outcome of start `i` under member `k`,
 //! ```text
@@ -12,17 +12,20 @@
 //!
 //! What all members have learned alike, wrong as it may be, they do not tell: for that there is the [`track_record`](crate::track_record).
 
+use rand::RngExt;
+use rand::rngs::StdRng;
 use world_model::agreement::mean;
 
 use crate::evaluate::PerStart;
 
 /// By how much every member alone sees an outcome above what they see on average: per member, then per start; of some starts only where
-/// asking is dear.
+/// asking is dear. Then, of these starts, by how much what they see on average is above what all see together: the other starts are taken to
+/// move by its mean, which is as uncertain as a mean of so few is. Empty where all starts were asked.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Members(pub(crate) Vec<Vec<f32>>);
+pub struct Members(pub(crate) Vec<Vec<f32>>, pub(crate) Vec<f32>);
 
 /// No members.
-static NONE: Members = Members(Vec::new());
+static NONE: Members = Members(Vec::new(), Vec::new());
 
 /// One column of outcomes, per start, and what the members make of it.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +45,7 @@ impl<'a> From<&'a [f32]> for Column<'a> {
 impl Members {
     /// From outcomes under each member alone and `on_average`, from the same starts.
     pub fn of<'a>(alone: impl Iterator<Item = &'a [f32]>, on_average: &[f32]) -> Self {
-        Self(alone.map(|own| own.iter().zip(on_average).map(|(own, all)| own - all).collect()).collect())
+        Self(alone.map(|own| own.iter().zip(on_average).map(|(own, all)| own - all).collect()).collect(), Vec::new())
     }
 
     /// Members `K` that were asked; 0 where none was.
@@ -74,7 +77,23 @@ impl Members {
     /// The same of the difference of two outcomes, paired by member and start.
     pub fn minus(&self, other: &Self) -> Self {
         let own = self.0.iter().zip(&other.0);
-        Self(own.map(|(a, b)| a.iter().zip(b).map(|(a, b)| a - b).collect()).collect())
+        let apart = own.map(|(a, b)| a.iter().zip(b).map(|(a, b)| a - b).collect()).collect();
+        let moved = match (self.1.as_slice(), other.1.as_slice()) {
+            (own, []) => own.to_vec(),
+            ([], other) => other.iter().map(|b| -b).collect(),
+            (own, other) => own.iter().zip(other).map(|(a, b)| a - b).collect(),
+        };
+        Self(apart, moved)
+    }
+
+    /// By how much the mean over `starts` may be wrong because some of them were moved by the mean of others.
+    pub(crate) fn draw_moved(&self, starts: usize, rng: &mut StdRng) -> f64 {
+        let asked = self.1.len();
+        if asked < 2 || asked >= starts {
+            return 0.0;
+        }
+        let drawn = mean((0..asked).map(|_| self.1[rng.random_range(0..asked)]));
+        (1.0 - asked as f64 / starts as f64) * (drawn - mean(self.1.iter().copied()))
     }
 
     /// Members to whom an outcome that is `all` on average has the other sign.
@@ -115,18 +134,22 @@ impl PerStart {
     /// to all of them `self` together, or from the first of them, where the others move as these do on average.
     pub fn among(self, alone: &[Self]) -> Self {
         let averaged = |together: Vec<f32>, column: fn(&Self) -> &[f32]| {
-            let apart = Members::of(alone.iter().map(column), &together);
-            let per_start = apart.per_start();
+            let per_start = Members::of(alone.iter().map(column), &together).per_start();
             let others = if per_start.is_empty() { 0.0 } else { mean(per_start.iter().copied()) as f32 };
-            let moved = per_start.into_iter().chain(std::iter::repeat(others));
+            let moved = per_start.iter().copied().chain(std::iter::repeat(others));
             let values: Vec<f32> = together.into_iter().zip(moved).map(|(all, by)| all + by).collect();
-            (Members::of(alone.iter().map(column), &values), values)
+            let apart = Members::of(alone.iter().map(column), &values);
+            let few = if per_start.len() < values.len() { per_start } else { Vec::new() };
+            (Members(apart.0, few), values)
         };
         let (returns, value) = averaged(self.value, |own| &own.value);
         let (successes, mut success) = averaged(self.success, |own| &own.success);
-        // A start that moves as others do is a probability still.
+        // A start that moves as others do is a probability still, and a time.
         success.iter_mut().for_each(|p| *p = p.clamp(0.0, 1.0));
-        Self { value, success, members: [returns, successes], ..self }
+        let (_, undiscounted) = averaged(self.undiscounted, |own| &own.undiscounted);
+        let (_, mut success_step) = averaged(self.success_step, |own| &own.success_step);
+        success_step.iter_mut().for_each(|step| *step = step.max(0.0));
+        Self { value, success, undiscounted, success_step, members: [returns, successes], ..self }
     }
 }
 
@@ -140,7 +163,7 @@ mod tests {
     /// 40 starts around `value`; each member sees all of them so much above it.
     fn seen(value: f32, above: &[f32]) -> PerStart {
         let value: Vec<f32> = (0..40).map(|i| value + 0.01 * (i % 5) as f32).collect();
-        let members = Members(above.iter().map(|&above| vec![above; 40]).collect());
+        let members = Members(above.iter().map(|&above| vec![above; 40]).collect(), Vec::new());
         PerStart {
             success: vec![0.5; 40],
             unsupported: vec![0.0; 40],
@@ -164,8 +187,8 @@ mod tests {
         assert_eq!([0.1, 0.3, -0.1, 0.0].map(|all| members.against(all)), [1, 0, 1, 0]);
         close(&members.minus(&members).above(), &[0.0; 3]);
         assert_eq!((members.len(), members.starts(), Members::default().starts()), (3, 2, 0));
-        close(&Members(vec![vec![0.3; 4]]).errors(), &[]);
-        close(&Members(vec![Vec::new(); 3]).errors(), &[]);
+        close(&Members(vec![vec![0.3; 4]], Vec::new()).errors(), &[]);
+        close(&Members(vec![Vec::new(); 3], Vec::new()).errors(), &[]);
     }
 
     #[test]
@@ -195,6 +218,32 @@ mod tests {
     }
 
     #[test]
+    fn starts_that_were_moved_by_the_mean_of_a_few_are_as_uncertain_as_it_is() {
+        let of = |value: Vec<f32>| PerStart { success: vec![0.0; value.len()], value, ..PerStart::default() };
+        // All 40 starts are at 0.5 together; two members see the first 8 of them at ±0.4 of it, both alike.
+        let few: Vec<f32> = (0..8).map(|i| 0.5 + [0.4, -0.4][i % 2]).collect();
+        let asked = of(vec![0.5; 40]).among(&[of(few.clone()), of(few)]);
+        assert_eq!((asked.members[0].1.len(), asked.members[0].starts()), (8, 8));
+        let width = |outcome: &PerStart| {
+            let [low, high] = estimate(outcome, None, 4000, 0).return_ci95;
+            high - low
+        };
+        // The mean of 8 draws of ±0.4 deviates by 0.4/√8 = 0.14, that of the starts by 0.4·√0.2/√40 = 0.03.
+        let expected = 2.0 * 1.96 * (0.8f64.powi(2) * 0.02 + 0.0008).sqrt();
+        assert!((width(&asked) / expected - 1.0).abs() < 0.1, "{}, not {expected}", width(&asked));
+        // Beside a policy that was asked everywhere, and one that moves alike.
+        let plain = of(vec![0.4; 40]).among(&[of(vec![0.4; 40]), of(vec![0.4; 40])]);
+        let gain = |a: &PerStart, b: &PerStart| {
+            let (_, [low, high]) = difference(a.returns(), b.returns(), None, 4000, 0);
+            high - low
+        };
+        for width in [gain(&asked, &plain), gain(&plain, &asked)] {
+            assert!((width / expected - 1.0).abs() < 0.1, "{width}, not {expected}");
+        }
+        assert!(gain(&asked, &asked) < 1e-6);
+    }
+
+    #[test]
     fn members_that_agree_widen_nothing_and_others_by_as_much_as_they_disagree() {
         let of = |above: &[f32]| estimate(&seen(0.5, above), None, 4000, 0).return_ci95;
         let width = |[low, high]: [f64; 2]| high - low;
@@ -213,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_two_policies_share_of_the_models_errors_by_hand() {
-        let of = |rows: &[&[f32]]| Members(rows.iter().map(|row| row.to_vec()).collect());
+        let of = |rows: &[&[f32]]| Members(rows.iter().map(|row| row.to_vec()).collect(), Vec::new());
         let a = of(&[&[0.2, -0.1], &[0.0, 0.1]]);
         let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
         close(a.shared(&a), 1.0);
@@ -232,7 +281,7 @@ mod tests {
         let record = TrackRecord { imagined, recorded };
         let of = |members: [&[f32]; 2]| {
             let values = [0.52f32; 20];
-            let [a, b] = members.map(|above| Members(above.iter().map(|&above| vec![above; 20]).collect()));
+            let [a, b] = members.map(|above| Members(above.iter().map(|&above| vec![above; 20]).collect(), Vec::new()));
             let column = |members| Column { values: &values, members };
             let (_, [low, high]) = difference(column(&a), column(&b), Some(&record), 4000, 0);
             high - low

@@ -48,11 +48,11 @@ pub fn blind(record: &TrackRecord) -> Option<String> {
     })
 }
 
-/// The choice, and why in one sentence. `others` are the estimators beside imagination.
-pub fn choose(fault: Option<&str>, gate: &Verdict, others: &[Opinion<'_>]) -> (Kept, String) {
-    match evidence(fault, gate, others, ("improved", "cloned")) {
+/// The choice between the copy and the policy called `old` that went in, and why in one sentence. `others` are the estimators beside imagination.
+pub fn choose(fault: Option<&str>, gate: &Verdict, others: &[Opinion<'_>], old: &str) -> (Kept, String) {
+    match evidence(fault, gate, others, ("improved", old)) {
         Ok(words) => (Kept::Improved, format!("The improved policy is returned: {words}")),
-        Err(words) => (Kept::Cloned, format!("The cloned policy is kept: {words}")),
+        Err(words) => (Kept::Cloned, format!("The {old} policy is kept: {words}")),
     }
 }
 
@@ -112,7 +112,7 @@ mod tests {
     fn only_evidence_replaces_a_clone() {
         let says = |gain: f64| Some((gain, [gain - 0.1, gain + 0.1]));
         let kept = |fault, gate: Verdict, fqe, dr| {
-            choose(fault, &gate, &[("fitted Q", fqe), ("the doubly robust estimate", dr)])
+            choose(fault, &gate, &[("fitted Q", fqe), ("the doubly robust estimate", dr)], "cloned")
         };
         assert_eq!(kept(None, gate("GO", 0.2), says(0.2), says(0.3)).0, Kept::Improved);
         assert_eq!(kept(None, gate("GO", 0.2), None, None).0, Kept::Improved);
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn the_reason_is_one_sentence() {
         let say = |gain: f64| Some((gain, [gain - 0.1, gain + 0.1]));
-        let why = |decision, fqe| choose(None, &gate(decision, 0.2), &[("fitted Q", fqe)]).1;
+        let why = |decision, fqe| choose(None, &gate(decision, 0.2), &[("fitted Q", fqe)], "cloned").1;
         assert_eq!(
             why("GO", say(0.2)),
             "The improved policy is returned: its paired imagined gain in return over the cloned one is +0.200 [+0.150, +0.250], and fitted Q says so too."

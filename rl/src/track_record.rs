@@ -50,7 +50,8 @@ pub fn interval(parts: &[(&[f32], &TrackRecord)], resamples: usize, seed: u64) -
 /// model's record, if there is one.
 pub fn estimate(outcome: Column<'_>, record: Option<&TrackRecord>, resamples: usize, seed: u64) -> (f64, [f64; 2]) {
     let near = Near::new(outcome.values, record.unwrap_or(&TrackRecord::default()));
-    widened(outcome.values, &|rng| near.draw(rng), &outcome.members.errors(), resamples, seed)
+    let error = |rng: &mut StdRng| near.draw(rng) + outcome.members.draw_moved(outcome.values.len(), rng);
+    widened(outcome.values, &error, &outcome.members.errors(), resamples, seed)
 }
 
 /// Mean of `a - b`, paired by position, with its interval over positions, over what members of the world model make of the difference, and
@@ -66,13 +67,15 @@ pub fn difference(
     let none = TrackRecord::default();
     let differences: Vec<f32> = a.values.iter().zip(b.values).map(|(a, b)| a - b).collect();
     let [near_a, near_b] = [a, b].map(|column| Near::new(column.values, record.unwrap_or(&none)));
-    let members = a.members.minus(b.members).errors();
+    let members = a.members.minus(b.members);
     let [of_a, of_b] = [&near_a, &near_b].map(Near::variance);
     let left =
         (1.0 - 2.0 * a.members.shared(b.members) * (of_a * of_b).sqrt() / (of_a + of_b).max(1e-30)).max(0.0).sqrt();
     let common = mean(near_a.means()) - mean(near_b.means());
-    let error = |rng: &mut StdRng| common + left * (near_a.draw(rng) - near_b.draw(rng) - common);
-    widened(&differences, &error, &members, resamples, seed)
+    let error = |rng: &mut StdRng| {
+        common + left * (near_a.draw(rng) - near_b.draw(rng) - common) + members.draw_moved(differences.len(), rng)
+    };
+    widened(&differences, &error, &members.errors(), resamples, seed)
 }
 
 /// Probability that `a` is better than `b` at one moment. `a` and `b` hold their imagined values under the same draws of noise; about the

@@ -134,7 +134,7 @@ fn decide(recording: Recording, episodes: usize) -> Decided {
     };
     let others = [("fitted Q evaluation", Some(fqe)), ("the doubly robust estimate", corrected)];
     let fault = selection::blind(&record);
-    let (kept, why) = selection::choose(fault.as_deref(), &gate, &others);
+    let (kept, why) = selection::choose(fault.as_deref(), &gate, &others, "cloned");
     Decided { kept, why, sees: fault.is_none(), replayed, optimism }
 }
 

@@ -16,7 +16,13 @@ pub struct Improvement {
     pub kept: Kept,
     /// Why, one sentence.
     pub why: String,
-    /// The best copy beside the clone.
+    /// Name of the policy that went in: `cloned`, or `previous` where a run goes on from another one.
+    #[serde(default = "cloned")]
+    pub over: String,
+    /// Whether a model that is to be believed says that the best copy is worse.
+    #[serde(default)]
+    pub is_worse: bool,
+    /// The best copy beside the one that went in.
     #[serde(flatten)]
     pub gained: Gained,
     /// Which copy that is; `None` where none was better beyond doubt while improving.
@@ -35,6 +41,16 @@ impl Improvement {
             _ => "improved",
         }
     }
+
+    /// The policy that went in, in the words of a sentence.
+    pub(super) fn old(&self) -> &'static str {
+        if self.over == "previous" { "the previous policy" } else { "the clone" }
+    }
+}
+
+/// What went into runs that did not write it down.
+fn cloned() -> String {
+    "cloned".to_owned()
 }
 
 /// The copy that was chosen, by starts of training episodes.
@@ -133,16 +149,17 @@ pub(super) fn write(report: &Report, out: &mut String) -> std::fmt::Result {
 pub(super) fn heading(i: &Improvement) -> String {
     let plans = if i.leaves() == "planned" { ", planning at run time" } else { "" };
     let policy = match i.kept {
-        Kept::Improved => "the improved policy",
-        Kept::Cloned if plans.is_empty() => "the cloned policy, unchanged",
-        Kept::Cloned => "the cloned policy",
+        Kept::Improved => "the improved policy".to_owned(),
+        Kept::Cloned if plans.is_empty() => format!("the {} policy, unchanged", i.over),
+        Kept::Cloned => format!("the {} policy", i.over),
     };
     format!("## What leaves `improve`: {policy}{plans}")
 }
 
 /// Every estimator's gain of the copy.
 pub(super) fn table(i: &Improvement, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "Paired gain in return of the best copy over the clone, {}:\n", held_out_starts(i.gained.starts))?;
+    let starts = held_out_starts(i.gained.starts);
+    writeln!(out, "Paired gain in return of the best copy over {}, {starts}:\n", i.old())?;
     rows(&gains(&i.gained), out)
 }
 
@@ -175,7 +192,7 @@ pub(super) fn list(i: &Improvement, out: &mut String) -> std::fmt::Result {
     let mut lines = about(&i.gained, &gains(&i.gained));
     lines.extend(i.chosen.as_ref().map(which));
     match i.kept {
-        Kept::Improved => lines.push(test_first(&i.gained, "the clone")),
+        Kept::Improved => lines.push(test_first(&i.gained, i.old())),
         // Where it plans, there is something new.
         Kept::Cloned if i.leaves() == "planned" => {}
         Kept::Cloned => lines.push(NOTHING_NEW.to_owned()),
@@ -222,7 +239,7 @@ pub(super) fn planning_gains(planning: &Planning) -> ByEstimator {
     gains(&planning.gained).into_iter().filter(|(name, _)| *name != "fitted Q").collect()
 }
 
-const NOTHING_NEW: &str = "Test first on the robot: nothing new, the policy is the one that was cloned. More episodes, or better labels, before improving again.";
+const NOTHING_NEW: &str = "Test first on the robot: nothing new, the policy is the one that went in. More episodes, or better labels, before improving again.";
 
 fn named(starts: &[EpisodeGain]) -> String {
     let each: Vec<String> = starts.iter().map(|s| format!("{} ({:+.2})", s.episode, s.gain)).collect();

@@ -154,9 +154,9 @@ pub(super) fn groups(report: &Report, out: &mut String) -> std::fmt::Result {
 /// Where the subject is known to be better than the clone, and where not.
 fn standing(report: &Report) -> Vec<String> {
     let Some(subject) = subject(report) else {
-        let is_clone = report.improvement.is_some() && report.policies.iter().any(|p| p.name == "improved");
-        let words = "The improved policy is the clone itself, which was returned: it is better nowhere.".to_owned();
-        return if is_clone { vec![words] } else { Vec::new() };
+        let improvement = report.improvement.as_ref().filter(|_| report.policies.iter().any(|p| p.name == "improved"));
+        let words = |old| format!("The improved policy is {old} itself, which was returned: it is nothing new.");
+        return improvement.map(|i| vec![words(i.old())]).unwrap_or_default();
     };
     let here = |wanted: Standing| {
         let of = |slice: &&SliceReport| slice.policies.iter().any(|p| p.name == subject && p.standing == Some(wanted));

@@ -113,7 +113,16 @@ fn to_take_over(dir: &Path, manifest: &Manifest, changed: &[String]) -> Result<V
 fn touched(key: &str) -> &'static [&'static str] {
     let first = |prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
     // What is seen: every embedding.
-    let seen = ["pretrained.", "world_model.representation.", "world_model.task.", "world_model.learn_from_hints"];
+    let seen = [
+        "pretrained.",
+        "world_model.representation.",
+        "world_model.task.",
+        "world_model.learn_from_hints",
+        // Of these the representation learns, too: what is worth telling apart, how its weights decay, how batches are drawn.
+        "value.gamma",
+        "world_model.weight_decay",
+        "world_model.shards",
+    ];
     if first(&["seed", "data.", "demo."]) || first(&seen) {
         &["representation", "dynamics", "policy", "value", EXPLORER, "improve"]
     } else if first(&["world_model.camera_dropout"]) {
@@ -121,9 +130,6 @@ fn touched(key: &str) -> &'static [&'static str] {
         &["dynamics", "policy", EXPLORER, "improve"]
     } else if first(&["world_model."]) {
         &["dynamics", "improve"]
-    } else if first(&["value.gamma"]) {
-        // By returns it is chosen what is cloned.
-        &["policy", "value", EXPLORER, "improve"]
     } else if first(&["policy."]) {
         &["policy", EXPLORER, "improve"]
     } else if first(&["value."]) {

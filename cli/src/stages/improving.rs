@@ -25,6 +25,8 @@ use crate::run_dir::{write_atomic, write_json_atomic};
 const GAIN: &str = "gain";
 const COPY: &str = "copy";
 const CHOSEN: &str = "chosen.json";
+/// The learner of the chosen copy, where another one learns.
+const CHOSEN_LEARNER: &str = "chosen";
 
 impl Workshop {
     /// Improvement by the configured method; keeps the copy that its offline judgements say is best.
@@ -118,6 +120,11 @@ impl Workshop {
                 save: &|s, dir| {
                     let kept = s.kept();
                     s.learners[kept].save(dir)?;
+                    if let Some(chosen) = s.chosen.as_ref().filter(|chosen| chosen.copy != kept) {
+                        let dir = dir.join(CHOSEN_LEARNER);
+                        std::fs::create_dir_all(&dir)?;
+                        s.learners[chosen.copy].save(&dir)?;
+                    }
                     save_policy(&s.best, dir, "best")?;
                     save_policy(&s.learners[kept].actor(), dir, LAST)?;
                     s.chosen.as_ref().map_or(Ok(()), |chosen| write_json_atomic(&dir.join(CHOSEN), chosen))?;
@@ -136,7 +143,10 @@ impl Workshop {
                     s.best = restore_policy(s.best.clone(), dir, "best", corpus)?;
                     s.gain = std::fs::read_to_string(dir.join(GAIN))?.trim().parse()?;
                     s.chosen = chosen_in(dir);
-                    Ok(())
+                    match s.chosen.as_ref().filter(|chosen| chosen.copy != copy && dir.join(CHOSEN_LEARNER).exists()) {
+                        Some(chosen) => s.learners[chosen.copy].restore(&dir.join(CHOSEN_LEARNER)),
+                        None => Ok(()),
+                    }
                 },
             },
         )

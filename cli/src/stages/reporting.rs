@@ -143,7 +143,7 @@ impl Workshop {
         // Where the clone was returned there is nothing new to let go, for the reason that it was returned for.
         let verdict = match &improvement {
             Some(i) if i.kept == Kept::Cloned && leaves == "improved" => {
-                let decision = if i.gained.gains.imagined.ci95[1] < 0.0 { "NO-GO" } else { "ABSTAIN" };
+                let decision = if i.is_worse { "NO-GO" } else { "ABSTAIN" };
                 evaluate::Verdict { decision: decision.into(), why: i.why.clone(), ..verdict }
             }
             _ => verdict,

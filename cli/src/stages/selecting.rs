@@ -118,8 +118,11 @@ impl Workshop {
             self.fault(quality, Some(&calibration), judged, self.config.policy.chunk)
         };
         let others = [("fitted Q evaluation", fqe), ("the doubly robust estimate", doubly_robust)];
-        let (kept, why) = selection::choose(fault.as_deref(), &gate, &others);
-        let why = why.replace("cloned policy", &format!("{} policy", self.went_in()));
+        let (kept, why) = selection::choose(fault.as_deref(), &gate, &others, self.went_in());
+        // The gate speaks of a clone.
+        let old = self.went_in();
+        let why =
+            why.replace("cloned policy", &format!("{old} policy")).replace("the cloned one", &format!("the {old} one"));
         let difference = |(mean, ci95)| Difference { mean, ci95 };
         let gains = Gains {
             imagined: difference((gate.gain, gate.gain_ci95)),
@@ -127,7 +130,9 @@ impl Workshop {
             doubly_robust: doubly_robust.map(difference),
         };
         let gained = self.gained(&candidate, &cloned, gains);
-        let improvement = Improvement { kept, why, gained, chosen: self.chosen_copy()?, planning: None };
+        let is_worse = fault.is_none() && gate.decision == "NO-GO";
+        let (over, chosen) = (old.to_owned(), self.chosen_copy()?);
+        let improvement = Improvement { kept, why, over, is_worse, gained, chosen, planning: None };
         let asked = Some((self.config.evaluate.fqe, self.config.evaluate.starts));
         self.selected = Some(Selected { improvement, fits, asked, went_in: Some(self.went_in().to_owned()) });
         Ok(())

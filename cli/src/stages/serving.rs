@@ -1,4 +1,7 @@
-//! What goes to the robot: the bundle of a run, and `serve`, a bundle behind the openpi websocket protocol. What one writes the other reads, which makes it long.
+//! What goes to the robot: the bundle of a run, and `serve`, a bundle behind the openpi websocket protocol.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -296,7 +299,7 @@ fn seen(bundle: &Bundle, observation: &Observation) -> Result<(Vec<Vec<u8>>, Vec
     let spec = &bundle.spec.dataset;
     let mut state = Vec::with_capacity(spec.state_len());
     for feature in &spec.state {
-        let found = find(&observation.vectors, &feature.key);
+        let found = find(&observation.vectors, &feature.key, spec.state.len());
         let values =
             found.ok_or_else(|| missing(&feature.key, &format!("a vector of {}", feature.len), observation))?;
         if values.len() != feature.len {
@@ -306,7 +309,7 @@ fn seen(bundle: &Bundle, observation: &Observation) -> Result<(Vec<Vec<u8>>, Vec
     }
     let mut pictures = Vec::new();
     for camera in &spec.cameras {
-        let found = find(&observation.images, &camera.key);
+        let found = find(&observation.images, &camera.key, spec.cameras.len());
         let picture = found.ok_or_else(|| missing(&camera.key, "a uint8 picture [height, width, 3]", observation))?;
         let mut out = vec![0; camera.model_size * camera.model_size * 3];
         resize_rgb(&picture.rgb, picture.width, picture.height, camera.model_size, &mut out);
@@ -315,16 +318,16 @@ fn seen(bundle: &Bundle, observation: &Observation) -> Result<(Vec<Vec<u8>>, Vec
     Ok((pictures, state))
 }
 
-/// The entry under the key, or under its last parts as other clients write it (`observation/state`, `state`).
-fn find<'a, T>(map: &'a BTreeMap<String, T>, key: &str) -> Option<&'a T> {
+/// The entry under the key, or under its last parts as other clients write it (`observation/state`, `state`); where one of its kind is `expected`
+/// and one is there it needs no name at all.
+fn find<'a, T>(map: &'a BTreeMap<String, T>, key: &str, expected: usize) -> Option<&'a T> {
     let slashed = key.replace('.', "/");
     let last = key.rsplit('.').next().unwrap_or(key);
     let candidates = [key, &slashed, last];
     let direct = candidates.iter().find_map(|k| map.get(*k));
-    // A single picture or vector needs no name at all.
     direct
         .or_else(|| map.iter().find(|(k, _)| k.ends_with(&format!("/{last}"))).map(|(_, v)| v))
-        .or_else(|| if map.len() == 1 { map.values().next() } else { None })
+        .or_else(|| if expected == 1 && map.len() == 1 { map.values().next() } else { None })
 }
 
 fn missing(key: &str, what: &str, observation: &Observation) -> String {
@@ -333,65 +336,4 @@ fn missing(key: &str, what: &str, observation: &Observation) -> String {
         "the observation has no '{key}' ({what}); it has: {}",
         if has.is_empty() { "nothing".to_owned() } else { has.join(", ") }
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use burn::tensor::Device;
-    use episodes::{DatasetSpec, Normaliser, VectorFeature};
-    use policy::{FlowConfig, FlowPolicy};
-    use world_model::angles::Angles;
-    use world_model::representation::Encoder;
-    use world_model::vision::VisionConfig;
-
-    #[test]
-    fn a_prompt_unlike_every_task_is_told_once_and_a_known_one_never() -> Result<()> {
-        let device = Device::default();
-        let vector = |key: &str| VectorFeature { key: key.into(), names: vec!["x".into()], offset: 0, len: 1 };
-        let texts = ["open the drawer", "close the drawer"];
-        let spec = BundleSpec {
-            format_version: FORMAT_VERSION,
-            kind: "flow".into(),
-            dataset: DatasetSpec {
-                source: String::new(),
-                codebase_version: "v3.0".into(),
-                robot_type: None,
-                control_rate_hz: 10.0,
-                state: vec![vector("observation.state")],
-                hints: Vec::new(),
-                action: vector("action"),
-                cameras: Vec::new(),
-                tasks: texts.map(str::to_owned).to_vec(),
-                has_reward: false,
-                has_success: false,
-            },
-            state_angles: Angles::none(1),
-            differences: world_model::differences::Differences::NONE,
-            state_normaliser: Normaliser::identity(2),
-            tasks: TaskEncoder::fit(texts, 16),
-            action_normaliser: Normaliser::identity(1),
-            vision: VisionConfig::default(),
-            hints: None,
-            pretrained: None,
-            farthest: Vec::new(),
-            flow: FlowConfig::default(),
-            policies: BTreeMap::new(),
-        };
-        let encoder = Encoder::new(&spec.vision, &[], &device)?;
-        let policy = FlowPolicy::new(&spec.flow, 2, 1, &device);
-        let (bundle, told) = (Bundle::new(spec, encoder, policy, &device), Mutex::new(BTreeSet::new()));
-        let say = |prompt| doubt(&bundle, prompt, &told);
-        assert_eq!(say(Some("please open that drawer")), None);
-        assert_eq!(
-            say(Some("water the flowers")).as_deref(),
-            Some(
-                "prompt 'water the flowers' is like no task that was learned (likeness 0.08); it is taken for the nearest, \
-                 'open the drawer'"
-            )
-        );
-        assert_eq!(say(Some("water the flowers")), None);
-        assert_eq!(say(None), None);
-        Ok(())
-    }
 }

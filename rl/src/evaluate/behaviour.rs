@@ -88,6 +88,7 @@ pub fn imagine_behaviour(
                 .collect();
             let [mut values, mut successes, mut beyond, mut undiscounted, mut success_step] = [0.0f32; 5];
             for sample in 0..config.samples {
+                let [mut foreign, mut all] = [0.0f32; 2];
                 let (mut going, mut value, mut success, mut discount) = (1.0f32, 0.0f32, 0.0f32, 1.0f32);
                 let mut last = 0.0;
                 for step in 0..steps {
@@ -101,12 +102,14 @@ pub fn imagine_behaviour(
                     undiscounted += going * last;
                     success += going * succeeds[row];
                     success_step += (step + 1) as f32 * going * succeeds[row];
+                    foreign += going * f32::from(u8::from(doubt[row] > limits.disagreement_95));
+                    all += going;
                     going *= (1.0 - succeeds[row]) * (1.0 - fails[row]);
                     discount *= rule.gamma;
-                    beyond += f32::from(u8::from(doubt[row] > limits.disagreement_95)) / steps as f32;
                 }
                 values += value + discount * going * last;
                 successes += success;
+                beyond += foreign / all;
             }
             let n = config.samples as f32;
             PerStart {

@@ -38,7 +38,7 @@ pub struct PerStart {
     pub value: Vec<f32>,
     /// Probability of success.
     pub success: Vec<f32>,
-    /// Share of imagined steps beyond the held-out 95th percentile of disagreement.
+    /// Share of imagined steps beyond the held-out 95th percentile of disagreement, of those before the end alone: `Σ_k m_k b_k / Σ_k m_k`.
     pub unsupported: Vec<f32>,
     /// Steps before the trust horizon; empty where imagination is set back onto the recording.
     pub believed: Vec<f32>,
@@ -56,7 +56,7 @@ pub struct PerStart {
 impl PerStart {
     /// Every column through `of`.
     fn map(&self, of: impl Fn(&[f32]) -> Vec<f32>) -> Self {
-        let members = |members: &Members| Members(members.0.iter().map(|own| of(own)).collect());
+        let members = |members: &Members| Members(members.0.iter().map(|own| of(own)).collect(), of(&members.1));
         Self {
             value: of(&self.value),
             success: of(&self.success),
@@ -95,12 +95,6 @@ pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, 
     };
     let end = last.reward.clone().clamp(rule.low, rule.high);
     let result = outcome(&imagined.predictions, rule, end);
-    let beyond = imagined
-        .predictions
-        .iter()
-        .map(|p| p.disagreement.clone().greater_elem(limits.disagreement_95).float())
-        .reduce(|a, b| a + b);
-    let beyond = beyond.map_or_else(Vec::new, |b| floats(b / imagined.predictions.len() as f64));
     let believed = believed(&imagined.predictions, last.doubt.zeros_like(), limits.doubt_budget);
     let believed_value = belief.values.map_or_else(Vec::new, |critic| {
         let states = std::iter::once(&imagined.start).chain(&imagined.latents);
@@ -110,11 +104,11 @@ pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, 
     // Without a trust horizon nobody can say how long it is kept.
     let believed = if limits.doubt_budget.is_finite() { believed } else { Vec::new() };
     let believed = believed.into_iter().reduce(|a, b| a + b).map_or_else(Vec::new, floats);
-    let [undiscounted, success_step] = undiscounted(&imagined.predictions, rule);
+    let [undiscounted, success_step, unsupported] = while_going(&imagined.predictions, rule, limits.disagreement_95);
     let rows = PerStart {
         value: floats(result.value),
         success: floats(result.success),
-        unsupported: beyond,
+        unsupported,
         believed,
         undiscounted,
         success_step,
@@ -124,17 +118,19 @@ pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, 
     rows.map(|rows| rows.chunks_exact(samples).map(|c| c.iter().sum::<f32>() / samples as f32).collect())
 }
 
-/// Per row, `Σ_k m_k r_k` and `Σ_k (k+1) m_k p_k`.
-fn undiscounted(predictions: &[Prediction], rule: &ReturnRule) -> [Vec<f32>; 2] {
+/// Per row, `Σ_k m_k r_k`, `Σ_k (k+1) m_k p_k` and the share `Σ_k m_k b_k / Σ_k m_k` of steps that disagree more than `most`.
+fn while_going(predictions: &[Prediction], rule: &ReturnRule, most: f32) -> [Vec<f32>; 3] {
     let Some(first) = predictions.first() else { return Default::default() };
     let mut going = first.success.ones_like();
-    let [mut reward, mut step] = [(); 2].map(|()| going.zeros_like());
+    let [mut reward, mut step, mut beyond, mut steps] = [(); 4].map(|()| going.zeros_like());
     for (k, p) in predictions.iter().enumerate() {
         reward = reward + going.clone() * p.reward.clone().clamp(rule.low, rule.high);
         step = step + going.clone() * p.success.clone() * (k + 1) as f64;
+        beyond = beyond + going.clone() * p.disagreement.clone().greater_elem(most).float();
+        steps = steps + going.clone();
         going = going * (p.success.clone().neg() + 1.0) * (p.failure.clone().neg() + 1.0);
     }
-    [floats(reward), floats(step)]
+    [reward, step, beyond / steps].map(floats)
 }
 
 pub(super) fn join(parts: Vec<PerStart>) -> PerStart {
@@ -183,22 +179,26 @@ mod tests {
     use world_model::Latent;
 
     #[test]
-    fn rewards_and_the_step_of_success_by_hand() {
-        let step = |reward: f32, success: f32, failure: f32| {
+    fn rewards_the_step_of_success_and_unsupported_steps_by_hand() {
+        let step = |reward: f32, success: f32, failure: f32, disagreement: f32| {
             let t = |v: f32| Tensor::<1>::from_floats([v], &Device::default());
             Prediction {
                 reward: t(reward),
                 success: t(success),
                 failure: t(failure),
-                disagreement: t(0.0),
+                disagreement: t(disagreement),
                 doubt: t(0.0),
             }
         };
         let rule = ReturnRule { gamma: 0.5, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 };
-        let [reward, at] = undiscounted(&[step(0.4, 0.5, 0.0), step(2.0, 0.5, 0.2), step(0.5, 1.0, 0.0)], &rule);
+        let steps =
+            [step(0.4, 0.5, 0.0, 2.0), step(2.0, 0.5, 0.2, 0.0), step(0.5, 1.0, 0.0, 0.0), step(0.0, 0.0, 0.0, 9.0)];
+        let [reward, at, beyond] = while_going(&steps, &rule, 1.0);
         // Going: 1, 0.5, 0.5*0.5*0.8 = 0.2. Rewards 0.4 + 0.5*1 (clamped) + 0.2*0.5; steps 1*0.5 + 2*0.25 + 3*0.2.
         assert!((reward[0] - 1.0).abs() < 1e-6, "{reward:?}");
         assert!((at[0] - 1.6).abs() < 1e-6, "{at:?}");
+        // The first of 1.7 steps; nothing is left of the last, whatever it says.
+        assert!((beyond[0] - 1.0 / 1.7).abs() < 1e-6, "{beyond:?}");
     }
 
     #[test]

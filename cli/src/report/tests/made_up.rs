@@ -110,6 +110,8 @@ pub fn demo() -> Report {
         improvement: Some(Improvement {
             kept: Kept::Improved,
             why: "The improved policy is returned: its gain is above zero.".into(),
+            over: "cloned".into(),
+            is_worse: false,
             gained: Gained {
                 starts: 30,
                 gains: Gains {

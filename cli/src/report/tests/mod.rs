@@ -112,9 +112,22 @@ fn the_scope_says_where_the_improved_policy_is_better_and_where_nobody_knows() {
     }
     let text = report.to_markdown();
     assert!(
-        text.contains("- The improved policy is the clone itself, which was returned: it is better nowhere.\n"),
+        text.contains("- The improved policy is the clone itself, which was returned: it is nothing new.\n"),
         "{text}"
     );
+    // In a run that goes on it is not the clone that went in.
+    if let Some(i) = &mut report.improvement {
+        i.over = "previous".into();
+    }
+    let text = report.to_markdown();
+    for words in [
+        "## What leaves `improve`: the previous policy, unchanged\n",
+        "Paired gain in return of the best copy over the previous policy, 30 held-out starts:\n",
+        "the policy is the one that went in.",
+        "- The improved policy is the previous policy itself, which was returned: it is nothing new.\n",
+    ] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
     report.policies.push(policy("candidate", 0.5, None));
     report.slices.iter_mut().for_each(|slice| slice.policies[3].name = "candidate".into());
     assert!(
