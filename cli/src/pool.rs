@@ -3,7 +3,7 @@
 //! Outcomes are kept per start and per true episode in each run's `outcomes.json`; differences are paired within a run
 //! and the bootstrap resamples all pairs together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use rl::track_record::{self, TrackRecord};
 use serde::{Deserialize, Serialize};
 use world_model::agreement::mean as mean_of;
 
+use crate::config_file;
 use crate::errors::UsageError;
 use crate::output;
 use crate::report::{Difference, FEW, Report, WholeEpisodes, between, card_words, points, same_order, share};
@@ -43,11 +44,6 @@ pub struct PolicyOutcomes {
 
 /// `outcomes.json`: policies by name.
 pub type RunOutcomes = BTreeMap<String, PolicyOutcomes>;
-
-/// How wrong the model of a run was about whole held-out episodes; empty where its report does not say.
-fn whole_episodes(dir: &Path) -> WholeEpisodes {
-    Report::load(dir).ok().and_then(|report| report.world_model.whole_episodes).unwrap_or_default()
-}
 
 /// A mean with its interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -83,6 +79,8 @@ struct Orders {
 #[derive(Debug, Serialize)]
 struct Pooled {
     runs: Vec<PathBuf>,
+    /// Policies that were not judged in every run.
+    left_out: Vec<String>,
     policies: Vec<Row>,
     /// `improved` minus `cloned`, true success, in each run.
     gain_by_run: Vec<Difference>,
@@ -110,13 +108,43 @@ pub fn pool(dirs: &[PathBuf], json: bool) -> Result<()> {
         .into());
     }
     let runs = dirs.iter().map(|dir| load(dir)).collect::<Result<Vec<_>>>()?;
-    let records: Vec<WholeEpisodes> = dirs.iter().map(|dir| whole_episodes(dir)).collect();
+    let reports = dirs.iter().map(|dir| Report::load(dir)).collect::<Result<Vec<_>>>()?;
+    same_experiment(dirs, &reports)?;
+    // How wrong each model was about whole held-out episodes; nothing where a report does not say.
+    let records: Vec<WholeEpisodes> =
+        reports.into_iter().map(|report| report.world_model.whole_episodes.unwrap_or_default()).collect();
     let pooled = pooled(dirs, &runs, &records)?;
     if json {
         return output::answer_json(&pooled);
     }
     output::answer(&words(&pooled));
     Ok(())
+}
+
+/// Refuses runs that differ in more than the seed, and in where a demo wrote its episodes.
+fn same_experiment(dirs: &[PathBuf], reports: &[Report]) -> Result<()> {
+    let texts: Vec<Option<String>> =
+        dirs.iter().map(|dir| std::fs::read_to_string(dir.join("run.toml")).ok()).collect();
+    for (i, (text, report)) in texts.iter().zip(reports).enumerate().skip(1) {
+        let (Some(first), Some(text)) = (&texts[0], text) else { continue };
+        let own = ["seed:", if report.command == "demo" { "data.path:" } else { "seed:" }];
+        let mut differ = config_file::differences(first, text)?;
+        differ.retain(|key| !own.iter().any(|own| key.starts_with(own)));
+        if !differ.is_empty() {
+            return Err(UsageError(format!(
+                "{} was made otherwise than {} ({}); expected runs of one experiment, which differ in their seeds",
+                dirs[i].display(),
+                dirs[0].display(),
+                differ.join(", ")
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.cloned().collect::<Vec<_>>().join(", ")
 }
 
 fn load(dir: &Path) -> Result<RunOutcomes> {
@@ -136,20 +164,16 @@ fn mean(parts: &[&[f32]]) -> Mean {
 }
 
 fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes], records: &[WholeEpisodes]) -> Result<Pooled> {
-    let names: Vec<&String> = runs.first().map(|r| r.keys().collect()).unwrap_or_default();
-    for (dir, run) in dirs.iter().zip(runs) {
-        if run.keys().ne(names.iter().copied()) {
-            let list = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect::<Vec<_>>().join(", ");
-            return Err(UsageError(format!(
-                "{} holds the policies {}; expected those of {}: {}",
-                dir.display(),
-                list(&mut run.keys()),
-                dirs[0].display(),
-                list(&mut names.iter().copied())
-            ))
-            .into());
-        }
+    let in_all = |name: &&String| runs.iter().all(|run| run.contains_key(*name));
+    let names: Vec<&String> = runs.first().map(|r| r.keys().filter(in_all).collect()).unwrap_or_default();
+    if names.is_empty() {
+        let each: Vec<String> =
+            dirs.iter().zip(runs).map(|(dir, run)| format!("{}: {}", dir.display(), list(run.keys()))).collect();
+        return Err(UsageError(format!("no policy was judged in all of these runs; found {}", each.join("; "))).into());
     }
+    // A copy that was not returned is there only where one was not.
+    let all: BTreeSet<&String> = runs.iter().flat_map(|run| run.keys()).collect();
+    let left_out = all.into_iter().filter(|name| !names.contains(name)).cloned().collect();
     let mut policies: Vec<Row> = names
         .iter()
         .map(|&name| {
@@ -186,8 +210,9 @@ fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes], records: &[WholeEpisodes]) -> 
         .collect();
     let average = |x: &[f32]| mean_of(x.iter().copied());
     let agree = |run: &RunOutcomes, pick: fn(&Outcomes) -> &Vec<f32>| {
+        let own = names.iter().map(|name| &run[*name]);
         let both: Option<Vec<(f64, f64)>> =
-            run.values().map(|p| Some((average(pick(p.truth.as_ref()?)), average(pick(&p.imagined))))).collect();
+            own.map(|p| Some((average(pick(p.truth.as_ref()?)), average(pick(&p.imagined))))).collect();
         both.is_some_and(|b| same_order(&b))
     };
     let orders = |pick: fn(&Outcomes) -> &Vec<f32>, pooled: fn(&Row) -> Option<(f64, f64)>| {
@@ -206,6 +231,7 @@ fn pooled(dirs: &[PathBuf], runs: &[RunOutcomes], records: &[WholeEpisodes]) -> 
     Ok(Pooled {
         scorecard: by_success.zip(by_return).map(<[Scorecard; 2]>::from),
         runs: dirs.to_vec(),
+        left_out,
         gain_by_run: pairs.iter().map(|[i, c]| Difference::paired(i, c, RESAMPLES, 0)).collect(),
         gain: (!pairs.is_empty()).then(|| {
             let all = |side: usize| pairs.iter().flat_map(|p| p[side].iter().copied()).collect::<Vec<f32>>();
@@ -241,6 +267,9 @@ fn words(pooled: &Pooled) -> String {
         "\n95 % intervals in brackets, bootstrapped over the pooled starts and episodes; imagined ones also over how wrong each \
          model was about whole held-out episodes.\n",
     );
+    if !pooled.left_out.is_empty() {
+        let _ = writeln!(text, "Not judged in every run, and left out: {}.", list(pooled.left_out.iter()));
+    }
     if let Some(gain) = &pooled.gain {
         let each: Vec<String> = pooled.gain_by_run.iter().map(|d| format!("{:+.0}", 100.0 * d.mean)).collect();
         let _ = writeln!(
@@ -297,11 +326,17 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_other_policies_are_refused() {
+    fn policies_that_not_every_run_has_are_left_out_and_named() {
         let mut other = run(&[1.0], &[0.0], [0.5, 0.5]);
         other.remove("cloned");
         let dirs = [PathBuf::from("a"), PathBuf::from("b")];
-        let error = pooled(&dirs, &[run(&[1.0], &[0.0], [0.5, 0.5]), other], &[]).expect_err("different policies");
-        assert_eq!(error.to_string(), "b holds the policies improved; expected those of a: cloned, improved");
+        let whole = [WholeEpisodes::default(), WholeEpisodes::default()];
+        let first = run(&[1.0], &[0.0], [0.5, 0.5]);
+        let both = pooled(&dirs, &[first.clone(), other.clone()], &whole).expect("one policy is in both");
+        assert_eq!((both.policies.len(), both.left_out.as_slice()), (1, ["cloned".to_owned()].as_slice()));
+        assert!(words(&both).contains("Not judged in every run, and left out: cloned."), "{}", words(&both));
+        other.clear();
+        let error = pooled(&dirs, &[first, other], &whole).expect_err("nothing in common");
+        assert_eq!(error.to_string(), "no policy was judged in all of these runs; found a: cloned, improved; b: ");
     }
 }

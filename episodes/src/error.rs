@@ -26,7 +26,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A feature that was asked for is not in the dataset.
-    #[error("feature '{wanted}' is not in {path}; it has: {available}. Set it with --set {setting}=NAME")]
+    #[error("feature '{wanted}' is not in {path}; it has: {available}. Set it with --set {}", set_to_name(.setting))]
     MissingFeature {
         /// The name that was asked for.
         wanted: String,
@@ -69,4 +69,12 @@ pub enum Error {
         /// Where.
         path: PathBuf,
     },
+}
+
+/// How a name is set: most of these settings are lists.
+fn set_to_name(setting: &str) -> String {
+    match setting {
+        "data.cameras" | "data.state_keys" | "data.hints" => format!("'{setting}=[\"NAME\"]'"),
+        _ => format!("{setting}=NAME"),
+    }
 }

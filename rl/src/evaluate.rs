@@ -252,16 +252,22 @@ pub fn unsupported_share(outcome: &PerStart) -> f64 {
 /// Imagined success below which a policy is taken never to succeed.
 const NEVER: f32 = 0.005;
 
-/// The paired gain in undiscounted return to the horizon, with its interval over starts: what a discount hides, such as a fall long after a
-/// quick beginning. `None` where policies succeed: a success ends an episode, so that better ones earn less until then.
-fn in_the_long_run(improved: &PerStart, cloned: &PerStart, resamples: usize, seed: u64) -> Option<(f64, [f64; 2])> {
+/// The paired gain in undiscounted return to the horizon, with its interval over starts and over what the members of the world model make of it: what a
+/// discount hides, such as a fall long after a quick beginning; and to how many members alone it is a loss. `None` where policies succeed: a success ends an episode, so that better ones earn less until then.
+fn in_the_long_run(
+    improved: &PerStart,
+    cloned: &PerStart,
+    resamples: usize,
+    seed: u64,
+) -> Option<(f64, [f64; 2], usize)> {
     let (new, old) = (&improved.undiscounted, &cloned.undiscounted);
     let succeeds = improved.success.iter().chain(&cloned.success).any(|&success| success >= NEVER);
     if succeeds || new.is_empty() || new.len() != old.len() {
         return None;
     }
-    let gains: Vec<f32> = new.iter().zip(old).map(|(new, old)| new - old).collect();
-    Some(interval(&gains, resamples, seed))
+    let (new, old) = (improved.earned(), cloned.earned());
+    let (gain, ci95) = track_record::difference(new, old, None, resamples, seed);
+    Some((gain, ci95, new.members.minus(old.members).against(gain)))
 }
 
 /// The gate: GO only if the lower bound of the paired gain over the clone is above zero, no member of the world model alone sees it the
@@ -299,13 +305,22 @@ pub fn gate(
         );
         ("ABSTAIN", why)
     } else if gain_ci95[0] > 0.0
-        && let Some((long, [low, high])) =
-            in_the_long_run(improved, cloned, resamples, seed).filter(|(_, [low, _])| *low <= 0.0)
+        && let Some((long, [low, high], against)) = in_the_long_run(improved, cloned, resamples, seed)
+            .filter(|(_, [low, _], against)| *low <= 0.0 || *against > 0)
     {
         let why = format!(
             "In imagination the improved policy gains soon and not in the long run: its undiscounted return to the horizon, {long:+.1} [{low:+.1}, {high:+.1}], cannot be told from the cloned one's."
         );
-        ("ABSTAIN", if high < 0.0 { why.replace("cannot be told from", "is below") } else { why })
+        let why = match (high < 0.0, low > 0.0) {
+            (true, _) => why.replace("cannot be told from", "is below"),
+            // Its interval is above zero, and yet there are members of another opinion.
+            (_, true) => why.replace(
+                ", cannot be told from the cloned one's",
+                &format!(" more, is less to {against} members of the world model alone"),
+            ),
+            _ => why,
+        };
+        ("ABSTAIN", why)
     } else if gain_ci95[0] > 0.0 {
         (
             "GO",

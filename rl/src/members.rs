@@ -130,6 +130,11 @@ impl PerStart {
         Column { values: &self.success, members: &self.members[1] }
     }
 
+    /// Undiscounted returns, and what the members make of them.
+    pub fn earned(&self) -> Column<'_> {
+        Column { values: &self.undiscounted, members: &self.members[2] }
+    }
+
     /// What it is on average over the members `alone`, and by how much each is away from that: from the same starts in their order as it is
     /// to all of them `self` together, or from the first of them, where the others move as these do on average.
     pub fn among(self, alone: &[Self]) -> Self {
@@ -146,10 +151,10 @@ impl PerStart {
         let (successes, mut success) = averaged(self.success, |own| &own.success);
         // A start that moves as others do is a probability still, and a time.
         success.iter_mut().for_each(|p| *p = p.clamp(0.0, 1.0));
-        let (_, undiscounted) = averaged(self.undiscounted, |own| &own.undiscounted);
+        let (earned, undiscounted) = averaged(self.undiscounted, |own| &own.undiscounted);
         let (_, mut success_step) = averaged(self.success_step, |own| &own.success_step);
         success_step.iter_mut().for_each(|step| *step = step.max(0.0));
-        Self { value, success, undiscounted, success_step, members: [returns, successes], ..self }
+        Self { value, success, undiscounted, success_step, members: [returns, successes, earned], ..self }
     }
 }
 
@@ -167,7 +172,7 @@ mod tests {
         PerStart {
             success: vec![0.5; 40],
             unsupported: vec![0.0; 40],
-            members: [members.clone(), members],
+            members: [members.clone(), members.clone(), members],
             value,
             ..PerStart::default()
         }

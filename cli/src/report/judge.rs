@@ -155,9 +155,9 @@ pub fn card_words(what: &str, card: &Scorecard) -> String {
     }
     let number =
         |x: Measured| x.map_or("cannot be told".to_owned(), |(x, [low, high])| format!("{x:.2} [{low:.2}, {high:.2}]"));
-    let coverage = card
-        .coverage
-        .map_or(String::new(), |c| format!("; {:.0} % of the true means lie in their imagined interval", 100.0 * c));
+    let coverage = card.coverage.map_or(String::new(), |c| {
+        format!("; {:.0} % of the true means lie in their imagined interval, as far as they are known", 100.0 * c)
+    });
     format!(
         "- By {what}, {} policies: Pearson's r {}, Spearman's ρ {}, mean maximum rank violation {}, regret of the one imagined best {}, mean error {}{coverage}.\n",
         card.policies,

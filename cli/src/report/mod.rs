@@ -281,9 +281,9 @@ pub struct StageReport {
 }
 
 impl Difference {
-    /// Mean of `a - b` of two policies from the same starts, and what members of the world model make of it.
-    pub fn of(a: Column<'_>, b: Column<'_>, resamples: usize, seed: u64) -> Self {
-        let (mean, ci95) = rl::track_record::difference(a, b, None, resamples, seed);
+    /// Mean of `a - b` of two policies from the same starts, what members of the world model make of it, and how wrong the model has been.
+    pub fn of(a: Column<'_>, b: Column<'_>, record: Option<&TrackRecord>, resamples: usize, seed: u64) -> Self {
+        let (mean, ci95) = rl::track_record::difference(a, b, record, resamples, seed);
         Self { mean, ci95 }
     }
 

@@ -202,7 +202,11 @@ mod tests {
         let members = |alone: [&[f32]; 2], all: &[f32]| Members::of(alone.into_iter(), all);
         let success = vec![0.0, 1.0];
         let imagined = PerStart {
-            members: [members([&[0.6, 0.8], &[0.4, 0.5]], &value), members([&[0.5, 1.0], &[0.0, 0.5]], &success)],
+            members: [
+                members([&[0.6, 0.8], &[0.4, 0.5]], &value),
+                members([&[0.5, 1.0], &[0.0, 0.5]], &success),
+                Members::default(),
+            ],
             value,
             success,
             ..PerStart::default()

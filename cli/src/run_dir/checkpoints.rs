@@ -62,8 +62,9 @@ pub(super) fn last(stage_dir: &Path) -> Result<Option<Checkpoint>> {
     };
     let file = dir.join(RESUME);
     let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let resume = serde_json::from_slice(&text)
-        .with_context(|| format!("{} is damaged; --fresh starts the run over", file.display()))?;
+    let resume = serde_json::from_slice(&text).with_context(|| {
+        format!("{} is damaged; the command that began the run starts it over with --fresh", file.display())
+    })?;
     Ok(Some(Checkpoint { dir, resume }))
 }
 

@@ -42,7 +42,8 @@ impl RunDir {
         files::sweep(root)?;
         if !root.join("manifest.json").exists() {
             refuse_foreign(root)?;
-        } else if open.fresh {
+        } else if open.fresh || Self::is_untouched(root) {
+            // What was refused before any stage began must not be in the way of what is asked for now.
             clear(root)?;
         } else {
             let run = Self::load(root, lock)?;
@@ -72,6 +73,11 @@ impl RunDir {
         Ok(run)
     }
 
+    /// Whether no stage of the run in `root` has begun.
+    fn is_untouched(root: &Path) -> bool {
+        Self::read_manifest(root).is_ok_and(|manifest| manifest.stages.is_empty())
+    }
+
     /// Opens the run that is in `dir`, whatever its configuration (for verbs that take a finished run).
     ///
     /// # Errors
@@ -96,7 +102,8 @@ impl RunDir {
     pub fn read_manifest(dir: &Path) -> Result<Manifest> {
         let file = dir.join("manifest.json");
         let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let damaged = || format!("{} is damaged; --fresh starts the run over", file.display());
+        let damaged =
+            || format!("{} is damaged; the command that began the run starts it over with --fresh", file.display());
         let value: Value = serde_json::from_slice(&text).with_context(damaged)?;
         let version = value["format_version"].as_u64();
         anyhow::ensure!(
@@ -114,7 +121,10 @@ impl RunDir {
         let manifest = Self::read_manifest(root)?;
         let file = root.join("run.toml");
         let config_toml = fs::read_to_string(&file).with_context(|| {
-            format!("{} cannot be read: the run is damaged; --fresh starts it over", file.display())
+            format!(
+                "{} cannot be read: the run is damaged; the command that began it starts it over with --fresh",
+                file.display()
+            )
         })?;
         let metrics = open_metrics(root)?;
         Ok(RunDir { root: root.to_owned(), manifest, config_toml, metrics, current: None, _lock: lock })

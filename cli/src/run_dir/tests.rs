@@ -94,7 +94,9 @@ fn old_checkpoints_go_and_unfinished_ones_are_swept() -> Result<()> {
 #[test]
 fn another_configuration_is_refused_and_named() -> Result<()> {
     let temp = tempfile::tempdir()?;
-    drop(open(temp.path(), CONFIG, false)?);
+    let mut run = open(temp.path(), CONFIG, false)?;
+    run.begin("model")?;
+    drop(run);
     let changed = CONFIG.replace("15", "8");
     let error = open(temp.path(), &changed, false).expect_err("the horizon changed");
     assert!(error.is::<UsageError>());
@@ -107,6 +109,15 @@ fn another_configuration_is_refused_and_named() -> Result<()> {
     let run = open(temp.path(), &changed, true)?;
     assert_eq!(run.config_toml(), changed);
     assert!(!temp.path().join("checkpoints").exists());
+    Ok(())
+}
+
+#[test]
+fn what_no_stage_has_begun_is_not_in_the_way_of_another_configuration() -> Result<()> {
+    let temp = tempfile::tempdir()?;
+    drop(open(temp.path(), CONFIG, false)?);
+    let changed = CONFIG.replace("15", "8");
+    assert_eq!(open(temp.path(), &changed, false)?.config_toml(), changed);
     Ok(())
 }
 

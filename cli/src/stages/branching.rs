@@ -14,6 +14,7 @@ use super::workshop::Workshop;
 use super::writing::{self, Imagined, Target};
 use crate::args::{Arm, Common};
 use crate::errors::UsageError;
+use crate::interrupt;
 use crate::{live, output};
 
 /// Draws of shared noise per fork.
@@ -42,6 +43,7 @@ pub fn branch(
         }
     }
     let w = reopen(dir, common)?;
+    interrupt::install(interrupt::WHOLE_OR_NOT)?;
     let track = track_of(&w, episode)?;
     let len = w.corpus.tracks[track].len;
     if step >= len || horizon == 0 {

@@ -165,7 +165,7 @@ impl Workshop {
             answer_ms: [policies.0, policies.1].map(|policy| self.answer_ms(policy)),
             held_out_difference,
             imagined_return: [of(&before), of(&after)],
-            difference: Difference::of(after.returns(), before.returns(), resamples, seed),
+            difference: Difference::of(after.returns(), before.returns(), None, resamples, seed),
         })
     }
 

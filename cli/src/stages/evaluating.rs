@@ -13,6 +13,7 @@ use super::workshop::Workshop;
 use super::{known, reopen};
 use crate::args::Common;
 use crate::errors::UsageError;
+use crate::interrupt;
 use crate::report::{PolicyReport, Report};
 use crate::run_dir::write_error;
 use crate::{live, output};
@@ -35,6 +36,7 @@ pub fn evaluate(
     common.out.as_deref().map_or(Ok(()), |out| check_beside(out, dir))?;
     outsiders.iter().try_for_each(Outsider::reach)?;
     let mut w = reopen(dir, common)?;
+    interrupt::install(interrupt::WHOLE_OR_NOT)?;
     if let Some(file) = file {
         known::check_returns(file, &known, &w.corpus.returns)?;
     }

@@ -96,14 +96,15 @@ impl Workshop {
         let scorecard = scorecard(&subjects, &policies, record, (resamples, seed));
         let find = |name: &str| judged.iter().find(|j| j.name == name);
         let paired = |a: &[f32], b: &[f32]| Difference::paired(a, b, resamples, seed);
-        let imagined = |policy: &Judged, baseline: &Judged, of: fn(&PerStart) -> Column<'_>| {
-            Difference::of(of(&policy.imagined), of(&policy.beside(baseline)), resamples, seed)
+        let imagined = |policy: &Judged, baseline: &Judged, of: fn(&PerStart) -> Column<'_>, which: usize| {
+            let record = record.map(|record| record[which]);
+            Difference::of(of(&policy.imagined), of(&policy.beside(baseline)), record, resamples, seed)
         };
         let against = |policy: &Judged, baseline: &Judged| Comparison {
             policy: policy.name.clone(),
             baseline: baseline.name.clone(),
-            imagined_return: imagined(policy, baseline, PerStart::returns),
-            imagined_success: imagined(policy, baseline, PerStart::successes),
+            imagined_return: imagined(policy, baseline, PerStart::returns, 0),
+            imagined_success: imagined(policy, baseline, PerStart::successes, 1),
             true_success: policy
                 .truth
                 .as_ref()

@@ -75,6 +75,7 @@ pub fn where_it_went_wrong(
         }
     };
     let w = reopen(dir, common)?;
+    interrupt::install(interrupt::WHOLE_OR_NOT)?;
     let embeddings = w.embeddings()?;
     let minds = w.minds()?;
     let better = if minds.policies.contains_key("improved") { Arm::Improved } else { Arm::Cloned };

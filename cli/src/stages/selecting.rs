@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
+use rl::TrackRecord;
 use rl::doubly_robust::DoublyRobust;
 use rl::evaluate::{self, EvaluateConfig, PerStart};
 use rl::fqe::{Evaluated, FqeConfig};
@@ -129,7 +130,8 @@ impl Workshop {
             fitted_q: fqe.map(difference),
             doubly_robust: doubly_robust.map(difference),
         };
-        let gained = self.gained(&candidate, &cloned, gains);
+        let of_success = quality.whole_episodes.as_ref().map(|whole| &whole.success);
+        let gained = self.gained((&candidate, &cloned), gains, of_success);
         let is_worse = fault.is_none() && gate.decision == "NO-GO";
         let (over, chosen) = (old.to_owned(), self.chosen_copy()?);
         let improvement = Improvement { kept, why, over, is_worse, gained, chosen, planning: None };
@@ -145,8 +147,13 @@ impl Workshop {
         self.selected.as_ref().filter(is_refused).map(|_| Base::Candidate).map(|base| plain(base).to_string())
     }
 
-    /// A policy beside the one it would replace: how much better, and from which starts better or worse.
-    pub(super) fn gained(&self, new: &PerStart, old: &PerStart, by_estimator: Gains) -> Gained {
+    /// A policy beside the one it would replace: how much better, and from which starts better or worse; `of_success` is the model's record of successes.
+    pub(super) fn gained(
+        &self,
+        (new, old): (&PerStart, &PerStart),
+        by_estimator: Gains,
+        of_success: Option<&TrackRecord>,
+    ) -> Gained {
         let starts = evaluate::starts(&self.corpus, self.config.evaluate.starts);
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
         let mut gains: Vec<EpisodeGain> = starts
@@ -165,7 +172,7 @@ impl Workshop {
         Gained {
             starts: old.value.len(),
             gains: by_estimator,
-            success: Difference::of(new.successes(), old.successes(), resamples, seed),
+            success: Difference::of(new.successes(), old.successes(), of_success, resamples, seed),
             better,
             worse,
             largest_gains: gains.iter().take(NAMED).filter(|g| g.gain > 0.0).copied().collect(),

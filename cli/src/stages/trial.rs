@@ -20,6 +20,7 @@ use super::variant::Variant;
 use super::workshop::Workshop;
 use crate::args::Common;
 use crate::errors::UsageError;
+use crate::interrupt;
 use crate::output;
 use crate::run_dir::{write_atomic, write_error, write_json_atomic};
 use plan::{FORMAT, MOST_PAIRS, NeededRow, Pair, Plan, Score, Start};
@@ -90,6 +91,7 @@ pub fn trial(run: &Path, replacing: &Replacing<'_>, results: Option<&Path>, comm
         .into());
     }
     let mut w = reopen(run, common)?;
+    interrupt::install(interrupt::WHOLE_OR_NOT)?;
     let plan = w.plan_trials((&from, &to), &names, &asked, common.seed)?;
     std::fs::create_dir_all(&dir).map_err(|e| write_error(&dir, &e))?;
     let words = plan.words(run, &file, &w.dataset.spec.source);
@@ -172,6 +174,7 @@ impl Workshop {
             held_out: !self.corpus.held_out.is_empty(),
             alpha: ALPHA,
             needed: needed.to_vec(),
+            config_hash: self.run.manifest().config_hash.clone(),
             seed,
             starts,
             from: from.to_owned(),

@@ -68,7 +68,8 @@ impl Workshop {
             fitted_q: None,
             doubly_robust: doubly_robust.map(difference),
         };
-        let gained = self.gained(planned, alone, gains);
+        let of_success = quality.whole_episodes.as_ref().map(|whole| &whole.success);
+        let gained = self.gained((planned, alone), gains, of_success);
         let planning = Planning { is_chosen, why, over: over.into(), answer_ms, available_ms, gained };
         if let Some(selected) = &mut self.selected {
             selected.improvement.planning = Some(planning);

@@ -219,16 +219,18 @@ impl Workshop {
     }
 
     fn finished(&self, stage: &str, verb: &str) -> Result<PathBuf> {
+        let root = self.run.root().display();
         if !self.run.is_complete(stage) {
             return Err(UsageError(format!(
-                "{}: stage '{stage}' has not been trained; run `rehearsal {verb}` with --out {} first",
-                self.run.root().display(),
-                self.run.root().display()
+                "{root}: stage '{stage}' has not been trained; run `rehearsal {verb} {}{root}` first",
+                if verb.starts_with("train") { "--out " } else { "" }
             ))
             .into());
         }
         let checkpoint =
-            self.run.last_checkpoint(stage)?.with_context(|| format!("{stage}: its checkpoint is gone"))?;
+            self.run.last_checkpoint(stage)?.with_context(|| {
+            format!("{root}: stage '{stage}' is complete, and its checkpoint in {root}/checkpoints is gone; copy it back, or train anew elsewhere with `rehearsal run {root}/run.toml --out DIR`")
+        })?;
         Ok(checkpoint.dir)
     }
 

@@ -49,8 +49,8 @@ pub struct PerStart {
     /// Discounted return of the steps before the trust horizon, and from there on the value of going on as recorded; empty where that
     /// was not asked.
     pub believed_value: Vec<f32>,
-    /// What each member of the world model alone makes of return and success; empty where they were not asked.
-    pub members: [Members; 2],
+    /// What each member of the world model alone makes of return, success and undiscounted return; empty where they were not asked.
+    pub members: [Members; 3],
 }
 
 impl PerStart {
@@ -65,7 +65,7 @@ impl PerStart {
             undiscounted: of(&self.undiscounted),
             success_step: of(&self.success_step),
             believed_value: of(&self.believed_value),
-            members: [members(&self.members[0]), members(&self.members[1])],
+            members: self.members.each_ref().map(members),
         }
     }
 

@@ -126,7 +126,7 @@ impl Workshop {
         progress.finish();
         let [cloned, planned, copy] = &outcomes[..] else { unreachable!("three policies, three outcomes") };
         let (resamples, seed) = (self.config.evaluate.resamples, self.config.seed);
-        let less = |other: &PerStart| Difference::of(copy.returns(), other.returns(), resamples, seed);
+        let less = |other: &PerStart| Difference::of(copy.returns(), other.returns(), None, resamples, seed);
         let all = [cloned, planned, copy];
         let robot = self.robot(model, embeddings)?;
         Ok(Distilled {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use world_model::agreement::mean;
 
 use crate::errors::UsageError;
+use crate::run_dir::RunDir;
 use crate::table::Table;
 
 /// The plan.
@@ -39,6 +40,9 @@ pub struct Plan {
     pub from: String,
     /// Policy that may replace it.
     pub to: String,
+    /// The run it was made of, by the hash of its configuration.
+    #[serde(default)]
+    pub config_hash: String,
     /// Seed of the order.
     pub seed: u64,
     /// Error probability of GO, of NO-GO and of every interval.
@@ -168,6 +172,16 @@ impl Plan {
                 file.display(),
                 plan.format_version,
                 plan.starts.len()
+            ))
+            .into());
+        }
+        // A run that has gone since says nothing against its plan.
+        let known = RunDir::read_manifest(run).ok().map(|manifest| manifest.config_hash);
+        if known.is_some_and(|known| !plan.config_hash.is_empty() && known != plan.config_hash) {
+            return Err(UsageError(format!(
+                "{} was made of another run than {}; expected the run that was named when the trials were planned",
+                file.display(),
+                run.display()
             ))
             .into());
         }

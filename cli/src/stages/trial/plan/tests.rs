@@ -13,6 +13,7 @@ pub fn small() -> Plan {
     };
     let pair = |start, first: &str| Pair { start, first: first.into() };
     Plan {
+        config_hash: String::new(),
         format_version: FORMAT,
         from: "cloned".into(),
         to: "improved".into(),
