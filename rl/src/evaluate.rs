@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 use rollouts::Imagined;
 use rollouts::imagine::{Actor, imagine_knowing, shared_noise, split_chunk};
 use serde::{Deserialize, Serialize};
+use world_model::agreement::mean;
 use world_model::shards::side_by_side;
 use world_model::train::latents_at;
 use world_model::{Corpus, Embeddings, Latent, WorldModel, noise};
@@ -249,11 +250,15 @@ pub fn unsupported_share(outcome: &PerStart) -> f64 {
     outcome.unsupported.iter().map(|&x| f64::from(x)).sum::<f64>() / outcome.unsupported.len().max(1) as f64
 }
 
+/// Share of imagined episodes with an end below which a policy is taken to go on for as long as it may.
+const RAREST_END: f64 = 0.05;
+
 /// Imagined success below which a policy is taken never to succeed.
 const NEVER: f32 = 0.005;
 
 /// The paired gain in undiscounted return to the horizon, with its interval over starts and over what the members of the world model make of it: what a
-/// discount hides, such as a fall long after a quick beginning; and to how many members alone it is a loss. `None` where policies succeed: a success ends an episode, so that better ones earn less until then.
+/// discount hides, such as a fall long after a quick beginning; and to how many members alone it is a loss. `None` where what is imagined of the new
+/// one hardly ever ends, so that nothing can be hidden, and where policies succeed: a success ends an episode, so that better ones earn less until then.
 fn in_the_long_run(
     improved: &PerStart,
     cloned: &PerStart,
@@ -261,8 +266,9 @@ fn in_the_long_run(
     seed: u64,
 ) -> Option<(f64, [f64; 2], usize)> {
     let (new, old) = (&improved.undiscounted, &cloned.undiscounted);
+    let ends = improved.failure.is_empty() || mean(improved.failure.iter().copied()) >= RAREST_END;
     let succeeds = improved.success.iter().chain(&cloned.success).any(|&success| success >= NEVER);
-    if succeeds || new.is_empty() || new.len() != old.len() {
+    if succeeds || !ends || new.is_empty() || new.len() != old.len() {
         return None;
     }
     let (new, old) = (improved.earned(), cloned.earned());
@@ -402,5 +408,9 @@ mod tests {
         assert_eq!(gate(&with(0.5, 60.0, 0.8), &with(0.4, 100.0, 0.3)).decision, "GO");
         // Outcomes that do not know it.
         assert_eq!(gate(&PerStart { undiscounted: Vec::new(), ..with(0.5, 0.0, 0.0) }, &clone).decision, "GO");
+        // Where nothing ends, no end can be hidden.
+        let ending = |share: f32| PerStart { failure: vec![share; 30], ..with(0.5, 60.0, 0.0) };
+        assert_eq!(gate(&ending(0.5), &clone).decision, "ABSTAIN");
+        assert_eq!(gate(&ending(0.01), &clone).decision, "GO");
     }
 }

@@ -152,9 +152,11 @@ impl PerStart {
         // A start that moves as others do is a probability still, and a time.
         success.iter_mut().for_each(|p| *p = p.clamp(0.0, 1.0));
         let (earned, undiscounted) = averaged(self.undiscounted, |own| &own.undiscounted);
+        let (_, mut failure) = averaged(self.failure, |own| &own.failure);
+        failure.iter_mut().for_each(|p| *p = p.clamp(0.0, 1.0));
         let (_, mut success_step) = averaged(self.success_step, |own| &own.success_step);
         success_step.iter_mut().for_each(|step| *step = step.max(0.0));
-        Self { value, success, undiscounted, success_step, members: [returns, successes, earned], ..self }
+        Self { value, success, undiscounted, success_step, failure, members: [returns, successes, earned], ..self }
     }
 }
 

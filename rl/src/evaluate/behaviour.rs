@@ -86,7 +86,7 @@ pub fn imagine_behaviour(
                 .iter()
                 .map(|p| [&p.reward, &p.success, &p.failure, &p.disagreement].map(|x| floats(x.clone())))
                 .collect();
-            let [mut values, mut successes, mut beyond, mut undiscounted, mut success_step] = [0.0f32; 5];
+            let [mut values, mut successes, mut beyond, mut undiscounted, mut success_step, mut failure] = [0.0f32; 6];
             for sample in 0..config.samples {
                 let [mut foreign, mut all] = [0.0f32; 2];
                 let (mut going, mut value, mut success, mut discount) = (1.0f32, 0.0f32, 0.0f32, 1.0f32);
@@ -104,6 +104,7 @@ pub fn imagine_behaviour(
                     success_step += (step + 1) as f32 * going * succeeds[row];
                     foreign += going * f32::from(u8::from(doubt[row] > limits.disagreement_95));
                     all += going;
+                    failure += going * (1.0 - succeeds[row]) * fails[row];
                     going *= (1.0 - succeeds[row]) * (1.0 - fails[row]);
                     discount *= rule.gamma;
                 }
@@ -118,6 +119,7 @@ pub fn imagine_behaviour(
                 unsupported: vec![beyond / n],
                 undiscounted: vec![undiscounted / n],
                 success_step: vec![success_step / n],
+                failure: vec![failure / n],
                 ..PerStart::default()
             }
         })

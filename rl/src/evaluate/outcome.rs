@@ -46,6 +46,8 @@ pub struct PerStart {
     pub undiscounted: Vec<f32>,
     /// `Σ_k (k+1) m_k p_k`: divided by the probability of success, the mean step at which it comes, the first being 1.
     pub success_step: Vec<f32>,
+    /// Probability that it ends within the horizon without success.
+    pub failure: Vec<f32>,
     /// Discounted return of the steps before the trust horizon, and from there on the value of going on as recorded; empty where that
     /// was not asked.
     pub believed_value: Vec<f32>,
@@ -64,6 +66,7 @@ impl PerStart {
             believed: of(&self.believed),
             undiscounted: of(&self.undiscounted),
             success_step: of(&self.success_step),
+            failure: of(&self.failure),
             believed_value: of(&self.believed_value),
             members: self.members.each_ref().map(members),
         }
@@ -104,7 +107,8 @@ pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, 
     // Without a trust horizon nobody can say how long it is kept.
     let believed = if limits.doubt_budget.is_finite() { believed } else { Vec::new() };
     let believed = believed.into_iter().reduce(|a, b| a + b).map_or_else(Vec::new, floats);
-    let [undiscounted, success_step, unsupported] = while_going(&imagined.predictions, rule, limits.disagreement_95);
+    let [undiscounted, success_step, unsupported, failure] =
+        while_going(&imagined.predictions, rule, limits.disagreement_95);
     let rows = PerStart {
         value: floats(result.value),
         success: floats(result.success),
@@ -112,25 +116,28 @@ pub(super) fn per_start(imagined: &Imagined, rule: &ReturnRule, samples: usize, 
         believed,
         undiscounted,
         success_step,
+        failure,
         believed_value,
         members: Default::default(),
     };
     rows.map(|rows| rows.chunks_exact(samples).map(|c| c.iter().sum::<f32>() / samples as f32).collect())
 }
 
-/// Per row, `Σ_k m_k r_k`, `Σ_k (k+1) m_k p_k` and the share `Σ_k m_k b_k / Σ_k m_k` of steps that disagree more than `most`.
-fn while_going(predictions: &[Prediction], rule: &ReturnRule, most: f32) -> [Vec<f32>; 3] {
+/// Per row, `Σ_k m_k r_k`, `Σ_k (k+1) m_k p_k`, the share `Σ_k m_k b_k / Σ_k m_k` of steps that disagree more than `most`, and the probability
+/// `Σ_k m_k (1-p_k) f_k` of an end without success.
+fn while_going(predictions: &[Prediction], rule: &ReturnRule, most: f32) -> [Vec<f32>; 4] {
     let Some(first) = predictions.first() else { return Default::default() };
     let mut going = first.success.ones_like();
-    let [mut reward, mut step, mut beyond, mut steps] = [(); 4].map(|()| going.zeros_like());
+    let [mut reward, mut step, mut beyond, mut steps, mut failed] = [(); 5].map(|()| going.zeros_like());
     for (k, p) in predictions.iter().enumerate() {
         reward = reward + going.clone() * p.reward.clone().clamp(rule.low, rule.high);
         step = step + going.clone() * p.success.clone() * (k + 1) as f64;
         beyond = beyond + going.clone() * p.disagreement.clone().greater_elem(most).float();
         steps = steps + going.clone();
+        failed = failed + going.clone() * (p.success.clone().neg() + 1.0) * p.failure.clone();
         going = going * (p.success.clone().neg() + 1.0) * (p.failure.clone().neg() + 1.0);
     }
-    [reward, step, beyond / steps].map(floats)
+    [reward, step, beyond / steps, failed].map(floats)
 }
 
 pub(super) fn join(parts: Vec<PerStart>) -> PerStart {
@@ -141,6 +148,7 @@ pub(super) fn join(parts: Vec<PerStart>) -> PerStart {
         all.believed.extend(p.believed);
         all.undiscounted.extend(p.undiscounted);
         all.success_step.extend(p.success_step);
+        all.failure.extend(p.failure);
         all.believed_value.extend(p.believed_value);
         all
     })
@@ -193,12 +201,14 @@ mod tests {
         let rule = ReturnRule { gamma: 0.5, success_reward: 1.0, failure_reward: 0.0, low: 0.0, high: 1.0 };
         let steps =
             [step(0.4, 0.5, 0.0, 2.0), step(2.0, 0.5, 0.2, 0.0), step(0.5, 1.0, 0.0, 0.0), step(0.0, 0.0, 0.0, 9.0)];
-        let [reward, at, beyond] = while_going(&steps, &rule, 1.0);
+        let [reward, at, beyond, failed] = while_going(&steps, &rule, 1.0);
         // Going: 1, 0.5, 0.5*0.5*0.8 = 0.2. Rewards 0.4 + 0.5*1 (clamped) + 0.2*0.5; steps 1*0.5 + 2*0.25 + 3*0.2.
         assert!((reward[0] - 1.0).abs() < 1e-6, "{reward:?}");
         assert!((at[0] - 1.6).abs() < 1e-6, "{at:?}");
         // The first of 1.7 steps; nothing is left of the last, whatever it says.
         assert!((beyond[0] - 1.0 / 1.7).abs() < 1e-6, "{beyond:?}");
+        // The second step's, half of whom are there, half of them without success.
+        assert!((failed[0] - 0.5 * 0.5 * 0.2).abs() < 1e-6, "{failed:?}");
     }
 
     #[test]
