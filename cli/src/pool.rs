@@ -130,6 +130,8 @@ fn same_experiment(dirs: &[PathBuf], reports: &[Report]) -> Result<()> {
         let own = ["seed:", if report.command == "demo" { "data.path:" } else { "seed:" }];
         let mut differ = config_file::differences(first, text)?;
         differ.retain(|key| !own.iter().any(|own| key.starts_with(own)));
+        // Settings that one of the two versions does not know are what they were before there was a choice.
+        differ.retain(|key| !key.contains(": unset → ") && !key.ends_with(" → unset"));
         if !differ.is_empty() {
             return Err(UsageError(format!(
                 "{} was made otherwise than {} ({}); expected runs of one experiment, which differ in their seeds",
