@@ -287,6 +287,17 @@ impl Difference {
         Self { mean, ci95 }
     }
 
+    /// The same of shares, which differ by all at most.
+    #[must_use]
+    pub fn of_shares(self) -> Self {
+        Self {
+            ci95: self
+                .ci95
+                .map(|bound| if rl::track_record::is_bounded(self.ci95) { bound.clamp(-1.0, 1.0) } else { bound }),
+            ..self
+        }
+    }
+
     /// Mean of `a - b`, paired by position.
     pub fn paired(a: &[f32], b: &[f32], resamples: usize, seed: u64) -> Self {
         let (mean, ci95) = rl::evaluate::paired(a, b, resamples, seed);

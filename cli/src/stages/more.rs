@@ -251,7 +251,7 @@ impl Workshop {
             imagined_before: self.imagined_before(),
             foreseen,
             gain: Difference { mean: gate.gain, ci95: gate.gain_ci95 },
-            success_gain: Difference::of(improved.successes(), previous.successes(), None, resamples, seed),
+            success_gain: Difference::of(improved.successes(), previous.successes(), None, resamples, seed).of_shares(),
             verdict: in_words(&gate, is_unchanged, improved),
             is_unchanged,
         }))

@@ -104,7 +104,7 @@ impl Workshop {
             policy: policy.name.clone(),
             baseline: baseline.name.clone(),
             imagined_return: imagined(policy, baseline, PerStart::returns, 0),
-            imagined_success: imagined(policy, baseline, PerStart::successes, 1),
+            imagined_success: imagined(policy, baseline, PerStart::successes, 1).of_shares(),
             true_success: policy
                 .truth
                 .as_ref()

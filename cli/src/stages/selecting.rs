@@ -172,7 +172,7 @@ impl Workshop {
         Gained {
             starts: old.value.len(),
             gains: by_estimator,
-            success: Difference::of(new.successes(), old.successes(), of_success, resamples, seed),
+            success: Difference::of(new.successes(), old.successes(), of_success, resamples, seed).of_shares(),
             better,
             worse,
             largest_gains: gains.iter().take(NAMED).filter(|g| g.gain > 0.0).copied().collect(),

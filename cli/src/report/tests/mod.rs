@@ -306,3 +306,9 @@ fn warnings_come_before_everything_but_the_verdict() {
         at("**GO**") < at("## Warnings\n\n- dynamics: actions are ignored") && at("## Warnings") < at("## Policies")
     );
 }
+
+#[test]
+fn shares_differ_by_all_at_most() {
+    let of = |ci95: [f64; 2]| Difference { mean: 0.5, ci95 }.of_shares().ci95;
+    assert_eq!([of([-0.05, 1.12]), of([-1e9, 1e9])], [[-0.05, 1.0], [-1e9, 1e9]]);
+}
