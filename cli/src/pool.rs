@@ -127,11 +127,12 @@ fn same_experiment(dirs: &[PathBuf], reports: &[Report]) -> Result<()> {
         dirs.iter().map(|dir| std::fs::read_to_string(dir.join("run.toml")).ok()).collect();
     for (i, (text, report)) in texts.iter().zip(reports).enumerate().skip(1) {
         let (Some(first), Some(text)) = (&texts[0], text) else { continue };
-        let own = ["seed:", if report.command == "demo" { "data.path:" } else { "seed:" }];
+        let is_demo =
+            report.config.pointer("/demo/episodes").and_then(serde_json::Value::as_u64).is_some_and(|n| n > 0);
+        let is_own = |key: &str| key.starts_with("seed:") || is_demo && key.starts_with("data.path:");
         let mut differ = config_file::differences(first, text)?;
-        differ.retain(|key| !own.iter().any(|own| key.starts_with(own)));
         // Settings that one of the two versions does not know are what they were before there was a choice.
-        differ.retain(|key| !key.contains(": unset → ") && !key.ends_with(" → unset"));
+        differ.retain(|key| !is_own(key) && !key.contains(": unset → ") && !key.ends_with(" → unset"));
         if !differ.is_empty() {
             return Err(UsageError(format!(
                 "{} was made otherwise than {} ({}); expected runs of one experiment, which differ in their seeds",

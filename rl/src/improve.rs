@@ -8,8 +8,8 @@
 //! so the differences within a group are differences between actions; with `ahead` the copy acts on behind each chunk, and with `lambda` below 1
 //! the sum is a λ-return (`rollouts::score::fading`), cut at the trust horizon. The copy learns, by flow matching, from chunks drawn
 //! with probability `softmax(β · score / spread)`; imagination goes on from where its own chunk leads. The leash is in
-//! the construction: candidates come from the clone and its neighbourhood, and a share of the batch is plain cloning of what the clone learned
-//! from, weighted by recorded advantage. `d95` is the 95th percentile of disagreement on held-out data, so κ needs no tuning per dataset;
+//! the construction: candidates come from the clone and its neighbourhood, and a share of the batch is plain cloning of recorded chunks (of all, or by
+//! `leash_to_clone` of what the clone learned from), weighted by advantage. `d95` is the 95th percentile of disagreement on held-out data, so κ needs no tuning per dataset;
 //! inconsistency (`improve/inconsistency.rs`) is off unless asked for.
 //! Values learn from imagined outcomes of the copy's own chunks, and from recorded steps.
 

@@ -83,7 +83,11 @@ fn improved(report: &Report) -> String {
         "of the best copy, paired, from {}; right of 0 it is better",
         markdown::held_out_starts(i.gained.starts)
     );
-    let copy = gain(&improvement::gains(&i.gained), (&format!("Gain over {}", i.old()), &about), "the copy less that");
+    let copy = gain(
+        &improvement::gains(&i.gained),
+        (&format!("Gain over {}", i.old()), &about),
+        &i.old().replace("the ", "copy minus "),
+    );
     let table = told(|out| improvement::table(i, out));
     let planning = i.planning.as_ref().map_or(String::new(), planning);
     html(&format!("{}\n\n{why}\n", improvement::heading(i)))
